@@ -1,0 +1,18 @@
+/** Assertions are on in production: a broken invariant stops the process before it can spread. */
+
+export class AssertionFailure extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'AssertionFailure';
+  }
+}
+
+/** Throws AssertionFailure unless `condition` holds. For bugs only: bad input is a DomainError. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new AssertionFailure(message);
+}
+
+/** Ends a `switch` over a union: a case that is missing does not compile. */
+export function unreachable(value: never): never {
+  throw new AssertionFailure(`unreachable: ${JSON.stringify(value)}`);
+}
