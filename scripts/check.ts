@@ -16,7 +16,7 @@ interface Check {
 
 const baselines = globSync('proto/baseline/*.binpb', { cwd: root }).sort();
 const checks: readonly Check[] = [
-  { name: 'format, lint, fence', run: () => runTool('biome', ['ci', '--max-diagnostics=60', '.']) },
+  { name: 'format, lint, fence', run: () => runTool('biome', ['ci', '--colors=off', '--max-diagnostics=60', '.']) },
   { name: 'types', run: checkTypes },
   { name: 'contract: lint', run: () => runTool('buf', ['lint']) },
   ...baselines.map((baseline) => ({

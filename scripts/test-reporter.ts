@@ -19,8 +19,8 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
 
 function toLine(event: TestEvent): ReportLine | undefined {
   if (event.type === 'test:summary') {
-    const { passed, failed, cancelled, skipped, todo } = event.data.counts;
-    return { kind: 'totals', passed, failed: failed + cancelled, skipped: skipped + todo };
+    const { tests, passed, skipped, todo } = event.data.counts;
+    return { kind: 'totals', passed, failed: tests - passed - skipped - todo, skipped: skipped + todo };
   }
   if (event.type !== 'test:fail' || event.data.todo !== undefined) return undefined;
   const { name, file, line, details } = event.data;

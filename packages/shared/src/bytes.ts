@@ -85,11 +85,14 @@ export class WireReader {
         for (let i = 0; i < 10; i++) if (this.#byte() < 0x80) return;
         throw malformed('a varint is longer than 10 bytes', this.position);
       case wireFixed64:
-        return this.#advance(8);
+        this.#advance(8);
+        return;
       case wireBytes:
-        return this.#advance(this.varint());
+        this.#advance(this.varint());
+        return;
       case wireFixed32:
-        return this.#advance(4);
+        this.#advance(4);
+        return;
       default:
         throw malformed(`wire type ${wireType} is not supported`, this.position);
     }
