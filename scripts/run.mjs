@@ -11,7 +11,7 @@ if (program === undefined) {
   process.stderr.write('usage: node scripts/run.mjs program.ts [arguments]\n');
   process.exit(2);
 }
-setUp();
+await setUp();
 
 const child = spawn(nodeBinary, [program, ...programArguments], { stdio: 'inherit' });
 // From a terminal the program may hear of one Ctrl-C twice, from the terminal and from here; its own handler allows for that.
