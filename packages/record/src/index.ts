@@ -1,1 +1,34 @@
-export const placeholder: TextEncoder = new TextEncoder();
+export { BatchBuilder, type BatchBuilderOptions, type BuildOptions, type RecordHeader } from './builder.ts';
+export {
+  type Codec,
+  type Codecs,
+  codecsOf,
+  inflateRecords,
+  isKnownCodec,
+  noCodecs,
+  overInflationCap,
+  requireCodec,
+} from './compression.ts';
+export {
+  type DecodedRecord,
+  decodeRecords,
+  type OpenBatch,
+  type OpenBatchOptions,
+  openBatch,
+  RecordView,
+  viewRecords,
+} from './decode.ts';
+export { batchOfFrame, FrameCursor, type FrameStatus, nextValidFrame, splitFrames } from './frames.ts';
+export { type BatchHeader, readBatchHeader, readTrailer, recordsChecksum, Trailer } from './header.ts';
+export { type InflateFramesOptions, type InflateOptions, inflateFrame, inflateFrames } from './inflate.ts';
+export * from './layout.ts';
+export {
+  type BatchLimits,
+  corruptBatch,
+  defaultBatchLimits,
+  defaultInflationLimits,
+  type InflationLimits,
+  inflationCap,
+} from './limits.ts';
+export { type BatchExtent, frameSize, joinFrame, type LeaderFields, type SealedFrame, sealFrame } from './seal.ts';
+export { type ValidatedBatch, validateProduced } from './validate.ts';

@@ -1,0 +1,213 @@
+/**
+ * Builds batches for producers. Records are written into one growing buffer as they come, in their wire form; no object is
+ * kept per record. A builder is used again after each `build`, and keeps its memory.
+ *
+ * Invariant: `records` of the result are exactly the bytes that were appended, in order, and what `build` makes
+ * `validateProduced` accepts under the same limits.
+ */
+import { assert, type Checksum, DomainError, varintSize, writeVarint } from '@fleetmq/shared';
+import type { Codec } from './compression.ts';
+import { type BatchFields, encodeHeader } from './encode.ts';
+import { attribute, batchField, codecId, frameBytesMax, recordTag } from './layout.ts';
+import { timestampBytesMax, writeTimestamp } from './timestamp.ts';
+
+export interface RecordHeader {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+export interface BatchBuilderOptions {
+  /** Record bytes that one batch may hold before compression. Default 1 MiB less 1 KiB for the header; at most 63 MiB. */
+  readonly recordBytesMax?: number;
+  /** Records that one batch may hold. Default 100,000. */
+  readonly recordsMax?: number;
+  /** Capacity to begin with. Default 16 KiB. */
+  readonly initialBytes?: number;
+}
+
+export interface BuildOptions {
+  /** Default: not compressed. */
+  readonly codec?: Codec;
+  readonly producerId?: bigint;
+  readonly producerEpoch?: number;
+  readonly baseSequence?: number;
+  readonly transactional?: boolean;
+  readonly idempotencyKey?: string;
+}
+
+const noHeaders: readonly RecordHeader[] = [];
+const encoder = new TextEncoder();
+
+export class BatchBuilder {
+  readonly recordBytesMax: number;
+  readonly recordsMax: number;
+  #bytes: Uint8Array;
+  #length = 0;
+  #count = 0;
+  readonly #time: Uint8Array = new Uint8Array(timestampBytesMax);
+  #firstTimestampMs = 0;
+  #maxTimestampMs = 0;
+
+  constructor(options: BatchBuilderOptions = {}) {
+    this.recordBytesMax = options.recordBytesMax ?? 1024 * 1024 - 1024;
+    this.recordsMax = options.recordsMax ?? 100_000;
+    assert(
+      this.recordBytesMax > 0 && this.recordBytesMax < frameBytesMax - 2 ** 20,
+      `${this.recordBytesMax} bytes max`,
+    );
+    this.#bytes = new Uint8Array(Math.min(options.initialBytes ?? 16 * 1024, this.recordBytesMax));
+  }
+
+  get recordCount(): number {
+    return this.#count;
+  }
+
+  /** Record bytes so far, before compression; the header comes on top (about 60 bytes). */
+  get byteLength(): number {
+    return this.#length;
+  }
+
+  /** Whether a record of these sizes can still be appended; exact up to a few bytes, always on the safe side. */
+  hasRoomFor(keyBytes: number, valueBytes: number, headerBytes = 0): boolean {
+    const overhead = 40;
+    return (
+      this.#count < this.recordsMax &&
+      this.#length + keyBytes + valueBytes + headerBytes + overhead <= this.recordBytesMax
+    );
+  }
+
+  /**
+   * Appends a record and returns `byteLength`. An undefined value is a tombstone; without a time the reader sees the append time.
+   * RECORD_TOO_LARGE when it does not fit: the builder is as it was before.
+   */
+  append(
+    key: Uint8Array | undefined,
+    value: Uint8Array | undefined,
+    headers: readonly RecordHeader[] = noHeaders,
+    timestampMs?: number,
+  ): number {
+    const timeBytes = timestampMs === undefined ? 0 : writeTimestamp(this.#time, 0, timestampMs);
+    let bodyBytes = fieldSize(key) + fieldSize(value) + (timestampMs === undefined ? 0 : 2 + timeBytes);
+    for (const header of headers) bodyBytes += nestedSize(headerSize(header));
+    this.#reserve(nestedSize(bodyBytes));
+
+    const target = this.#bytes;
+    target[this.#length] = recordTag;
+    let at = writeVarint(target, this.#length + 1, bodyBytes);
+    if (key !== undefined) at = writeBytesField(target, at, 0x0a, key);
+    if (value !== undefined) at = writeBytesField(target, at, 0x12, value);
+    for (const header of headers) at = writeHeader(target, at, header);
+    if (timestampMs !== undefined) at = writeBytesField(target, at, 0x22, this.#time.subarray(0, timeBytes));
+    this.#length = at;
+    this.#note(timestampMs);
+    return this.#length;
+  }
+
+  /**
+   * The batch of everything appended since the last `build`, in memory of its own; the builder is empty afterwards.
+   * With a codec that throws (UNSUPPORTED_CODEC) the records stay.
+   */
+  build(options: BuildOptions, checksum: Checksum): Uint8Array {
+    assert(this.#count > 0, 'an empty batch cannot be built');
+    const records = this.#bytes.subarray(0, this.#length);
+    const carried = options.codec === undefined ? records : options.codec.compress(records);
+    const header = encodeHeader(this.#fields(options, checksum.crc32(carried)));
+    const lead = options.codec === undefined ? 0 : 1 + varintSize(carried.length);
+    const batch = new Uint8Array(header.length + lead + carried.length);
+    batch.set(header);
+    if (lead > 0) {
+      batch[header.length] = batchField.compressedRecords * 8 + 2;
+      writeVarint(batch, header.length + 1, carried.length);
+    }
+    batch.set(carried, header.length + lead);
+    this.clear();
+    return batch;
+  }
+
+  /** Drops what was appended. */
+  clear(): void {
+    this.#length = 0;
+    this.#count = 0;
+    this.#firstTimestampMs = 0;
+    this.#maxTimestampMs = 0;
+  }
+
+  #fields(options: BuildOptions, crc: number): BatchFields {
+    return {
+      compressionType: options.codec?.id ?? codecId.none,
+      recordCount: this.#count,
+      firstTimestampMs: this.#firstTimestampMs,
+      maxTimestampMs: this.#maxTimestampMs,
+      crc,
+      producerId: options.producerId ?? 0n,
+      producerEpoch: options.producerEpoch ?? 0,
+      baseSequence: options.baseSequence ?? 0,
+      attributes: options.transactional === true ? attribute.transactional : 0,
+      idempotencyKey: options.idempotencyKey ?? '',
+    };
+  }
+
+  #note(timestampMs: number | undefined): void {
+    if (timestampMs !== undefined) {
+      if (this.#firstTimestampMs === 0) this.#firstTimestampMs = timestampMs;
+      if (timestampMs > this.#maxTimestampMs) this.#maxTimestampMs = timestampMs;
+    }
+    this.#count++;
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#length + more;
+    if (this.#count === this.recordsMax || needed > this.recordBytesMax) {
+      throw new DomainError(
+        'RECORD_TOO_LARGE',
+        `no room for a record of ${more} bytes: ${this.#length} of ${this.recordBytesMax} bytes and ${this.#count} of ${this.recordsMax} records are used`,
+      );
+    }
+    if (needed <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, Math.min(this.#bytes.length * 2, this.recordBytesMax)));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+}
+
+/** A length-delimited field with a tag of one byte. */
+function nestedSize(length: number): number {
+  return 1 + varintSize(length) + length;
+}
+
+function fieldSize(bytes: Uint8Array | undefined): number {
+  return bytes === undefined ? 0 : nestedSize(bytes.length);
+}
+
+function headerSize(header: RecordHeader): number {
+  return nestedSize(utf8Length(header.key)) + nestedSize(header.value.length);
+}
+
+/** Bytes of `text` in UTF-8, as TextEncoder would make them (a lone surrogate becomes U+FFFD, 3 bytes). */
+function utf8Length(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    if (unit < 0x800) bytes += 1;
+    else if (unit >= 0xd800 && unit < 0xdc00 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00) {
+      bytes += 2;
+      i++;
+    } else bytes += 2;
+  }
+  return bytes;
+}
+
+function writeBytesField(target: Uint8Array, position: number, tag: number, bytes: Uint8Array): number {
+  target[position] = tag;
+  const at = writeVarint(target, position + 1, bytes.length);
+  target.set(bytes, at);
+  return at + bytes.length;
+}
+
+function writeHeader(target: Uint8Array, position: number, header: RecordHeader): number {
+  target[position] = 0x1a;
+  let at = writeVarint(target, position + 1, headerSize(header));
+  at = writeBytesField(target, at, 0x0a, encoder.encode(header.key));
+  return writeBytesField(target, at, 0x12, header.value);
+}
