@@ -1,1 +1,33 @@
-export const placeholder: TextEncoder = new TextEncoder();
+export { equalValues } from './equal.ts';
+export { differenceOf, type MetadataEvent, partitionKey } from './events.ts';
+export { MetadataImage } from './image.ts';
+export { joinSnapshotParts, snapshotParts } from './parts.ts';
+export {
+  describeClusterConfig,
+  describeTopicConfig,
+  effectiveTopicConfig,
+  isTopicSettingName,
+  type TopicConfig,
+  type TopicConfigEntry,
+  type TopicSetting,
+  type TopicSettingName,
+  topicSettingNames,
+  topicSettings,
+  validateClusterConfig,
+  validateTopicConfig,
+} from './settings.ts';
+export {
+  type BrokerImage,
+  type BrokerState,
+  type ClusterImage,
+  comparePartitions,
+  compareText,
+  type EndpointImage,
+  emptyCluster,
+  endpointOf,
+  type ListenerName,
+  type MetadataSnapshotImage,
+  noBroker,
+  type PartitionImage,
+  type TopicImage,
+} from './values.ts';

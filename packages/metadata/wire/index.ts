@@ -1,1 +1,3 @@
-export {};
+export * from './common.ts';
+export { eventFromProto, eventToProto, snapshotFromProto, snapshotToProto } from './log.ts';
+export * from './values.ts';

@@ -1,0 +1,65 @@
+/**
+ * Changes of the metadata. An event carries the new whole value of one thing, so that applying it is deterministic and
+ * applying it again does no harm. Commands decide (in the controllers); events only report.
+ *
+ * `differenceOf` finds events that lead from one snapshot to another: what a watcher needs when it is handed a snapshot
+ * in place of the events that it missed.
+ */
+import type { BrokerId, TopicId } from '@fleetmq/shared';
+import { equalValues } from './equal.ts';
+import type { BrokerImage, ClusterImage, MetadataSnapshotImage, PartitionImage, TopicImage } from './values.ts';
+
+export type MetadataEvent =
+  | { readonly kind: 'broker-changed'; readonly broker: BrokerImage }
+  | { readonly kind: 'broker-removed'; readonly brokerId: BrokerId }
+  | { readonly kind: 'topic-changed'; readonly topic: TopicImage }
+  /** Its partitions are gone with it. */
+  | { readonly kind: 'topic-removed'; readonly topicId: TopicId }
+  | { readonly kind: 'partition-changed'; readonly partition: PartitionImage }
+  | { readonly kind: 'cluster-changed'; readonly cluster: ClusterImage };
+
+/**
+ * Events that turn `before` into `after`, in an order that keeps every step valid: removed topics first (a name may have
+ * moved to a new id), partitions behind their topics, removed brokers last.
+ */
+export function differenceOf(before: MetadataSnapshotImage, after: MetadataSnapshotImage): MetadataEvent[] {
+  const events: MetadataEvent[] = [];
+  if (!equalValues(before.cluster, after.cluster)) events.push({ kind: 'cluster-changed', cluster: after.cluster });
+
+  const topicsAfter = byKey(after.topics, (topic) => topic.topicId);
+  for (const { topicId } of before.topics) {
+    if (!topicsAfter.has(topicId)) events.push({ kind: 'topic-removed', topicId });
+  }
+  for (const broker of changed(before.brokers, after.brokers, (each) => each.brokerId)) {
+    events.push({ kind: 'broker-changed', broker });
+  }
+  for (const topic of changed(before.topics, after.topics, (each) => each.topicId)) {
+    events.push({ kind: 'topic-changed', topic });
+  }
+  for (const partition of changed(before.partitions, after.partitions, partitionKey)) {
+    events.push({ kind: 'partition-changed', partition });
+  }
+  const brokersAfter = byKey(after.brokers, (broker) => broker.brokerId);
+  for (const { brokerId } of before.brokers) {
+    if (!brokersAfter.has(brokerId)) events.push({ kind: 'broker-removed', brokerId });
+  }
+  return events;
+}
+
+/** Unambiguous: a topic id has no colon. */
+export function partitionKey(partition: { readonly topicId: TopicId; readonly partition: number }): string {
+  return `${partition.topicId}:${partition.partition}`;
+}
+
+function byKey<Value, Key>(values: readonly Value[], keyOf: (value: Value) => Key): Map<Key, Value> {
+  return new Map(values.map((value) => [keyOf(value), value]));
+}
+
+function changed<Value, Key>(
+  before: readonly Value[],
+  after: readonly Value[],
+  keyOf: (value: Value) => Key,
+): readonly Value[] {
+  const known = byKey(before, keyOf);
+  return after.filter((value) => !equalValues(known.get(keyOf(value)), value));
+}

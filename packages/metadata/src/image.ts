@@ -1,0 +1,204 @@
+/**
+ * The metadata image: the fold of all metadata events up to one version, with the indexes that its readers need. The
+ * controllers' state machine, every broker and every gateway hold one. It decides nothing; it has one owner, who alone
+ * calls `apply`, and hands out immutable values.
+ *
+ * Invariants: `version` never goes back; a name belongs to one topic; the partitions of a topic are numbered 0, 1, 2 ...
+ * without a gap; every iteration has an order that depends on the content alone, never on its history, so that two nodes
+ * of the same version walk it alike. Breaking them is a bug in the events, hence an assertion.
+ */
+import { assert, type BrokerId, type MetadataVersion, type TopicId, unreachable } from '@fleetmq/shared';
+import { type MetadataEvent, partitionKey } from './events.ts';
+import {
+  type BrokerImage,
+  type ClusterImage,
+  comparePartitions,
+  compareText,
+  emptyCluster,
+  type MetadataSnapshotImage,
+  type PartitionImage,
+  type TopicImage,
+} from './values.ts';
+
+const noPartitions: readonly PartitionImage[] = [];
+
+export class MetadataImage {
+  #version = 0 as MetadataVersion;
+  #cluster = emptyCluster;
+  readonly #brokers = new Map<BrokerId, BrokerImage>();
+  readonly #topics = new Map<TopicId, TopicImage>();
+  readonly #topicsByName = new Map<string, TopicImage>();
+  /** By number. */
+  readonly #partitions = new Map<TopicId, PartitionImage[]>();
+  /** The partitions that a broker is a replica of, by their keys. */
+  readonly #partitionsOfBrokers = new Map<BrokerId, Map<string, PartitionImage>>();
+  #sortedBrokers: readonly BrokerImage[] | undefined;
+  #sortedTopics: readonly TopicImage[] | undefined;
+
+  /** The image that `snapshot` describes. */
+  static fromSnapshot(snapshot: MetadataSnapshotImage): MetadataImage {
+    const image = new MetadataImage();
+    const brokers = snapshot.brokers.map((broker): MetadataEvent => ({ kind: 'broker-changed', broker }));
+    const topics = snapshot.topics.map((topic): MetadataEvent => ({ kind: 'topic-changed', topic }));
+    const partitions = snapshot.partitions.map(
+      (partition): MetadataEvent => ({ kind: 'partition-changed', partition }),
+    );
+    image.apply(snapshot.version, [
+      { kind: 'cluster-changed', cluster: snapshot.cluster },
+      ...brokers,
+      ...topics,
+      ...partitions,
+    ]);
+    return image;
+  }
+
+  /** Version after the last events that were applied; 0: nothing yet. */
+  get version(): MetadataVersion {
+    return this.#version;
+  }
+
+  get cluster(): ClusterImage {
+    return this.#cluster;
+  }
+
+  broker(brokerId: BrokerId): BrokerImage | undefined {
+    return this.#brokers.get(brokerId);
+  }
+
+  /** By id. The same array until a broker changes. */
+  brokers(): readonly BrokerImage[] {
+    this.#sortedBrokers ??= [...this.#brokers.values()].sort((left, right) => left.brokerId - right.brokerId);
+    return this.#sortedBrokers;
+  }
+
+  topicByName(name: string): TopicImage | undefined {
+    return this.#topicsByName.get(name);
+  }
+
+  topicById(topicId: TopicId): TopicImage | undefined {
+    return this.#topics.get(topicId);
+  }
+
+  /** By name. The same array until a topic changes. */
+  topics(): readonly TopicImage[] {
+    this.#sortedTopics ??= [...this.#topics.values()].sort((left, right) => compareText(left.name, right.name));
+    return this.#sortedTopics;
+  }
+
+  partition(topicId: TopicId, partition: number): PartitionImage | undefined {
+    return this.#partitions.get(topicId)?.[partition];
+  }
+
+  /** By number; empty for a topic that does not exist. */
+  partitions(topicId: TopicId): readonly PartitionImage[] {
+    return this.#partitions.get(topicId) ?? noPartitions;
+  }
+
+  /** The partitions that this broker is a replica of, by topic id, then number. Sorts on each call. */
+  partitionsOfBroker(brokerId: BrokerId): readonly PartitionImage[] {
+    const held = this.#partitionsOfBrokers.get(brokerId);
+    return held === undefined ? noPartitions : [...held.values()].sort(comparePartitions);
+  }
+
+  /** Applies the events in their order; afterwards the image has `version`, which is not below the one it had. */
+  apply(version: MetadataVersion, events: readonly MetadataEvent[]): void {
+    assert(version >= this.#version, `metadata version ${version} is older than ${this.#version}`);
+    for (const event of events) this.#applyOne(event);
+    this.#version = version;
+  }
+
+  /** All of it, sorted by ids. */
+  snapshot(): MetadataSnapshotImage {
+    const topics = [...this.#topics.values()].sort((left, right) => compareText(left.topicId, right.topicId));
+    return {
+      version: this.#version,
+      cluster: this.#cluster,
+      brokers: this.brokers(),
+      topics,
+      partitions: topics.flatMap((topic) => this.partitions(topic.topicId)),
+    };
+  }
+
+  #applyOne(event: MetadataEvent): void {
+    switch (event.kind) {
+      case 'broker-changed':
+        this.#sortedBrokers = undefined;
+        this.#brokers.set(event.broker.brokerId, event.broker);
+        return;
+      case 'broker-removed':
+        this.#sortedBrokers = undefined;
+        this.#brokers.delete(event.brokerId);
+        return;
+      case 'topic-changed':
+        this.#changeTopic(event.topic);
+        return;
+      case 'topic-removed':
+        this.#removeTopic(event.topicId);
+        return;
+      case 'partition-changed':
+        this.#changePartition(event.partition);
+        return;
+      case 'cluster-changed':
+        this.#cluster = event.cluster;
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  #changeTopic(topic: TopicImage): void {
+    const known = this.#topics.get(topic.topicId);
+    const holder = this.#topicsByName.get(topic.name);
+    assert(known === undefined || known.name === topic.name, `topic ${topic.topicId} changed its name`);
+    assert(holder === undefined || holder.topicId === topic.topicId, `two topics are named ${topic.name}`);
+    assert(
+      topic.partitionCount >= this.partitions(topic.topicId).length,
+      `topic ${topic.name} shrank to ${topic.partitionCount} partitions`,
+    );
+    this.#sortedTopics = undefined;
+    this.#topics.set(topic.topicId, topic);
+    this.#topicsByName.set(topic.name, topic);
+  }
+
+  #removeTopic(topicId: TopicId): void {
+    const topic = this.#topics.get(topicId);
+    if (topic === undefined) return;
+    for (const partition of this.partitions(topicId)) this.#forgetReplicas(partition);
+    this.#sortedTopics = undefined;
+    this.#partitions.delete(topicId);
+    this.#topics.delete(topicId);
+    this.#topicsByName.delete(topic.name);
+  }
+
+  #changePartition(partition: PartitionImage): void {
+    const { topicId, partition: number } = partition;
+    const topic = this.#topics.get(topicId);
+    assert(topic !== undefined, `partition ${number} of the unknown topic ${topicId}`);
+    assert(number < topic.partitionCount, `topic ${topic.name} has no partition ${number}`);
+    const partitions = this.#partitions.get(topicId) ?? [];
+    assert(number <= partitions.length, `topic ${topic.name} has a gap before partition ${number}`);
+    const before = partitions[number];
+    if (before !== undefined) this.#forgetReplicas(before);
+    partitions[number] = partition;
+    this.#partitions.set(topicId, partitions);
+    this.#rememberReplicas(partition);
+  }
+
+  #rememberReplicas(partition: PartitionImage): void {
+    const key = partitionKey(partition);
+    for (const brokerId of partition.replicas) {
+      const held = this.#partitionsOfBrokers.get(brokerId) ?? new Map<string, PartitionImage>();
+      held.set(key, partition);
+      this.#partitionsOfBrokers.set(brokerId, held);
+    }
+  }
+
+  #forgetReplicas(partition: PartitionImage): void {
+    const key = partitionKey(partition);
+    for (const brokerId of partition.replicas) {
+      const held = this.#partitionsOfBrokers.get(brokerId);
+      held?.delete(key);
+      if (held?.size === 0) this.#partitionsOfBrokers.delete(brokerId);
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { MetadataEventSchema, MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
+import { endpointOf, MetadataImage } from '@fleetmq/metadata';
+import fc from 'fast-check';
+import { histories, someBroker } from '../src/histories.fuzz.ts';
+import {
+  brokerToProto,
+  checkVersion,
+  durationFromProto,
+  durationToProto,
+  endpointFromProto,
+  eventFromProto,
+  eventToProto,
+  leaderHintOf,
+  snapshotFromProto,
+  snapshotToProto,
+  topicToProto,
+} from './index.ts';
+
+describe('metadata on the wire', () => {
+  test('events come back as they went, through bytes', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        for (const event of steps.flatMap((step) => step.events)) {
+          const bytes = toBinary(MetadataEventSchema, eventToProto(event));
+          assert.deepEqual(eventFromProto(fromBinary(MetadataEventSchema, bytes)), event);
+        }
+      }),
+    );
+  });
+
+  test('snapshots come back as they went, through bytes', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const image = new MetadataImage();
+        for (const step of steps) image.apply(step.version, step.events);
+        const bytes = toBinary(MetadataSnapshotSchema, snapshotToProto(image.snapshot()));
+        assert.deepEqual(snapshotFromProto(fromBinary(MetadataSnapshotSchema, bytes)), image.snapshot());
+      }),
+    );
+  });
+
+  test('an event of an unknown kind is refused, not skipped', () => {
+    assert.throws(() => eventFromProto(create(MetadataEventSchema)), { code: 'UNSUPPORTED_VERSION' });
+  });
+
+  test('malformed values are refused', () => {
+    const refused = (event: Parameters<typeof eventFromProto>[0]['event']): void => {
+      assert.throws(() => eventFromProto(create(MetadataEventSchema, { event })), { code: 'INVALID_REQUEST' });
+    };
+    refused({ case: 'brokerRemoved', value: 0 });
+    refused({ case: 'brokerRemoved', value: 2 ** 31 });
+    refused({ case: 'topicRemoved', value: '../../etc' });
+    const endpoint = endpointOf(someBroker(1, 1), 'client');
+    assert.ok(endpoint);
+    for (const wrong of [{ listener: 'public' }, { host: '' }, { port: 0 }, { port: 65_536 }]) {
+      assert.throws(() => endpointFromProto({ ...endpoint, ...wrong } as never), { code: 'INVALID_REQUEST' });
+    }
+  });
+
+  test('a client sees the client listener alone', () => {
+    const { endpoints, broker } = brokerToProto(someBroker(7, 1), 'client');
+    assert.deepEqual(
+      endpoints.map(({ listener, host }) => [listener, host]),
+      [['client', 'client-7']],
+    );
+    assert.equal(broker?.id, '7');
+    assert.deepEqual(brokerToProto(someBroker(7, 1), 'ops').endpoints, []);
+  });
+
+  test('a topic carries its partitions, and a hint names the listener that was asked for', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const image = new MetadataImage();
+        for (const step of steps) image.apply(step.version, step.events);
+        for (const topic of image.topics()) {
+          assert.equal(topicToProto(image, topic).partitions.length, topic.partitionCount);
+          for (const partition of image.partitions(topic.topicId)) {
+            const known = image.broker(partition.leaderId) !== undefined;
+            const expected = known ? `${partition.leaderId}@internal-${partition.leaderId}:7611` : undefined;
+            assert.equal(leaderHintOf(image, partition, 'internal'), expected);
+          }
+        }
+      }),
+    );
+  });
+
+  test('durations keep their milliseconds', () => {
+    fc.assert(
+      fc.property(fc.nat(2 ** 31 - 1), (durationMs) => {
+        assert.equal(durationFromProto(durationToProto(durationMs), 'wait'), durationMs);
+      }),
+    );
+    assert.equal(durationFromProto(undefined, 'wait'), undefined);
+    assert.throws(() => durationFromProto({ ...durationToProto(0), seconds: -1n }, 'wait'), {
+      code: 'INVALID_REQUEST',
+    });
+  });
+
+  test('a higher major version is refused, any minor is not', () => {
+    for (const version of [undefined, { major: 0 }, { major: 1 }]) checkVersion(version);
+    assert.throws(() => checkVersion({ major: 2 }), { code: 'UNSUPPORTED_VERSION' });
+  });
+});
