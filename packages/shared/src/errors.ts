@@ -133,6 +133,8 @@ export interface DomainErrorOptions {
   /** For NOT_LEADER: `id@host:port` of the leader, as far as it is known. */
   readonly leaderHint?: string;
   readonly retryAfterMs?: number;
+  /** Whether the call may have acted although it failed. Default: true for TIMEOUT, else false. Never travels. */
+  readonly outcomeUnknown?: boolean;
   readonly cause?: unknown;
 }
 
@@ -142,6 +144,7 @@ export class DomainError extends Error {
   readonly retriable: boolean;
   readonly leaderHint: string | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly outcomeUnknown: boolean;
 
   constructor(code: ErrorName, message: string, options: DomainErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -150,6 +153,7 @@ export class DomainError extends Error {
     this.retriable = options.retriable ?? errorCatalogue[code].retriable;
     this.leaderHint = options.leaderHint;
     this.retryAfterMs = options.retryAfterMs;
+    this.outcomeUnknown = options.outcomeUnknown ?? code === 'TIMEOUT';
   }
 }
 

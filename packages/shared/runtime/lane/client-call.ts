@@ -218,7 +218,9 @@ export class ClientCall {
 
   #onEnd(): void {
     const status = this.#status;
-    if (status === undefined) throw new DomainError('NOT_AVAILABLE', 'the answer ends without a gRPC status');
+    if (status === undefined) {
+      throw new DomainError('NOT_AVAILABLE', 'the answer ends without a gRPC status', { outcomeUnknown: true });
+    }
     if (status.error === undefined) this.#options.receiver.finish();
     this.#finish(status.error);
     // Either both halves have ended, or the peer no longer wants the rest of the request.
@@ -243,7 +245,8 @@ export class ClientCall {
       return new DomainError('LIMIT_EXCEEDED', `${path}: the peer asks to slow down`, { cause: this.#streamError });
     }
     const text = this.unprocessed ? 'the peer did not take the call' : this.#options.failureText(stream);
-    return new DomainError('NOT_AVAILABLE', `${path}: ${text}`, { cause: this.#streamError });
+    const outcomeUnknown = !this.unprocessed;
+    return new DomainError('NOT_AVAILABLE', `${path}: ${text}`, { outcomeUnknown, cause: this.#streamError });
   }
 
   /** Runs a step of reading; what a peer sends may end the call, never throw into the event loop. */
