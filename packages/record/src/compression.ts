@@ -14,7 +14,10 @@ export interface Codec {
   readonly name: string;
   /** Throws UNSUPPORTED_CODEC where the library can only inflate. */
   compress(bytes: Uint8Array): Uint8Array;
-  /** Throws CORRUPT_BATCH for what is no frame of the codec, RECORD_TOO_LARGE for more than `maxOutputBytes`. */
+  /**
+   * Throws RECORD_TOO_LARGE for more than `maxOutputBytes`, and CORRUPT_BATCH or an error of its library for what is no
+   * frame of the codec: call it through `inflateRecords`, which makes DomainErrors of all.
+   */
   decompress(bytes: Uint8Array, maxOutputBytes: number): Uint8Array;
 }
 

@@ -7,7 +7,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
 import * as snappyLibrary from 'snappy';
-import { type Codec, type Codecs, codecsOf } from '../compression.ts';
+import { type Codec, type Codecs, codecsOf, overInflationCap } from '../compression.ts';
 import { codecId } from '../layout.ts';
 import { corruptBatch } from '../limits.ts';
 import { readLz4Frame } from './lz4-frame.ts';
@@ -19,16 +19,21 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function expectSize(name: string, inflated: Uint8Array, expected: number): Uint8Array {
+/** Callers get plain arrays: a Buffer's `slice` and JSON form differ. */
+function plainBytes(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}
+
+function expectSize(name: string, inflated: Buffer, expected: number): Uint8Array {
   if (inflated.length !== expected)
     throw corruptBatch(`${name} made ${inflated.length} bytes, ${expected} were declared`);
-  return inflated;
+  return plainBytes(inflated);
 }
 
 export const lz4: Codec = {
   id: codecId.lz4,
   name: 'lz4',
-  compress: (bytes) => compressFrameSync(bufferOf(bytes)),
+  compress: (bytes) => plainBytes(compressFrameSync(bufferOf(bytes))),
   decompress(bytes, maxOutputBytes) {
     const { inflatedBytes } = readLz4Frame(bytes, maxOutputBytes);
     return expectSize('lz4', decompressFrameSync(bufferOf(bytes)), inflatedBytes);
@@ -38,7 +43,7 @@ export const lz4: Codec = {
 export const snappy: Codec = {
   id: codecId.snappy,
   name: 'snappy',
-  compress: (bytes) => snappyLibrary.compressSync(bytes),
+  compress: (bytes) => plainBytes(snappyLibrary.compressSync(bytes)),
   decompress(bytes, maxOutputBytes) {
     const length = readSnappyLength(bytes, maxOutputBytes);
     return expectSize('snappy', snappyLibrary.uncompressSync(bytes, { asBuffer: true }) as Buffer, length);
@@ -51,17 +56,27 @@ const windowLogMax = 23;
 export const zstdByZlib: Codec = {
   id: codecId.zstd,
   name: 'zstd',
-  compress: (bytes) => zstdCompressSync(bytes),
+  compress: (bytes) => plainBytes(zstdCompressSync(bytes)),
   decompress(bytes, maxOutputBytes) {
     const frame = readZstdFrame(bytes, maxOutputBytes);
-    const inflated = zstdDecompressSync(bytes, {
-      // zlib refuses a limit of 0.
-      maxOutputLength: Math.max(1, frame.contentBytes ?? Math.min(frame.contentBytesMax, maxOutputBytes)),
-      params: { [constants.ZSTD_d_windowLogMax]: windowLogMax },
-    });
-    return frame.contentBytes === undefined ? inflated : expectSize('zstd', inflated, frame.contentBytes);
+    // zlib stops one byte above what may come, so that too much is told from damage; it refuses a limit of 0.
+    const most = frame.contentBytes ?? Math.min(frame.contentBytesMax, maxOutputBytes);
+    const params = { [constants.ZSTD_d_windowLogMax]: windowLogMax };
+    const inflated = inflateUpTo(bytes, most + 1, params);
+    if (inflated === undefined || inflated.length > maxOutputBytes) throw overInflationCap('zstd', maxOutputBytes);
+    return frame.contentBytes === undefined ? plainBytes(inflated) : expectSize('zstd', inflated, frame.contentBytes);
   },
 };
+
+/** Undefined when more than `maxOutputLength` bytes would come. */
+function inflateUpTo(bytes: Uint8Array, maxOutputLength: number, params: Record<number, number>): Buffer | undefined {
+  try {
+    return zstdDecompressSync(bytes, { maxOutputLength, params });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return undefined;
+    throw error;
+  }
+}
 
 /** Undefined where the addon was not built: an optional dependency must not stop a start. */
 const zstdAddon = await import('zstd-napi').catch(() => undefined);
@@ -75,7 +90,7 @@ export const zstd: Codec =
     : {
         id: codecId.zstd,
         name: 'zstd',
-        compress: (bytes) => zstdAddon.compress(bytes),
+        compress: (bytes) => plainBytes(zstdAddon.compress(bytes)),
         decompress(bytes, maxOutputBytes) {
           const { contentBytes } = readZstdFrame(bytes, maxOutputBytes);
           // Without a declared size the addon would grow without a cap: zlib has one.

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
+import { RecordBatchSchema } from '@fleetmq/gen/common/types';
+import { tableChecksum, WireWriter } from '@fleetmq/shared';
+import fc from 'fast-check';
+import { nodeCodecs } from './codecs/node.ts';
+import {
+  BatchBuilder,
+  batchOfFrame,
+  decodeRecords,
+  defaultBatchLimits,
+  inflateFrame,
+  inflateFrames,
+  joinFrame,
+  openBatch,
+  sealFrame,
+  splitFrames,
+  validateProduced,
+  viewRecords,
+} from './index.ts';
+
+const bytesOrNone = fc.option(fc.uint8Array({ maxLength: 200 }), { nil: undefined });
+const recordInput = fc.record({
+  key: bytesOrNone,
+  value: bytesOrNone,
+  headers: fc.array(
+    fc.record({ key: fc.string({ unit: 'grapheme', maxLength: 8 }), value: fc.uint8Array({ maxLength: 9 }) }),
+    {
+      maxLength: 3,
+    },
+  ),
+  timestampMs: fc.option(fc.integer({ min: -62_135_596_800_000, max: 253_402_300_799_000 }), { nil: undefined }),
+});
+const codecChoice = fc.constantFrom(0, 1, 2, 3);
+
+function stored(batch: Uint8Array, baseOffset: number, appendTimeMs = 99): Uint8Array {
+  const validated = validateProduced(batch, defaultBatchLimits, tableChecksum);
+  return joinFrame(sealFrame(validated, { baseOffset, leaderEpoch: 1, appendTimeMs }, tableChecksum));
+}
+
+test('what goes into a builder comes out of a stored batch, for every codec; a builder can be used again', () => {
+  const builder = new BatchBuilder({ initialBytes: 16 });
+  fc.assert(
+    fc.property(
+      fc.array(recordInput, { minLength: 1, maxLength: 20 }),
+      codecChoice,
+      fc.nat(1e9),
+      (inputs, id, base) => {
+        const codec = nodeCodecs.get(id);
+        for (const input of inputs) {
+          const before = builder.byteLength;
+          const after = builder.append(input.key, input.value, input.headers, input.timestampMs);
+          assert.ok(after > before && after === builder.byteLength);
+        }
+        const batch = builder.build(codec === undefined ? {} : { codec }, tableChecksum);
+        assert.equal(builder.recordCount, 0);
+        const frame = stored(batch, base);
+        const opened = openBatch(batchOfFrame(frame, tableChecksum), { codecs: nodeCodecs, checksum: tableChecksum });
+        const expected = inputs.map((input, i) => ({
+          ...input,
+          offset: base + i,
+          timestampMs: input.timestampMs ?? 99,
+        }));
+        assert.deepEqual(plain(decodeRecords(opened)), plain(expected));
+        assert.equal(opened.endOffset, base + inputs.length);
+
+        const inflated = inflateFrame(frame, { codecs: nodeCodecs, checksum: tableChecksum });
+        const twin = openBatch(batchOfFrame(inflated, tableChecksum), { checksum: tableChecksum });
+        assert.deepEqual(plain(decodeRecords(twin)), plain(expected));
+        assert.equal(twin.header.compressionType, 0);
+        const message = fromBinary(RecordBatchSchema, Uint8Array.from(batchOfFrame(inflated, tableChecksum)));
+        assert.equal(message.records.length, inputs.length);
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+function plain(records: readonly object[]): unknown {
+  return JSON.parse(
+    JSON.stringify(records, (_, value) =>
+      value instanceof Uint8Array ? { hex: Buffer.from(value).toString('hex') } : value,
+    ),
+    (_, value) => value,
+  );
+}
+
+test('a reader gets batches of its codecs as they lie, and the others inflated', () => {
+  const builder = new BatchBuilder();
+  const build = (id: number, value: string): Uint8Array => {
+    builder.append(undefined, new TextEncoder().encode(value));
+    const codec = nodeCodecs.get(id);
+    return builder.build(codec === undefined ? {} : { codec }, tableChecksum);
+  };
+  const frames = [stored(build(0, 'none'), 0), stored(build(1, 'lz4'), 1), stored(build(2, 'zstd'), 2)];
+  const stretch = Uint8Array.from(frames.flatMap((frame) => [...frame]));
+  const options = { codecs: nodeCodecs, checksum: tableChecksum };
+  assert.equal(inflateFrames(stretch, { ...options, accepted: new Set([1, 2]) }).bytes, stretch);
+  const answer = inflateFrames(stretch, { ...options, accepted: new Set([1]) });
+  const parts = splitFrames(answer.bytes, tableChecksum);
+  assert.equal(answer.frames, 3);
+  assert.deepEqual(parts.slice(0, 2), frames.slice(0, 2));
+  assert.equal(openBatch(batchOfFrame(parts[2]!, tableChecksum)).header.compressionType, 0);
+  const first = inflateFrames(stretch, { ...options, accepted: new Set(), answerBytesMax: 1 });
+  assert.equal(first.frames, 1);
+  assert.deepEqual(first.bytes, frames[0]);
+});
+
+test('a count that does not match the records is refused before a record is shown', () => {
+  const codec = nodeCodecs.get(1)!;
+  const entries = new WireWriter().bytesField(7, new Uint8Array(0)).bytesField(7, new Uint8Array(0)).finish();
+  const carried = (content: Uint8Array, count: number): Uint8Array =>
+    new WireWriter().varintField(2, 1).varintField(10, count).bytesField(9, codec.compress(content)).finish().slice();
+  const options = { codecs: nodeCodecs };
+  assert.equal(openBatch(carried(entries, 2), options).recordCount, 2);
+  assert.throws(() => openBatch(carried(entries, 3), options), { code: 'CORRUPT_BATCH' });
+  const lying = stored(carried(entries, 3), 0);
+  assert.throws(() => inflateFrame(lying, { codecs: nodeCodecs, checksum: tableChecksum }), { code: 'CORRUPT_BATCH' });
+  // Fields of a batch cannot be smuggled in among the records: here the control bit.
+  const smuggled = new WireWriter().raw(entries).varintField(14, 2).finish();
+  assert.throws(() => openBatch(carried(smuggled, 2), options), { code: 'CORRUPT_BATCH', message: /among/ });
+  assert.throws(() => openBatch(carried(entries, 2)), { code: 'UNSUPPORTED_CODEC' });
+  const plainLie = new WireWriter().raw(entries).varintField(10, 1).finish().slice();
+  assert.throws(() => openBatch(plainLie), { code: 'CORRUPT_BATCH' });
+});
+
+test('gaps left by compaction: offsets come from the deltas, which must rise inside the batch', () => {
+  const entry = (delta: number): Uint8Array => new WireWriter().varint(56).varint(delta).finish().slice();
+  const batch = (deltas: readonly number[]): Uint8Array => {
+    const writer = new WireWriter();
+    for (const delta of deltas) writer.bytesField(7, entry(delta));
+    const sealed = sealFrame(
+      { bytes: writer.finish().slice(), recordCount: deltas.length, lastOffsetDelta: 9 },
+      { baseOffset: 100, leaderEpoch: 1, appendTimeMs: 1 },
+      tableChecksum,
+    );
+    return batchOfFrame(joinFrame(sealed), tableChecksum);
+  };
+  const offsets = [...viewRecords(openBatch(batch([0, 4, 9])))].map((view) => view.offset);
+  assert.deepEqual(offsets, [100, 104, 109]);
+  for (const deltas of [
+    [3, 3],
+    [5, 2],
+    [1, 10],
+  ]) {
+    assert.throws(() => decodeRecords(openBatch(batch(deltas))), { code: 'CORRUPT_BATCH' }, `${deltas}`);
+  }
+});
+
+test('a builder is bounded, and a refused record changes nothing', () => {
+  const builder = new BatchBuilder({ recordBytesMax: 100, recordsMax: 3 });
+  builder.append(undefined, new Uint8Array(40));
+  const before = builder.byteLength;
+  assert.throws(() => builder.append(undefined, new Uint8Array(60)), { code: 'RECORD_TOO_LARGE' });
+  assert.equal(builder.byteLength, before);
+  assert.equal(builder.hasRoomFor(0, 60), false);
+  builder.append(undefined, undefined);
+  builder.append(undefined, undefined);
+  assert.throws(() => builder.append(undefined, undefined), { code: 'RECORD_TOO_LARGE' });
+  assert.equal(openBatch(builder.build({}, tableChecksum)).recordCount, 3);
+});
