@@ -4,6 +4,8 @@
  *
  * None of the libraries caps its output or checks its input well, so sizes and back references are checked before.
  */
+/// <reference path="./lz4js.d.ts" />
+/// <reference path="./snappyjs.d.ts" />
 import { DomainError } from '@fleetmq/shared';
 import { Decompress, decompress as inflateZstd } from 'fzstd';
 import * as lz4js from 'lz4js';
