@@ -1,6 +1,7 @@
 /**
  * The commands of interaction transcripts: arguments in, calls on the environment, output. An error is printed as its
- * text; no output at all prints `ok`. The vocabulary is that of etcd's rafttest, and `read-index ID CONTEXT`.
+ * text; no output at all prints `ok`. The vocabulary is that of etcd's rafttest, plus `read-index ID CONTEXT` and
+ * `report-snapshot ID PEER finished|failed`.
  */
 import { DomainError, isDomainError, type LogIndex, type Term } from '@fleetmq/shared';
 import type { ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType } from '../conf-change.ts';
@@ -51,6 +52,11 @@ const handlers: Readonly<Record<string, Handler>> = {
   'raft-state': printStates,
   'read-index': (environment, { args }) =>
     firstNode(environment, args).raft.readIndex(new TextEncoder().encode(args[1]?.key ?? '')),
+  'report-snapshot': (environment, { args }) =>
+    firstNode(environment, args).raft.reportSnapshot(
+      integer(args[1]?.key),
+      args[2]?.key === 'failed' ? 'failed' : 'finished',
+    ),
   'report-unreachable': (environment, { args }) =>
     firstNode(environment, args).raft.reportUnreachable(integer(args[1]?.key)),
   'send-snapshot': sendSnapshot,
