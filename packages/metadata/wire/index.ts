@@ -1,3 +1,4 @@
+export * from './answers.ts';
 export * from './common.ts';
 export { eventFromProto, eventToProto, snapshotFromProto, snapshotToProto } from './log.ts';
 export * from './values.ts';
