@@ -1,0 +1,174 @@
+/**
+ * Commands about brokers: registration, fencing, service, draining, removal; and what follows for the partitions that the
+ * broker holds (`elect.ts` has those rules).
+ *
+ * States: a registration makes the broker `fenced`; it is unfenced once it has caught up (`active`), drained before it
+ * stops (`draining`), and fenced when it is not heard of. Every registration is a life of its own, whose epoch is the index
+ * of its log entry; commands for an older life are refused with STALE_BROKER_EPOCH.
+ * A broker that comes back without a clean shutdown, or with another data folder, counts for no ISR until a live leader
+ * has seen it catch up; a new data folder under the id of a last in-sync replica is refused, since it would lead with
+ * nothing (KIP-966).
+ */
+import type { BrokerImage, BrokerState, MetadataEvent, PartitionImage } from '@fleetmq/metadata';
+import { type BrokerEpoch, type BrokerId, DomainError, formatTopicPartition } from '@fleetmq/shared';
+import type {
+  BrokerLife,
+  DrainBroker,
+  FenceBroker,
+  RegisterBroker,
+  UnfenceBroker,
+  UnregisterBroker,
+} from './commands.ts';
+import { handedOver, type StateOf, withBroker, withoutBroker } from './elect.ts';
+import type { Applied, ApplyContext, MetadataView } from './view.ts';
+
+export function applyRegisterBroker(
+  view: MetadataView,
+  command: RegisterBroker,
+  context: ApplyContext,
+): Applied<BrokerEpoch> {
+  const { brokerId } = command;
+  const before = view.broker(brokerId);
+  if (before !== undefined && before.incarnationId === command.incarnationId) {
+    return { events: [], result: before.brokerEpoch };
+  }
+  const isSameDisk = before !== undefined && before.diskId === command.diskId;
+  if (before !== undefined && !isSameDisk) checkNewDisk(view, before);
+
+  const broker: BrokerImage = {
+    brokerId,
+    brokerEpoch: context.index as number as BrokerEpoch,
+    incarnationId: command.incarnationId,
+    rackId: command.rackId,
+    endpoints: command.endpoints,
+    state: 'fenced',
+    diskId: command.diskId,
+    features: command.features,
+  };
+  const stateOf = statesWith(view, brokerId, 'fenced');
+  const staysInSync = isSameDisk && command.cleanShutdown;
+  const partitions = changedPartitions(view, brokerId, (partition) =>
+    withoutBroker(partition, brokerId, { staysInSync, stateOf }),
+  );
+  return { events: [{ kind: 'broker-changed', broker }, ...partitions], result: broker.brokerEpoch };
+}
+
+export function applyFenceBroker(view: MetadataView, command: FenceBroker): Applied<undefined> {
+  const broker = requireLife(view, command);
+  if (broker.state === 'fenced') return { events: [], result: undefined };
+  const stateOf = statesWith(view, broker.brokerId, 'fenced');
+  const partitions = changedPartitions(view, broker.brokerId, (partition) =>
+    withoutBroker(partition, broker.brokerId, { staysInSync: false, stateOf }),
+  );
+  return { events: [inState(broker, 'fenced'), ...partitions], result: undefined };
+}
+
+export function applyUnfenceBroker(view: MetadataView, command: UnfenceBroker): Applied<undefined> {
+  const broker = requireLife(view, command);
+  if (broker.state === 'active') return { events: [], result: undefined };
+  const stateOf = statesWith(view, broker.brokerId, 'active');
+  const partitions = changedPartitions(view, broker.brokerId, (partition) => withBroker(partition, stateOf));
+  return { events: [inState(broker, 'active'), ...partitions], result: undefined };
+}
+
+/** Repeating it hands over what has got a second in-sync replica meanwhile. A fenced broker leads nothing already. */
+export function applyDrainBroker(view: MetadataView, command: DrainBroker): Applied<undefined> {
+  const broker = requireLife(view, command);
+  if (broker.state === 'fenced') return { events: [], result: undefined };
+  const stateOf = statesWith(view, broker.brokerId, 'draining');
+  const partitions = changedPartitions(view, broker.brokerId, (partition) =>
+    handedOver(partition, broker.brokerId, stateOf),
+  );
+  const changed = broker.state === 'draining' ? [] : [inState(broker, 'draining')];
+  return { events: [...changed, ...partitions], result: undefined };
+}
+
+export function applyUnregisterBroker(view: MetadataView, command: UnregisterBroker): Applied<undefined> {
+  const { brokerId } = command;
+  const broker = requireBroker(view, brokerId);
+  if (broker.state !== 'fenced') {
+    throw new DomainError(
+      'INVALID_REQUEST',
+      `broker ${brokerId} is ${broker.state}: stop it before it is unregistered`,
+    );
+  }
+  refuseIfLastInSync(view, brokerId, 'is unregistered');
+  const stateOf = statesWith(view, brokerId, undefined);
+  const partitions = changedPartitions(view, brokerId, (partition) =>
+    withoutBroker(partition, brokerId, { staysInSync: false, stateOf }),
+  );
+  return { events: [...partitions, { kind: 'broker-removed', brokerId }], result: undefined };
+}
+
+/** The registered broker, if the life is its current one. Throws BROKER_NOT_FOUND, STALE_BROKER_EPOCH. */
+export function requireLife(view: MetadataView, life: BrokerLife): BrokerImage {
+  const broker = requireBroker(view, life.brokerId);
+  if (broker.brokerEpoch !== life.brokerEpoch) {
+    throw new DomainError(
+      'STALE_BROKER_EPOCH',
+      `broker ${life.brokerId} has epoch ${broker.brokerEpoch}, not ${life.brokerEpoch}`,
+    );
+  }
+  return broker;
+}
+
+export function requireBroker(view: MetadataView, brokerId: BrokerId): BrokerImage {
+  const broker = view.broker(brokerId);
+  if (broker === undefined) throw new DomainError('BROKER_NOT_FOUND', `no broker ${brokerId} is registered`);
+  return broker;
+}
+
+/** Partitions that the broker leads although another active in-sync replica could. */
+export function countHandOvers(view: MetadataView, brokerId: BrokerId): number {
+  const stateOf = statesWith(view, brokerId, 'draining');
+  let count = 0;
+  for (const partition of view.partitionsOfBroker(brokerId)) {
+    if (handedOver(partition, brokerId, stateOf) !== partition) count++;
+  }
+  return count;
+}
+
+function checkNewDisk(view: MetadataView, before: BrokerImage): void {
+  if (before.state !== 'fenced') {
+    throw new DomainError(
+      'DUPLICATE_REQUEST',
+      `broker ${before.brokerId} is ${before.state} with another data folder: give this broker another id`,
+    );
+  }
+  refuseIfLastInSync(view, before.brokerId, 'starts with another data folder');
+}
+
+function refuseIfLastInSync(view: MetadataView, brokerId: BrokerId, what: string): void {
+  const last = view
+    .partitionsOfBroker(brokerId)
+    .filter(({ inSyncReplicas }) => inSyncReplicas.length === 1 && inSyncReplicas[0] === brokerId);
+  const first = last[0];
+  if (first === undefined) return;
+  const name = formatTopicPartition(view.topicById(first.topicId)?.name ?? first.topicId, first.partition);
+  throw new DomainError(
+    'INVALID_REQUEST',
+    `broker ${brokerId} is the last in-sync replica of ${last.length} partitions, among them ${name}: their records ` +
+      `would be lost if it ${what}; bring its data folder back, or delete these topics`,
+  );
+}
+
+function changedPartitions(
+  view: MetadataView,
+  brokerId: BrokerId,
+  change: (partition: PartitionImage) => PartitionImage,
+): MetadataEvent[] {
+  const events: MetadataEvent[] = [];
+  for (const before of view.partitionsOfBroker(brokerId)) {
+    const partition = change(before);
+    if (partition !== before) events.push({ kind: 'partition-changed', partition });
+  }
+  return events;
+}
+
+function statesWith(view: MetadataView, changed: BrokerId, state: BrokerState | undefined): StateOf {
+  return (brokerId) => (brokerId === changed ? state : view.broker(brokerId)?.state);
+}
+
+function inState(broker: BrokerImage, state: BrokerState): MetadataEvent {
+  return { kind: 'broker-changed', broker: { ...broker, state } };
+}

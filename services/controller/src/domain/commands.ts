@@ -1,0 +1,141 @@
+/**
+ * The commands of the metadata state machine as plain values, and what each of them answers. They are the data of the
+ * controllers' log (`controller/metadata_log.proto`); `wire/commands.ts` maps both ways.
+ *
+ * A command says what shall happen and under which condition (epochs, counts); `apply.ts` decides. It holds everything
+ * that was chosen at random or by a clock when it was proposed (ids, assignments), so that every node decides alike.
+ */
+import type { EndpointImage, PartitionImage } from '@fleetmq/metadata';
+import type { BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionId, TopicId } from '@fleetmq/shared';
+
+/** The brokers of one partition; the first is the preferred leader. */
+export type Assignment = readonly BrokerId[];
+
+export interface RegisterBroker {
+  readonly kind: 'register-broker';
+  readonly brokerId: BrokerId;
+  /** Random id of the process; the same one again changes nothing. */
+  readonly incarnationId: string;
+  readonly rackId: string;
+  readonly endpoints: readonly EndpointImage[];
+  /** Random id of the data folder. */
+  readonly diskId: string;
+  /** The folder was closed cleanly, so that its logs are whole. */
+  readonly cleanShutdown: boolean;
+  readonly features: ReadonlyMap<string, number>;
+}
+
+/** Names one life of a broker: a command for another life is refused. */
+export interface BrokerLife {
+  readonly brokerId: BrokerId;
+  readonly brokerEpoch: BrokerEpoch;
+}
+
+export interface FenceBroker extends BrokerLife {
+  readonly kind: 'fence-broker';
+}
+
+/** Puts a fenced or draining broker in service. */
+export interface UnfenceBroker extends BrokerLife {
+  readonly kind: 'unfence-broker';
+}
+
+export interface UnregisterBroker {
+  readonly kind: 'unregister-broker';
+  readonly brokerId: BrokerId;
+}
+
+export interface DrainBroker extends BrokerLife {
+  readonly kind: 'drain-broker';
+}
+
+export interface CreateTopic {
+  readonly kind: 'create-topic';
+  readonly name: string;
+  readonly topicId: TopicId;
+  readonly assignments: readonly Assignment[];
+  readonly config: ReadonlyMap<string, string>;
+  readonly internal: boolean;
+}
+
+export interface DeleteTopic {
+  readonly kind: 'delete-topic';
+  readonly topicId: TopicId;
+}
+
+export interface AddPartitions {
+  readonly kind: 'add-partitions';
+  readonly topicId: TopicId;
+  /** Compare-and-set. */
+  readonly currentCount: number;
+  readonly assignments: readonly Assignment[];
+}
+
+export interface AlterConfig {
+  readonly kind: 'alter-config';
+  /** Undefined: the cluster's defaults. */
+  readonly topicId: TopicId | undefined;
+  readonly set: ReadonlyMap<string, string>;
+  readonly remove: readonly string[];
+}
+
+export interface ChangeIsr extends BrokerLife {
+  readonly kind: 'change-isr';
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  readonly inSyncReplicas: readonly BrokerLife[];
+}
+
+export interface ElectLeader {
+  readonly kind: 'elect-leader';
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+  /** 0: the preferred leader. */
+  readonly targetId: BrokerId;
+  /** Compare; undefined: do not. */
+  readonly leaderEpoch: LeaderEpoch | undefined;
+}
+
+export interface AllocateProducerIds extends BrokerLife {
+  readonly kind: 'allocate-producer-ids';
+  readonly count: number;
+}
+
+export interface SetClusterId {
+  readonly kind: 'set-cluster-id';
+  readonly clusterId: string;
+}
+
+export type MetadataCommand =
+  | RegisterBroker
+  | FenceBroker
+  | UnfenceBroker
+  | UnregisterBroker
+  | DrainBroker
+  | CreateTopic
+  | DeleteTopic
+  | AddPartitions
+  | AlterConfig
+  | ChangeIsr
+  | ElectLeader
+  | AllocateProducerIds
+  | SetClusterId;
+
+export interface ProducerIdBlock {
+  readonly first: bigint;
+  readonly count: number;
+}
+
+/** What a command answers beyond "done". */
+export interface CommandResults {
+  'register-broker': BrokerEpoch;
+  'change-isr': PartitionImage;
+  'elect-leader': PartitionImage;
+  'allocate-producer-ids': ProducerIdBlock;
+}
+
+export type ResultOf<Command extends MetadataCommand> = Command['kind'] extends keyof CommandResults
+  ? CommandResults[Command['kind']]
+  : undefined;

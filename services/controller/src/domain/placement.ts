@@ -1,0 +1,135 @@
+/**
+ * Where new partitions go. For each partition a set of brokers is chosen, then its order: the first is the preferred
+ * leader. Deterministic: equal load gives equal assignments.
+ *
+ * Rules, in this order: brokers in service before fenced ones; a rack that has fewer of the partition's replicas; a broker
+ * that holds fewer replicas; a turn that moves on with each partition, so that equal brokers take turns and the pairs vary.
+ * Within the set the broker that leads least comes first. All of the cluster's load counts, not only this topic's.
+ * Cost: partitions x replicas x brokers.
+ */
+import { type BrokerId, DomainError } from '@fleetmq/shared';
+import type { Assignment } from './commands.ts';
+import type { MetadataView } from './view.ts';
+
+export interface BrokerLoad {
+  readonly brokerId: BrokerId;
+  readonly rackId: string;
+  readonly isActive: boolean;
+  /** Partitions of which it is a replica. */
+  readonly replicaCount: number;
+  /** Partitions of which it is the preferred leader. */
+  readonly leaderCount: number;
+}
+
+export interface PlacementRequest {
+  /** Sorted by id. */
+  readonly brokers: readonly BrokerLoad[];
+  readonly partitionCount: number;
+  readonly replicationFactor: number;
+}
+
+interface Candidate {
+  readonly load: BrokerLoad;
+  readonly position: number;
+  replicaCount: number;
+  leaderCount: number;
+}
+
+/** Throws INVALID_REPLICATION_FACTOR when there are not enough brokers. */
+export function placePartitions(request: PlacementRequest): readonly Assignment[] {
+  const { brokers, partitionCount, replicationFactor } = request;
+  if (replicationFactor < 1 || replicationFactor > brokers.length) {
+    throw new DomainError(
+      'INVALID_REPLICATION_FACTOR',
+      `replication factor ${replicationFactor} is outside 1..${brokers.length}, the number of registered brokers`,
+    );
+  }
+  const candidates = brokers.map(
+    (load, position): Candidate => ({
+      load,
+      position,
+      replicaCount: load.replicaCount,
+      leaderCount: load.leaderCount,
+    }),
+  );
+  return Array.from({ length: partitionCount }, (_, number) => placeOne(candidates, replicationFactor, number));
+}
+
+/** What the brokers hold now; by id. */
+export function brokerLoads(view: MetadataView): readonly BrokerLoad[] {
+  const replicaCounts = new Map<BrokerId, number>();
+  const leaderCounts = new Map<BrokerId, number>();
+  for (const { topicId } of view.topics()) {
+    for (const { replicas } of view.partitions(topicId)) {
+      for (const brokerId of replicas) increase(replicaCounts, brokerId);
+      increase(leaderCounts, replicas[0] as BrokerId);
+    }
+  }
+  return view.brokers().map(({ brokerId, rackId, state }) => ({
+    brokerId,
+    rackId,
+    isActive: state === 'active',
+    replicaCount: replicaCounts.get(brokerId) ?? 0,
+    leaderCount: leaderCounts.get(brokerId) ?? 0,
+  }));
+}
+
+function increase<Key>(counts: Map<Key, number>, key: Key): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function placeOne(candidates: readonly Candidate[], replicationFactor: number, turn: number): Assignment {
+  const chosen: Candidate[] = [];
+  const racks = new Map<string, number>();
+  while (chosen.length < replicationFactor) {
+    const next = bestOf(candidates, chosen, (candidate) => [
+      candidate.load.isActive ? 0 : 1,
+      racks.get(rackOf(candidate)) ?? 0,
+      candidate.replicaCount,
+      (candidate.position + turn) % candidates.length,
+    ]);
+    chosen.push(next);
+    increase(racks, rackOf(next));
+  }
+  const leader = bestOf(chosen, [], (candidate) => [
+    candidate.load.isActive ? 0 : 1,
+    candidate.leaderCount,
+    chosen.indexOf(candidate),
+  ]);
+  leader.leaderCount++;
+  for (const candidate of chosen) candidate.replicaCount++;
+  const followers = chosen.filter((candidate) => candidate !== leader);
+  return [leader, ...followers].map((candidate) => candidate.load.brokerId);
+}
+
+/** A broker without a rack is a rack of its own: nothing is known to fail together with it. */
+function rackOf(candidate: Candidate): string {
+  return candidate.load.rackId === '' ? `broker ${candidate.load.brokerId}` : `rack ${candidate.load.rackId}`;
+}
+
+function bestOf(
+  candidates: readonly Candidate[],
+  excluded: readonly Candidate[],
+  rank: (candidate: Candidate) => readonly number[],
+): Candidate {
+  let best: Candidate | undefined;
+  let bestRank: readonly number[] = [];
+  for (const candidate of candidates) {
+    if (excluded.includes(candidate)) continue;
+    const candidateRank = rank(candidate);
+    if (best === undefined || isBefore(candidateRank, bestRank)) {
+      best = candidate;
+      bestRank = candidateRank;
+    }
+  }
+  if (best === undefined) throw new RangeError('no broker is left to choose from');
+  return best;
+}
+
+function isBefore(left: readonly number[], right: readonly number[]): boolean {
+  for (const [position, value] of left.entries()) {
+    const other = right[position] as number;
+    if (value !== other) return value < other;
+  }
+  return false;
+}

@@ -1,0 +1,20 @@
+/**
+ * What the rules see and what they give back: a read-only metadata image, the place of the command in the log, and events.
+ * The image belongs to the state machine (`shell/state-machine.ts`), which alone applies events to it.
+ */
+import type { MetadataEvent, MetadataImage } from '@fleetmq/metadata';
+import type { LogIndex } from '@fleetmq/shared';
+
+export type MetadataView = Omit<MetadataImage, 'apply'>;
+
+export interface ApplyContext {
+  /** Index of the command's log entry: the metadata version that it leads to, and the epoch of a broker that registers. */
+  readonly index: LogIndex;
+  /** When the leader proposed it, by the leader's wall clock: the only clock that commands see. */
+  readonly timestampMs: number;
+}
+
+export interface Applied<Result> {
+  readonly events: readonly MetadataEvent[];
+  readonly result: Result;
+}
