@@ -17,6 +17,7 @@ COPY services/gateway/package.json services/gateway/
 COPY apps/cli/package.json apps/cli/
 # The workspace lists these too; their folders are not needed in the image.
 COPY packages/testkit/package.json packages/testkit/
+COPY apps/demo/package.json apps/demo/
 COPY bench/package.json bench/
 COPY test/package.json test/
 RUN pnpm install --prod --frozen-lockfile \
