@@ -2,6 +2,30 @@ export { type ConfigInputs, configJsonSchema, formatConfig, type LoadedConfig, l
 export { type ConfigSchema, type Setting, secret } from './config-schema.ts';
 export type { Origin } from './config-sources.ts';
 export { type DataFolder, type DataFolderOptions, openDataFolder } from './data-folder.ts';
+export {
+  createHealthState,
+  type HealthOptions,
+  type HealthState,
+  healthRoutes,
+  type ServingStatus,
+} from './health-service.ts';
+export { deadlineInterceptor } from './interceptors/deadline.ts';
+export { errorInterceptor } from './interceptors/errors.ts';
+export { bridgeRaw, bridgeRoute } from './lane/bridge.ts';
+export {
+  createLaneTransport,
+  type LaneClientLimits,
+  type LaneTransport,
+  type LaneTransportOptions,
+  type RawBidiCall,
+  type RawCallOptions,
+} from './lane/client.ts';
+export { connectionKey, connectionOf, type PeerConnection } from './lane/connection.ts';
+export type { RawMessage } from './lane/frames.ts';
+export * from './lane/raw.ts';
+export { createLane, defaultLaneLimits, type Lane, type LaneOptions } from './lane/server.ts';
+export type { CallObservation, Gate, GateCall, LaneLimits } from './lane/server-call.ts';
+export type { ClientTls } from './lane/session.ts';
 export { runService, type ServiceContext, type ServiceDefinition } from './lifecycle.ts';
 export { createLogger, type LeveledLogger, type LoggerOptions, type LogLevel, logLevels } from './logger.ts';
 export {
@@ -22,3 +46,18 @@ export { nodeRandom } from './node-random.ts';
 export { type OpsOptions, type OpsServer, startOps } from './ops.ts';
 export { addProcessMetrics } from './process-metrics.ts';
 export { Readiness, type ReadinessReport } from './readiness.ts';
+export { reflectionRoutes } from './reflection.ts';
+export { createRpcPool, type RpcPool, type RpcPoolOptions } from './rpc-client.ts';
+export {
+  fromConnectError,
+  fromErrorResponse,
+  statusOf,
+  toConnectError,
+  toDomainError,
+  toErrorResponse,
+} from './rpc-errors.ts';
+export * from './rpc-server.ts';
+export { type ConnectParts, connectHandler } from './rpc-server-connect.ts';
+export { defaultListenerLimits, type ListenerLimits, type NodeHandler } from './rpc-server-limits.ts';
+export { createSniffingServer, type SniffingServer, type SniffingServerOptions } from './rpc-server-listener.ts';
+export * from './tls.ts';

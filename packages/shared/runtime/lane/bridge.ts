@@ -12,6 +12,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import type { HandlerContext, MethodImpl, ServiceImpl } from '@connectrpc/connect';
+import { deadlineKey } from '../interceptors/deadline.ts';
 import { connectionKey } from './connection.ts';
 import type { RawMessage } from './frames.ts';
 import type { RawContext, RawRoute } from './raw.ts';
@@ -48,7 +49,8 @@ function bridgedContext(method: DescMethod, context: HandlerContext, draining: A
     signal: context.signal,
     draining,
     get deadlineMs(): number | undefined {
-      const left = context.timeoutMs();
+      const endsAt = context.values.get(deadlineKey);
+      const left = context.timeoutMs() ?? (endsAt === undefined ? undefined : endsAt - performance.now());
       return left === undefined ? undefined : Math.max(0, left);
     },
     header: (name) => context.requestHeader.get(name) ?? undefined,

@@ -82,14 +82,24 @@ export type RawServiceImpl<Service extends DescService> = {
   [Name in keyof Service['method']]?: RawHandlers[Service['method'][Name]['methodKind']];
 };
 
+/** The methods of a service that are not raw, each of them required. */
+export type TypedServiceImpl<Service extends DescService, Raw> = {
+  [Name in Exclude<keyof ServiceImpl<Service>, keyof Raw>]: ServiceImpl<Service>[Name];
+};
+
+/** A service without raw methods. */
+export function typedRoutes<Service extends DescService>(service: Service, typed: ServiceImpl<Service>): ServiceRoutes {
+  return { service, typed: typed as Partial<ServiceImpl<DescService>>, raw: [] };
+}
+
 /**
  * Joins the two halves of a service. A method that is in neither half does not compile, so a new RPC of the contract
  * cannot be forgotten.
  */
 export function serviceRoutes<Service extends DescService, Raw extends RawServiceImpl<Service>>(
   service: Service,
-  typed: Omit<ServiceImpl<Service>, keyof Raw>,
   raw: Raw,
+  typed: TypedServiceImpl<Service, Raw>,
 ): ServiceRoutes {
   const routes = Object.entries(raw).map(
     ([name, handler]) =>

@@ -151,21 +151,7 @@ export class ServerCall implements RawContext {
       this.fail(toDomainError(error, this.#environment.logger));
       return;
     }
-    const route = this.#route;
-    switch (route.kind) {
-      case 'unary':
-        return this.#readOne((request) => void this.#run(async () => this.#reply(await route.handler(request, this))));
-      case 'server_streaming':
-        return this.#readOne((request) => void this.#run(() => this.#pump(route.handler(request, this))));
-      case 'client_streaming': {
-        const requests = this.#readAll();
-        return void this.#run(async () => this.#reply(await route.handler(requests, this)));
-      }
-      case 'bidi_streaming': {
-        const requests = this.#readAll();
-        return void this.#run(() => this.#pump(route.handler(requests, this)));
-      }
-    }
+    this.#start(this.#route);
   }
 
   /** Ends the call with an error, unless it is concluded already. */
@@ -183,6 +169,27 @@ export class ServerCall implements RawContext {
       this.#releaseRequest();
     }
     this.#boundFlush();
+  }
+
+  #start(route: RawRoute): void {
+    switch (route.kind) {
+      case 'unary':
+        this.#readOne((request) => this.#run(async () => this.#reply(await route.handler(request, this))));
+        break;
+      case 'server_streaming':
+        this.#readOne((request) => this.#run(() => this.#pump(route.handler(request, this))));
+        break;
+      case 'client_streaming': {
+        const requests = this.#readAll();
+        void this.#run(async () => this.#reply(await route.handler(requests, this)));
+        break;
+      }
+      case 'bidi_streaming': {
+        const requests = this.#readAll();
+        void this.#run(() => this.#pump(route.handler(requests, this)));
+        break;
+      }
+    }
   }
 
   #startTimer(): void {
@@ -213,7 +220,7 @@ export class ServerCall implements RawContext {
   }
 
   /** Reads the only request message and hands it over once the caller has ended its half. */
-  #readOne(start: (request: Uint8Array) => void): void {
+  #readOne(start: (request: Uint8Array) => Promise<void>): void {
     const reader = new FrameReader(this.#environment.limits.readMaxBytes);
     let request: Uint8Array | undefined;
     const deliver = (message: Uint8Array): void => {
@@ -226,7 +233,7 @@ export class ServerCall implements RawContext {
         reader.finish();
         if (request === undefined) throw new DomainError('INVALID_REQUEST', 'no request message in this call');
         if (this.#deadlineAt === undefined) clearTimeout(this.#timer);
-        start(request);
+        void start(request);
       }),
     );
   }

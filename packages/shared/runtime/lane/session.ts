@@ -138,6 +138,7 @@ export class LaneSession {
       session.destroy(new Error(`no HTTP/2 answer within ${this.#options.connectTimeoutMs} ms`));
     }, this.#options.connectTimeoutMs);
     session.once('connect', () => {
+      if (session.destroyed) return;
       if (socket instanceof tls.TLSSocket && socket.alpnProtocol !== 'h2') {
         session.destroy(new Error('the peer does not speak HTTP/2'));
         return;
