@@ -45,6 +45,12 @@ export interface RaftOptions {
   readonly checkQuorum?: boolean;
   /** Ask before raising the term, so that a returning node disturbs nobody. Default true. */
   readonly preVote?: boolean;
+  /**
+   * With asynchronous storage writes, requests for votes wait until term and log are durable, as answers do. Otherwise a
+   * candidate that crashes in between can come back with a shorter log, campaign in the same term, and win with votes that
+   * were given to its longer log. Off only where no answer outlives a restart of the asker. Default true.
+   */
+  readonly durableVoteRequests?: boolean;
   /** Default `safe`; `lease-based` needs `checkQuorum`. */
   readonly readOnlyOption?: ReadOnlyOption;
   /** Followers refuse proposals instead of passing them on to the leader. Default true. */
@@ -75,6 +81,7 @@ export function resolveConfig(options: RaftOptions): RaftConfig {
     maxPendingReads: 4096,
     checkQuorum: true,
     preVote: true,
+    durableVoteRequests: true,
     readOnlyOption: 'safe',
     disableProposalForwarding: true,
     disableConfChangeValidation: false,

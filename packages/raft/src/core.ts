@@ -2,8 +2,8 @@
  * The one state object of a Raft core. The files around it are functions over it, by topic: roles, election, replication,
  * proposals, reads, transfer, membership. Nothing else is state; two equal cores given equal calls stay equal.
  *
- * Outgoing messages lie in two lists. `messages` may leave at once. `messagesAfterAppend` (votes and acknowledgements of
- * appends, those to itself included) rest on term, vote or entries and leave only when all of that is durable.
+ * Outgoing messages lie in two lists. `messages` may leave at once. `messagesAfterAppend` (votes, requests for votes and
+ * acknowledgements of appends, those to itself included) rest on term, vote or entries and leave only when all of that is durable.
  */
 import type { LogIndex, Term } from '@fleetmq/shared';
 import type { RaftConfig } from './config.ts';
@@ -38,6 +38,8 @@ export interface RaftCore {
    * state machine has applied up to here, so that at most one is in flight.
    */
   pendingConfIndex: LogIndex;
+  /** The active configuration holds all changes up to here: the last one that was applied, or came with a snapshot. */
+  configIndex: LogIndex;
   /** Payload bytes of the leader's uncommitted tail: never too high, may be too low after a change of leader. */
   uncommittedBytes: number;
   /** Ticks since the last contact with a leader (follower), or since the last check of the quorum (leader). */
@@ -64,6 +66,7 @@ export function createCore(config: RaftConfig): RaftCore {
     lead: noNode,
     leadTransferee: noNode,
     pendingConfIndex: noIndex,
+    configIndex: noIndex,
     uncommittedBytes: 0,
     electionElapsed: 0,
     heartbeatElapsed: 0,

@@ -11,7 +11,7 @@ import type { Term } from '@fleetmq/shared';
 import { isPromotable, type RaftCore } from './core.ts';
 import { hex } from './logger.ts';
 import { type EntryId, type Message, type MessageType, noNode } from './messages.ts';
-import { jointVoters } from './quorum.ts';
+import { isVoter, jointVoters } from './quorum.ts';
 import { becomeCandidate, becomePreCandidate } from './roles.ts';
 import { send } from './send.ts';
 
@@ -97,12 +97,28 @@ export function answerVote(core: RaftCore, message: Message): void {
   }
 }
 
-/** Answers with the own term, so that the asker can catch up. */
+/**
+ * Answers with the own term, so that the asker can catch up. A node that was removed, or made a learner, adds what it knows
+ * to be committed: the asker may not have heard of the change and depend on this node's vote, which a longer log forbids
+ * for good. With the commit index the asker applies the change, and depends on it no more.
+ */
 export function refuseVote(core: RaftCore, message: Message): void {
   core.config.logger.info(describeRequest(core, 'rejected', message));
   // A node that never heard of a term has none to answer with; the asker's timeout does the rest.
   if (core.term === 0) return;
-  send(core, answerType(message.type), { to: message.from, term: core.term, reject: true });
+  const answer = { to: message.from, term: core.term, reject: true };
+  const index = core.log.committed;
+  const logTerm = core.log.term(index);
+  const isOutside = !isVoter(core.tracker.config.voters, core.id) && logTerm !== undefined;
+  send(core, answerType(message.type), isOutside ? { ...answer, index, logTerm } : answer);
+}
+
+/** Takes over the commit index that came with a refusal, when the own log has the entry that it names. */
+export function learnCommit(core: RaftCore, message: Message): void {
+  const isRefusal = message.reject && (message.type === 'MsgVoteResp' || message.type === 'MsgPreVoteResp');
+  if (isRefusal && core.role !== 'StateLeader') {
+    core.log.maybeCommit({ index: message.index, term: message.logTerm });
+  }
 }
 
 function answerType(question: MessageType): MessageType {

@@ -11,7 +11,7 @@ import { describeConfState } from './describe.ts';
 import { startElection } from './election.ts';
 import { hex } from './logger.ts';
 import { restoreMembership } from './membership.ts';
-import { emptyBytes, lowerIndex, type Message, noNode, noTerm, type Snapshot } from './messages.ts';
+import { emptyBytes, isMember, lowerIndex, type Message, noNode, noTerm, type Snapshot } from './messages.ts';
 import { proposalDropped } from './proposals.ts';
 import { becomeFollower } from './roles.ts';
 import { send } from './send.ts';
@@ -142,8 +142,7 @@ function restoreSnapshot(core: RaftCore, snapshot: Snapshot): boolean {
     return false;
   }
   const { confState } = snapshot;
-  const members = [...confState.voters, ...confState.learners, ...confState.votersOutgoing];
-  if (!members.includes(core.id)) {
+  if (!isMember(confState, core.id)) {
     logger.warn(
       `${hex(core.id)} attempted to restore snapshot but it is not in the ConfState ${describeConfState(confState)}; should never happen`,
     );
@@ -159,6 +158,7 @@ function restoreSnapshot(core: RaftCore, snapshot: Snapshot): boolean {
   }
   log.restore(snapshot);
   restoreMembership(core, confState);
+  core.configIndex = snapshot.index;
   const restored = log.lastEntryId();
   logger.info(
     `${hex(core.id)} [commit: ${log.committed}, lastindex: ${restored.index}, lastterm: ${restored.term}] restored snapshot [index: ${snapshot.index}, term: ${snapshot.term}]`,

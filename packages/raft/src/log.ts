@@ -162,13 +162,13 @@ export class RaftLog {
     return true;
   }
 
-  /** Takes over the commit index of the hard state at the start. */
+  /** Takes over the commit index of the hard state at the start, which may lag behind what was compacted. */
   loadCommit(index: LogIndex, id: NodeId): void {
     assert(
-      index >= this.#committed && index <= this.lastIndex(),
+      index <= this.lastIndex(),
       `${id.toString(16)} state.commit ${index} is out of range [${this.#committed}, ${this.lastIndex()}]`,
     );
-    this.#committed = index;
+    this.#committed = higherIndex(this.#committed, index);
   }
 
   /** Entries `low` up to and without `high`, limited by encoded size, at least one. Undefined when `low` is compacted. */

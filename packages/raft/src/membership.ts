@@ -17,8 +17,13 @@ import { releaseConfirmedReads, releaseEarlyReads } from './reads.ts';
 import { broadcastAppend, maybeCommit, maybeSendAppend } from './replication.ts';
 import { becomeFollower } from './roles.ts';
 
-/** Applies a committed change. One that cannot be applied was let through by a bug on some leader: the process stops. */
-export function applyConfChange(core: RaftCore, change: ConfChange): ConfState {
+/**
+ * Applies a committed change; undefined when the active configuration, that of a newer snapshot, holds it already. One that
+ * cannot be applied was let through by a bug on some leader: the process stops.
+ */
+export function applyConfChange(core: RaftCore, change: ConfChange, index: LogIndex): ConfState | undefined {
+  if (index <= core.configIndex) return undefined;
+  core.configIndex = index;
   try {
     return switchConfig(core, applyToConfig(core, asJointChange(change)));
   } catch (error) {

@@ -61,6 +61,11 @@ export const emptyConfState: ConfState = {
   autoLeave: false,
 };
 
+/** Voter of either half or learner. Learners to come are voters of the outgoing half. */
+export function isMember(state: ConfState, id: NodeId): boolean {
+  return state.voters.includes(id) || state.learners.includes(id) || state.votersOutgoing.includes(id);
+}
+
 /** State of the state machine after the entry at `index` was applied. `data` is opaque to the core. */
 export interface Snapshot {
   readonly index: LogIndex;

@@ -42,7 +42,12 @@ export class Raft {
       core.term = hardState.term;
       core.vote = hardState.vote;
     }
-    if (config.applied > 0) core.log.appliedTo(config.applied as LogIndex, 0);
+    if (config.applied > 0) {
+      // What was applied was committed, even when the commit index did not reach the disk in time.
+      core.log.commitTo(config.applied as LogIndex);
+      core.log.appliedTo(config.applied as LogIndex, 0);
+    }
+    core.configIndex = core.log.applied;
     becomeFollower(core, core.term, noNode);
     const peers = jointVoters(core.tracker.config.voters).map(hex).join(',');
     config.logger.info(
@@ -86,11 +91,13 @@ export class Raft {
   }
 
   /**
-   * Must be called for each committed configuration change, when it is applied. A host that turns a change down applies it
-   * with node ids of 0. Returns the configuration, for snapshots.
+   * Must be called for each committed configuration change, when the entry at `index` is applied. A host that turns a change
+   * down applies it with node ids of 0. Returns the configuration, for snapshots.
+   * Undefined: a snapshot that holds this change is being installed and has overtaken it (only with async storage writes).
+   * The host then applies no further entries until the snapshot is in, and skips those that it covers.
    */
-  applyConfChange(change: ConfChange): ConfState {
-    return applyConfChange(this.#core, change);
+  applyConfChange(change: ConfChange, index: LogIndex): ConfState | undefined {
+    return applyConfChange(this.#core, change, index);
   }
 
   /**

@@ -2,16 +2,17 @@
  * What the core wants from its host: built here, and marked as taken here.
  *
  * The order of the host's duties for one Ready, without async storage writes:
- *  1. Write `snapshot`, `hardState` and `entries`; make them durable if `mustSync`. Entries replace whatever the log holds
- *     from the first one's index on. Nothing of step 2 before this is done.
+ *  1. Write `snapshot`, then `entries`, then `hardState` (so that its commit index never points at what is missing), and
+ *     make them durable if `mustSync` or if there is a snapshot. Entries replace whatever the log holds from the first
+ *     one's index on. Nothing of step 2 before this is done.
  *  2. Send `messages`. Apply `snapshot`, then `committedEntries`, in order; each configuration change goes through
  *     `applyConfChange`. Serve reads of `readStates` once their index is applied.
  *  3. Call `advance`, once per Ready. Only then take the next one.
  * With async storage writes there is no `advance`. Steps 1 and 2's applying come as the messages MsgStorageAppend and
  * MsgStorageApply to two local queues, each worked off in order and never dropped; `responses` go out (those to other
  * nodes) or back in through `step` (those to this node) when the work is done: for an append that means durable.
- * `entries`, `hardState`, `snapshot` and `committedEntries` then repeat what these messages carry.
- * All other messages may leave at once in that mode; a host may hold them back until the term they carry is durable.
+ * `entries`, `hardState`, `snapshot` and `committedEntries` then repeat what these messages carry. All other messages may
+ * leave at once. A snapshot may be installed while older entries wait in the apply queue: those are skipped, but answered.
  */
 
 import type { RaftCore } from './core.ts';

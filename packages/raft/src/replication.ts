@@ -8,7 +8,7 @@ import type { RaftCore } from './core.ts';
 import { describeProgress } from './describe-config.ts';
 import { payloadSize } from './entry-size.ts';
 import { hex } from './logger.ts';
-import { isEmptySnapshot, lowerIndex, type NodeId, shift } from './messages.ts';
+import { isEmptySnapshot, isMember, lowerIndex, type NodeId, shift } from './messages.ts';
 import type { Progress } from './progress.ts';
 import { send } from './send.ts';
 
@@ -45,7 +45,8 @@ function maybeSendSnapshot(core: RaftCore, to: NodeId, progress: Progress): bool
     return false;
   }
   const snapshot = core.log.snapshot();
-  if (snapshot === undefined) {
+  // A snapshot from before the member was added would be refused by it, and it would wait for another one for ever.
+  if (snapshot === undefined || !isMember(snapshot.confState, to)) {
     logger.debug(`${hex(core.id)} failed to send snapshot to ${hex(to)} because snapshot is temporarily unavailable`);
     return false;
   }

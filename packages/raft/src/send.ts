@@ -3,7 +3,8 @@
  *
  * Votes and answers to appends promise something that must survive a crash, so they wait until everything unstable at this
  * moment is durable; rejections too, for they may rest on a vote or on entries that are not. Whatever a node tells itself
- * waits likewise, so that its own vote and its own copy of an entry count only once they are durable.
+ * waits likewise, so that its own vote and its own copy of an entry count only once they are durable. A request for a vote
+ * promises the log that it names (config.ts, durableVoteRequests).
  */
 import { assert } from '@fleetmq/shared';
 import type { RaftCore } from './core.ts';
@@ -20,7 +21,7 @@ export function send(core: RaftCore, type: MessageType, fields: Partial<Omit<Mes
     from: from === noNode ? core.id : from,
     term: termOf(core, type, fields),
   });
-  if (durableTypes.has(type)) {
+  if (durableTypes.has(type) || (type === 'MsgVote' && core.config.durableVoteRequests)) {
     core.messagesAfterAppend.push(message);
   } else {
     assert(message.to !== core.id, `message should not be self-addressed when sending ${type}`);

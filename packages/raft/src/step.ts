@@ -10,7 +10,7 @@
 import type { DomainError } from '@fleetmq/shared';
 import { stepCandidate } from './candidate.ts';
 import type { RaftCore } from './core.ts';
-import { answerVote, isInLease, refuseVote, startElection, timeoutCampaign } from './election.ts';
+import { answerVote, isInLease, learnCommit, refuseVote, startElection, timeoutCampaign } from './election.ts';
 import { entriesSize } from './entry-size.ts';
 import { stepFollower } from './follower.ts';
 import { stepLeader } from './leader.ts';
@@ -23,6 +23,7 @@ import { send } from './send.ts';
 
 /** The error says why a request was refused; for other messages there is none. */
 export function step(core: RaftCore, message: Message): DomainError | undefined {
+  learnCommit(core, message);
   if (message.term > core.term) {
     if (!enterNewerTerm(core, message)) return undefined;
   } else if (message.term !== 0 && message.term < core.term) {

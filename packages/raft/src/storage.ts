@@ -24,6 +24,10 @@ export interface RaftStorage {
   lastIndex(): LogIndex;
   /** Index of the first entry that is not compacted: 1 for a new node, else 1 behind the last compacted one. */
   firstIndex(): LogIndex;
-  /** A snapshot whose index is at least firstIndex - 1. Undefined: not available now, the core asks again later. */
+  /**
+   * A snapshot for a member whose entries are compacted. Its index is at least firstIndex - 1, and its configuration knows
+   * the member: so it is to be taken from the state machine as it is now, or not long ago. Undefined: not available now;
+   * the core asks again after the member's next heartbeat answer.
+   */
   snapshot(): Snapshot | undefined;
 }

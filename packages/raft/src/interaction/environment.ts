@@ -64,6 +64,7 @@ const limits = {
   asyncStorageWrites: false,
   checkQuorum: false,
   preVote: false,
+  durableVoteRequests: false,
   disableProposalForwarding: false,
   stepDownOnRemoval: false,
 };
@@ -259,7 +260,7 @@ function applyEntries({ raft, storage }: TranscriptNode, entries: readonly Entry
     if (entry.type !== 'EntryNormal') {
       const change = decodeConfChange(entry.type, entry.data);
       payload = change.context;
-      confState = raft.applyConfChange(change);
+      confState = raft.applyConfChange(change, entry.index) ?? confState;
     }
     const data = new Uint8Array([...last.data, ...payload]);
     storage.history.push(snapshotOf(entry.index, entry.term, confState, data));
