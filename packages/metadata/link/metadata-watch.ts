@@ -10,13 +10,14 @@
 import { createClient, type Transport } from '@connectrpc/connect';
 import { ControllerBrokerService, type WatchMetadataResponse } from '@fleetmq/gen/controller/cluster';
 import {
+  apiVersion,
   differenceOf,
   joinSnapshotParts,
   type MetadataEvent,
   MetadataImage,
   type MetadataSnapshotImage,
 } from '@fleetmq/metadata';
-import { apiVersion, eventFromProto, snapshotFromProto } from '@fleetmq/metadata/wire';
+import { eventFromProto, snapshotFromProto } from '@fleetmq/metadata/wire';
 import {
   assert,
   type BackoffOptions,

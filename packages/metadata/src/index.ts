@@ -1,3 +1,4 @@
+export { type CursorEntry, cursorEntriesMax, decodeCursor, encodeCursor } from './cursor.ts';
 export { equalValues } from './equal.ts';
 export { differenceOf, type MetadataEvent, partitionKey } from './events.ts';
 export { MetadataImage } from './image.ts';
@@ -31,3 +32,4 @@ export {
   type PartitionImage,
   type TopicImage,
 } from './values.ts';
+export { apiVersion, assertMajor } from './version.ts';

@@ -25,9 +25,9 @@ import {
 } from '@fleetmq/gen/client/metadata';
 import type { ErrorCode } from '@fleetmq/gen/common/errors';
 import type { BrokerMetadata } from '@fleetmq/gen/common/metadata';
-import { endpointOf, type ListenerName, type MetadataImage, type TopicImage } from '@fleetmq/metadata';
+import { apiVersion, endpointOf, type ListenerName, type MetadataImage, type TopicImage } from '@fleetmq/metadata';
 import { DomainError, type ErrorName, errorNumber, isTopicName } from '@fleetmq/shared';
-import { apiVersion, brokerToProto, durationToProto, topicToProto } from './common.ts';
+import { brokerToProto, durationToProto, topicToProto } from './common.ts';
 import { partitionToProto } from './values.ts';
 
 /** Names in one GetTopicMetadata. */

@@ -19,20 +19,13 @@ import type {
   TopicConfigEntry,
   TopicImage,
 } from '@fleetmq/metadata';
-import { endpointOf } from '@fleetmq/metadata';
+import { assertMajor, endpointOf } from '@fleetmq/metadata';
 import { DomainError } from '@fleetmq/shared';
 import { brokerStateToProto, endpointToProto, partitionToProto } from './values.ts';
 
-/** Highest version of the contract that this code speaks. */
-export const apiVersion = { major: 1, minor: 0, patch: 0 } as const;
-
 /** UNSUPPORTED_VERSION for a major above ours. An absent version is 1.0.0, and 0 counts as absent. */
 export function checkVersion(version: Pick<ApiVersion, 'major'> | undefined): void {
-  if (version === undefined || version.major <= apiVersion.major) return;
-  throw new DomainError(
-    'UNSUPPORTED_VERSION',
-    `version ${version.major} of the contract is not spoken here; versions 1.0.0 to ${apiVersion.major}.x are`,
-  );
+  assertMajor(version?.major ?? 0);
 }
 
 export function topicToProto(image: MetadataImage, topic: TopicImage): TopicMetadata {
