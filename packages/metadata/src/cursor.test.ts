@@ -4,11 +4,9 @@ import { type TopicId, tableChecksum } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { type CursorEntry, decodeCursor, encodeCursor } from './index.ts';
 
-const entry = fc.record({
-  topicId: fc.stringMatching(/^[0-9a-f]{32}$/) as fc.Arbitrary<TopicId>,
-  partition: fc.nat(100_000),
-  nextOffset: fc.maxSafeNat(),
-});
+const entry: fc.Arbitrary<CursorEntry> = fc
+  .tuple(fc.stringMatching(/^[0-9a-f]{32}$/), fc.nat(100_000), fc.maxSafeNat())
+  .map(([topicId, partition, nextOffset]) => ({ topicId: topicId as TopicId, partition, nextOffset }));
 const sorted = (entries: readonly CursorEntry[]): CursorEntry[] =>
   [...entries].sort((left, right) => (left.topicId < right.topicId ? -1 : left.topicId > right.topicId ? 1 : 0));
 
