@@ -19,6 +19,9 @@ const stampPath = join(root, 'node_modules', '.fleetmq-setup-stamp');
 /** The Node 24 of this workspace. */
 export const nodeBinary = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 
+/** Where Node keeps compiled programs. */
+export const compileCache = join(root, 'node_modules', '.cache', 'compiled');
+
 /** Installs if needed. Ends the process with a message and code 1 when the install fails. */
 export async function setUp() {
   const major = Number(process.versions.node.split('.')[0]);
