@@ -14,5 +14,14 @@ export function assert(condition: boolean, message: string): asserts condition {
 
 /** Ends a `switch` over a union: a case that is missing does not compile. */
 export function unreachable(value: never): never {
-  throw new AssertionFailure(`unreachable: ${JSON.stringify(value)}`);
+  throw new AssertionFailure(`unreachable: ${describe(value)}`);
+}
+
+/** JSON where the value has one; a failed assertion must not fail on printing its state. */
+function describe(value: unknown): string {
+  try {
+    return JSON.stringify(value, (_, part) => (typeof part === 'bigint' ? `${part}n` : part)) ?? String(value);
+  } catch {
+    return String(value);
+  }
 }
