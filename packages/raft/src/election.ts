@@ -106,19 +106,17 @@ export function refuseVote(core: RaftCore, message: Message): void {
   core.config.logger.info(describeRequest(core, 'rejected', message));
   // A node that never heard of a term has none to answer with; the asker's timeout does the rest.
   if (core.term === 0) return;
-  const answer = { to: message.from, term: core.term, reject: true };
-  const index = core.log.committed;
-  const logTerm = core.log.term(index);
-  const isOutside = !isVoter(core.tracker.config.voters, core.id) && logTerm !== undefined;
-  send(core, answerType(message.type), isOutside ? { ...answer, index, logTerm } : answer);
+  send(core, answerType(message.type), {
+    to: message.from,
+    term: core.term,
+    reject: true,
+    committedEntry: isVoter(core.tracker.config.voters, core.id) ? undefined : core.log.committedEntryId(),
+  });
 }
 
 /** Takes over the commit index that came with a refusal, when the own log has the entry that it names. */
-export function learnCommit(core: RaftCore, message: Message): void {
-  const isRefusal = message.reject && (message.type === 'MsgVoteResp' || message.type === 'MsgPreVoteResp');
-  if (isRefusal && core.role !== 'StateLeader') {
-    core.log.maybeCommit({ index: message.index, term: message.logTerm });
-  }
+export function learnCommit(core: RaftCore, { committedEntry }: Message): void {
+  if (committedEntry !== undefined && core.role !== 'StateLeader') core.log.maybeCommit(committedEntry);
 }
 
 function answerType(question: MessageType): MessageType {

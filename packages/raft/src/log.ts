@@ -75,6 +75,10 @@ export class RaftLog {
     return { index, term };
   }
 
+  committedEntryId(): EntryId {
+    return { index: this.#committed, term: this.term(this.#committed) ?? noTerm };
+  }
+
   /** Undefined when the entry is compacted (but for the last compacted one) or not there yet. */
   term(index: LogIndex): Term | undefined {
     const term = this.unstable.term(index);

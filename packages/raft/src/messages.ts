@@ -142,6 +142,8 @@ export interface Message {
   readonly reject: boolean;
   /** With `reject`: the highest index at which the logs may still agree; its term is in `logTerm`. */
   readonly rejectHint: LogIndex;
+  /** Refused votes only: the last entry that a node which is no voter knows to be committed (election.ts, refuseVote). */
+  readonly committedEntry: EntryId | undefined;
   /** MsgVote only: the election stems from a leadership transfer and overrides the lease of check-quorum. */
   readonly transfer: boolean;
   /** Heartbeats and their answers: all reads up to this number (counted per term) are confirmed by the answer. 0: none. */
@@ -171,6 +173,7 @@ export function createMessage(type: MessageType, fields: Partial<Omit<Message, '
     snapshot: fields.snapshot,
     reject: fields.reject ?? false,
     rejectHint: fields.rejectHint ?? noIndex,
+    committedEntry: fields.committedEntry,
     transfer: fields.transfer ?? false,
     readSequence: fields.readSequence ?? 0,
     context: fields.context,

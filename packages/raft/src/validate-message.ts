@@ -24,6 +24,8 @@ const termlessTypes: ReadonlySet<MessageType> = new Set([
   'MsgForgetLeader',
 ]);
 
+const voteAnswers: ReadonlySet<MessageType> = new Set(['MsgVoteResp', 'MsgPreVoteResp']);
+
 /** Undefined when the message may be stepped. */
 export function refusalOf(core: RaftCore, message: Message): DomainError | undefined {
   const { type, from, term } = message;
@@ -35,6 +37,7 @@ export function refusalOf(core: RaftCore, message: Message): DomainError | undef
   if (!Number.isSafeInteger(term) || term < 0) return refused(`${type} has term ${term}`);
   // Term 0 marks what a node tells itself: from outside it would pass all comparisons of terms.
   if (term === 0 && !isFromThread && !termlessTypes.has(type)) return refused(`${type} without a term`);
+  if (message.committedEntry !== undefined && !voteAnswers.has(type)) return refused(`${type} with a committed entry`);
   if (type === 'MsgProp' && message.entries.length === 0) return refused('MsgProp without entries');
   if (type === 'MsgApp') return refusalOfAppend(message);
   if (type === 'MsgSnap') return refusalOfSnapshot(message.snapshot);

@@ -81,6 +81,9 @@ export function runCluster(options: ClusterOptions): ClusterSummary {
 class Cluster {
   readonly #random: Random;
   readonly #hosts: Host[];
+  readonly #weights: Readonly<Record<string, number>>;
+  /** Nodes that are cut off from the others (but not from each other). */
+  #isolated: ReadonlySet<NodeId> = new Set();
   readonly #template: Omit<RaftOptions, 'id' | 'storage' | 'random'>;
   #network: Message[] = [];
   #isFaulty = true;
@@ -113,6 +116,25 @@ class Cluster {
       maxCommittedSizePerReady: coin() ? 1 : 200,
       maxInflightBytes: 10_000,
     };
+    // Each seed has its own weather.
+    const some = (most: number): number => 1 + this.#below(most);
+    this.#weights = {
+      deliver: 300,
+      ready: 260,
+      work: 140,
+      tick: 80 + some(80),
+      propose: 30 + some(60),
+      read: some(60),
+      confChange: some(30),
+      compact: some(10),
+      transfer: some(8),
+      forget: some(6),
+      campaign: some(6),
+      restart: some(10),
+      partition: some(6),
+      unreachable: 10,
+      snapshotOutcome: 10,
+    };
     const ids = Array.from({ length: nodes }, (_, position) => position + 1);
     const voters = ids.slice(0, Math.max(3, nodes - 1));
     this.#hosts = ids.map((id) => this.#createHost(id, voters.includes(id) ? voters : []));
@@ -121,20 +143,21 @@ class Cluster {
   /** One random event. */
   step(): void {
     const host = this.#pick(this.#hosts);
-    const dice = this.#below(1000);
-    if (dice < 300) this.#deliver();
-    else if (dice < 560) this.#handleReady(host);
-    else if (dice < 700) this.#workQueues(host);
-    else if (dice < 860) host.raft.tick();
-    else if (dice < 930) this.#propose(host);
-    else if (dice < 945) this.#read(host);
-    else if (dice < 955) this.#proposeConfChange(host);
-    else if (dice < 960) this.#compact(host);
-    else if (dice < 964) host.raft.transferLeader(1 + this.#below(this.#hosts.length));
-    else if (dice < 967) host.raft.forgetLeader();
-    else if (dice < 970) host.raft.campaign();
-    else if (dice < 975) this.#restart(host);
-    else if (dice < 988) host.raft.reportUnreachable(1 + this.#below(this.#hosts.length));
+    const event = this.#draw();
+    if (event === 'deliver') this.#deliver();
+    else if (event === 'ready') this.#handleReady(host);
+    else if (event === 'work') this.#workQueues(host);
+    else if (event === 'tick') host.raft.tick();
+    else if (event === 'propose') this.#propose(host);
+    else if (event === 'read') this.#read(host);
+    else if (event === 'confChange') this.#proposeConfChange(host);
+    else if (event === 'compact') this.#compact(host);
+    else if (event === 'transfer') host.raft.transferLeader(1 + this.#below(this.#hosts.length));
+    else if (event === 'forget') host.raft.forgetLeader();
+    else if (event === 'campaign') host.raft.campaign();
+    else if (event === 'restart') this.#restart(host);
+    else if (event === 'partition') this.#partition();
+    else if (event === 'unreachable') host.raft.reportUnreachable(1 + this.#below(this.#hosts.length));
     else host.raft.reportSnapshot(1 + this.#below(this.#hosts.length), this.#below(2) === 0 ? 'failed' : 'finished');
     this.#checkLeaders();
   }
@@ -142,6 +165,7 @@ class Cluster {
   /** Ends the faults and checks that the cluster comes to rest in one state, with a leader that takes proposals. */
   heal(): void {
     this.#isFaulty = false;
+    this.#isolated = new Set();
     const before = this.#committed;
     for (let round = 0; round < 400; round++) {
       for (const host of this.#hosts) host.raft.tick();
@@ -229,7 +253,7 @@ class Cluster {
     const dice = this.#isFaulty ? this.#below(10) : 9;
     // One in ten is lost, one in ten stays and comes again later.
     if (dice !== 1) this.#network.splice(position, 1);
-    if (dice === 0) return;
+    if (dice === 0 || this.#isolated.has(message.from) !== this.#isolated.has(message.to)) return;
     this.#hosts[message.to - 1]?.raft.step(message);
   }
 
@@ -408,6 +432,22 @@ class Cluster {
       const host = this.#hosts[id - 1] as Host;
       return host.applied === leader.applied && host.state === leader.state;
     });
+  }
+
+  #draw(): string {
+    const entries = Object.entries(this.#weights);
+    let dice = this.#below(entries.reduce((sum, [, weight]) => sum + weight, 0));
+    for (const [event, weight] of entries) {
+      if (dice < weight) return event;
+      dice -= weight;
+    }
+    return 'deliver';
+  }
+
+  /** Cuts some nodes off, or heals the cut. */
+  #partition(): void {
+    const isHealing = this.#isolated.size > 0 && this.#below(2) === 0;
+    this.#isolated = new Set(this.#hosts.map(({ id }) => id).filter(() => !isHealing && this.#below(3) === 0));
   }
 
   #below(bound: number): number {
