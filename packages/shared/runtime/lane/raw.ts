@@ -21,12 +21,17 @@ export interface RawContext {
   /** Milliseconds that are left now, 0 or more; undefined for a call without deadline. Measured on the monotonic clock. */
   readonly deadlineMs: number | undefined;
   /** A request header by its lower-case name. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
   /** `address:port` of the caller. */
   readonly peer: string;
   readonly connection: PeerConnection;
   /** What the gate and others have learnt about this call, such as its principal. */
   readonly values: ContextValues;
+  /**
+   * Calls back once, when the call's stream is closed: its last bytes have left, or are dropped. For those who bound the
+   * memory of answers. Absent for bridged calls, whose bytes Connect has copied by the time the handler returns.
+   */
+  readonly onClose?: (callback: () => void) => void;
 }
 
 export type RawUnaryHandler = (request: Uint8Array, context: RawContext) => Promise<RawMessage>;
@@ -77,14 +82,14 @@ interface RawHandlers {
   bidi_streaming: RawBidiHandler;
 }
 
-/** The raw handlers of a service by method name; each must suit its method's kind. */
-export type RawServiceImpl<Service extends DescService> = {
-  [Name in keyof Service['method']]?: RawHandlers[Service['method'][Name]['methodKind']];
+/** The raw handlers of some methods of a service; each must suit its method's kind. */
+export type RawServiceImpl<Service extends DescService, Names extends keyof Service['method']> = {
+  [Name in Names]: RawHandlers[Service['method'][Name]['methodKind']];
 };
 
 /** The methods of a service that are not raw, each of them required. */
-export type TypedServiceImpl<Service extends DescService, Raw> = {
-  [Name in Exclude<keyof ServiceImpl<Service>, keyof Raw>]: ServiceImpl<Service>[Name];
+export type TypedServiceImpl<Service extends DescService, RawNames> = {
+  [Name in Exclude<keyof ServiceImpl<Service>, RawNames>]: ServiceImpl<Service>[Name];
 };
 
 /** A service without raw methods. */
@@ -96,10 +101,10 @@ export function typedRoutes<Service extends DescService>(service: Service, typed
  * Joins the two halves of a service. A method that is in neither half does not compile, so a new RPC of the contract
  * cannot be forgotten.
  */
-export function serviceRoutes<Service extends DescService, Raw extends RawServiceImpl<Service>>(
+export function serviceRoutes<Service extends DescService, RawNames extends keyof Service['method']>(
   service: Service,
-  raw: Raw,
-  typed: TypedServiceImpl<Service, Raw>,
+  raw: RawServiceImpl<Service, RawNames>,
+  typed: TypedServiceImpl<Service, RawNames>,
 ): ServiceRoutes {
   const routes = Object.entries(raw).map(
     ([name, handler]) =>

@@ -101,6 +101,13 @@ export class ServerCall implements RawContext {
   #wake: (() => void) | undefined;
   #trailers = okTrailers;
   #concluded = false;
+  #closeListeners: (() => void)[] | undefined;
+
+  /** A property and not a method, so that it may be taken apart from its call. */
+  readonly header = (name: string): string | undefined => {
+    const value = this.#headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  };
 
   constructor(route: RawRoute, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, environment: CallEnvironment) {
     this.#route = route;
@@ -131,11 +138,6 @@ export class ServerCall implements RawContext {
   get values(): ContextValues {
     this.#values ??= createContextValues();
     return this.#values;
-  }
-
-  header(name: string): string | undefined {
-    const value = this.#headers[name];
-    return Array.isArray(value) ? value.join(', ') : value;
   }
 
   /** Starts the call. Never throws. */
@@ -382,5 +384,7 @@ export class ServerCall implements RawContext {
     this.#environment.calls.delete(this);
     if (!this.#concluded)
       this.#conclude(new DomainError('CANCELLED', 'the caller cancelled, or its connection is lost'));
+    for (const listener of this.#closeListeners ?? []) listener();
+    this.#closeListeners = undefined;
   }
 }

@@ -56,12 +56,18 @@ const nothing: Uint8Array = new Uint8Array(0);
 export function followerStep(message: LeaderMessage, log: FollowerLog, highWatermark: number): FollowerStep {
   if (message.reset) return resetStep(message, log, highWatermark);
   const { baseOffset, previousEpoch } = message;
-  if (baseOffset < log.startOffset) return { kind: 'diverged', epoch: 0, endOffset: log.startOffset };
+  if (baseOffset < log.startOffset) return ownEnd(message, log);
   if (baseOffset > log.endOffset || !matchesBefore(log, baseOffset, previousEpoch)) {
     const { epoch, endOffset } = log.endOffsetForEpoch(previousEpoch);
     return { kind: 'diverged', epoch, endOffset };
   }
   return appendStep(message, log, highWatermark);
+}
+
+/** The place lies before everything that is kept here: the search has to go on from this log's own end. */
+function ownEnd(message: LeaderMessage, log: FollowerLog): FollowerStep {
+  const { epoch, endOffset } = log.endOffsetForEpoch(message.leaderEpoch);
+  return { kind: 'diverged', epoch, endOffset };
 }
 
 /** Everything before the log start is committed, hence equal in the log of any leader. */
@@ -78,8 +84,8 @@ function appendStep(message: LeaderMessage, log: FollowerLog, highWatermark: num
 
 function resetStep(message: LeaderMessage, log: FollowerLog, highWatermark: number): FollowerStep {
   const { baseOffset, batches } = message;
-  const isBeforeEnd = baseOffset < log.endOffset;
-  if (isBeforeEnd && baseOffset >= log.startOffset) {
+  if (baseOffset < log.startOffset) return ownEnd(message, log);
+  if (baseOffset < log.endOffset) {
     // The follower has a batch there. The same one: this reset is late, or not needed. Another one: it is evidence.
     const { conflictAt } = compareBatches(message, log);
     if (conflictAt !== baseOffset) return appendStep(message, log, highWatermark);

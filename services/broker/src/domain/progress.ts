@@ -25,6 +25,8 @@ export interface LeaderLog {
   readonly startOffset: number;
   /** End of what may be sent. */
   readonly sendableEnd: number;
+  /** Epoch of the batch that holds `offset`; 0 outside of the log. */
+  epochAt(offset: number): number;
   endOffsetForEpoch(epoch: number): { readonly epoch: number; readonly endOffset: number };
 }
 
@@ -42,6 +44,8 @@ export class Progress {
   #inFlightBytes = 0;
   #state: ProgressState = 'probe';
   #nextOffset: number;
+  /** Epoch of the last batch that was sent, which lies before `nextOffset`; 0: none was, since the last realignment. */
+  #sentEpoch = 0;
   /** Answers to older messages are not looked at. */
   #firstCorrelationId = 0;
   #reset = false;
@@ -72,14 +76,22 @@ export class Progress {
     return this.#sentHighWatermark;
   }
 
-  /** The next message has to tell the follower to begin anew. */
+  /** The next message has to tell the follower to begin anew, at the first batch that the leader still has. */
   get needsReset(): boolean {
     return this.#reset;
   }
 
-  /** Batch bytes that the next message may carry; 0: it may carry none (a probe, or the window is full). */
+  /** Epoch before `nextOffset`, by the log, or as it was sent if retention has taken the log that far; 0: not known. */
+  previousEpoch(log: LeaderLog): number {
+    return this.#nextOffset > log.startOffset ? log.epochAt(this.#nextOffset - 1) : this.#sentEpoch;
+  }
+
+  /**
+   * Batch bytes that the next message may carry; 0: it may carry none (a probe, or the window is full). A reset carries the
+   * first batches, so that a follower that has them can tell that it needs no reset.
+   */
   get roomBytes(): number {
-    if (this.#state === 'probe') return 0;
+    if (this.#state === 'probe' && !this.#reset) return 0;
     return Math.max(0, this.#limits.windowBytes - this.#inFlightBytes);
   }
 
@@ -96,11 +108,12 @@ export class Progress {
     return (this.#nextOffset < sendableEnd && this.roomBytes > 0) || highWatermark > this.#sentHighWatermark;
   }
 
-  /** A message went out with batches from `nextOffset` up to `endOffset`. */
-  onSent(sent: InFlight & { readonly highWatermark: number }): void {
+  /** A message went out that ends at `endOffset`: behind its batches, or at `nextOffset` if it had none. */
+  onSent(sent: InFlight & { readonly highWatermark: number; readonly lastEpoch: number }): void {
     this.#inFlight.push(sent);
     this.#inFlightBytes += sent.bytes;
     this.#nextOffset = sent.endOffset;
+    if (sent.bytes > 0) this.#sentEpoch = sent.lastEpoch;
     this.#sentHighWatermark = sent.highWatermark;
   }
 
@@ -166,6 +179,7 @@ export class Progress {
     }
     this.#firstCorrelationId = Math.max(this.#firstCorrelationId, lastCorrelationId + 1);
     this.#inFlightBytes = 0;
+    this.#sentEpoch = 0;
     this.#state = 'probe';
     this.#nextOffset = nextOffset;
     this.#reset = reset;

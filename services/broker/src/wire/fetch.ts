@@ -351,7 +351,10 @@ export function encodeFetchAnswer(partitions: readonly PartitionAnswer[], cursor
     pieces.push(small.finish(), partition.batches);
     small = undefined;
   }
-  if (cursor !== undefined) (small ??= new WireWriter(cursor.length + 8)).bytesField(4, cursor);
+  if (cursor !== undefined) {
+    small ??= new WireWriter(cursor.length + 8);
+    small.bytesField(4, cursor);
+  }
   if (small !== undefined) pieces.push(small.finish());
   return pieces;
 }

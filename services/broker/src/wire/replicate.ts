@@ -1,14 +1,5 @@
 /** ReplicateDataRequest and ReplicateDataResponse (broker/replication.proto), written and read around the stored bytes. */
-import {
-  type DomainError,
-  type ErrorName,
-  errorName,
-  errorNumber,
-  fieldTag,
-  WireReader,
-  WireWriter,
-  wireBytes,
-} from '@fleetmq/shared';
+import { type ErrorName, errorName, errorNumber, fieldTag, WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
 import { readBool, readBytes, readText, readUint32, readUint53, readVersion, writeBool, writeText } from './fields.ts';
 
 export interface ReplicateMessage {
@@ -82,7 +73,8 @@ function readReplicateField(reader: WireReader, tag: number, message: Mutable<Re
   const wireType = tag & 7;
   switch (tag >>> 3) {
     case 1:
-      return readVersion(reader, wireType);
+      readVersion(reader, wireType);
+      return;
     case 2:
       message.clusterId = readText(reader, wireType, 'cluster_id', 128);
       return;
