@@ -24,15 +24,6 @@ export interface Http2HalfOptions {
   readonly onActive: (change: 1 | -1) => void;
 }
 
-export interface Http2Half {
-  /** Takes over a socket whose peer speaks HTTP/2. */
-  accept(socket: Socket): void;
-  /** GOAWAY for every session. */
-  goAway(): void;
-  /** Stops the watch. */
-  close(): void;
-}
-
 interface SessionRecord {
   readonly socket: Socket;
   openStreams: number;
@@ -43,82 +34,113 @@ interface SessionRecord {
   pingedAtMs: number | undefined;
 }
 
-export function createHttp2Half(options: Http2HalfOptions): Http2Half {
-  const { limits, logger, lane } = options;
-  const records = new Map<http2.ServerHttp2Session, SessionRecord>();
-  const server = createServer(limits);
-
+export class Http2Half {
+  readonly #options: Http2HalfOptions;
+  readonly #limits: ListenerLimits;
+  readonly #server: http2.Http2Server;
+  readonly #records = new Map<http2.ServerHttp2Session, SessionRecord>();
+  readonly #watch: NodeJS.Timeout;
   /** The socket that is being handed over: a session cannot be asked for its real one. */
-  let accepting: Socket | undefined;
+  #accepting: Socket | undefined;
 
-  server.on('session', (session) => {
-    const socket = accepting as Socket;
+  constructor(options: Http2HalfOptions) {
+    this.#options = options;
+    this.#limits = options.limits;
+    this.#server = createServer(options.limits);
+    this.#server.on('session', (session) => this.#onSession(session, this.#accepting as Socket));
+    this.#server.on('sessionError', (error) => options.logger.debug({ err: error }, 'HTTP/2 session failed'));
+    this.#server.on('stream', (stream, headers, _flags, rawHeaders) => {
+      this.#onStream(stream, headers, rawHeaders as unknown as string[]);
+    });
+    this.#watch = setInterval(() => this.#watchSessions(), options.limits.checkMs);
+    this.#watch.unref();
+  }
+
+  /** Takes over a socket whose peer speaks HTTP/2. */
+  accept(socket: Socket): void {
+    this.#accepting = socket;
+    this.#server.emit('connection', socket);
+    this.#accepting = undefined;
+  }
+
+  /** GOAWAY for every session: open streams go on, new ones are refused. */
+  goAway(): void {
+    for (const session of this.#records.keys()) session.close();
+  }
+
+  /** Stops the watch. The owner of the sockets cuts them. */
+  close(): void {
+    clearInterval(this.#watch);
+  }
+
+  #onSession(session: http2.ServerHttp2Session, socket: Socket): void {
     const nowMs = performance.now();
-    records.set(session, {
+    this.#records.set(session, {
       socket,
       openStreams: 0,
-      resetTokens: limits.resetsBurst,
+      resetTokens: this.#limits.resetsBurst,
       tokensAtMs: nowMs,
       bytesSeen: 0,
       seenAtMs: nowMs,
       pingedAtMs: undefined,
     });
     rememberSession(session, describeConnection(socket));
-    session.setLocalWindowSize(limits.connectionWindowBytes);
-    const settingsBy = setTimeout(() => session.destroy(), limits.firstBytesMs);
+    if (!session.destroyed) session.setLocalWindowSize(this.#limits.connectionWindowBytes);
+    const settingsBy = setTimeout(() => session.destroy(), this.#limits.firstBytesMs);
     session.once('remoteSettings', () => clearTimeout(settingsBy));
     session.once('close', () => {
       clearTimeout(settingsBy);
-      records.delete(session);
+      this.#records.delete(session);
     });
-  });
-  server.on('sessionError', (error) => logger.debug({ err: error }, 'HTTP/2 session failed'));
+  }
 
-  server.on('stream', (stream, headers, _flags, rawHeaders) => {
-    const session = stream.session as http2.ServerHttp2Session;
-    const record = records.get(session);
-    if (record === undefined || stream.destroyed) return;
+  #onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, rawHeaders: string[]): void {
+    const session = stream.session as http2.ServerHttp2Session | undefined;
+    if (session === undefined || stream.destroyed) return;
+    const record = this.#records.get(session);
+    if (record === undefined) return;
     record.openStreams++;
-    options.onActive(1);
+    this.#options.onActive(1);
     stream.once('close', () => {
       record.openStreams--;
-      options.onActive(-1);
-      if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR) countReset(session, record);
+      this.#options.onActive(-1);
+      if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR) this.#countReset(session, record);
     });
-    const route = lane?.find(headers);
-    if (route !== undefined) lane?.serve(route, stream, headers);
-    else serveNode(stream, headers, rawHeaders as unknown as string[]);
-  });
+    const route = this.#options.lane?.find(headers);
+    if (route !== undefined) this.#options.lane?.serve(route, stream, headers);
+    else this.#serveNode(stream, headers, rawHeaders);
+  }
 
-  function countReset(session: http2.ServerHttp2Session, record: SessionRecord): void {
+  /** Resets of either side cost a token; a connection without tokens is closed. */
+  #countReset(session: http2.ServerHttp2Session, record: SessionRecord): void {
+    const { resetsBurst, resetsPerSecond } = this.#limits;
     const nowMs = performance.now();
-    const refill = ((nowMs - record.tokensAtMs) / 1_000) * limits.resetsPerSecond;
-    record.resetTokens = Math.min(limits.resetsBurst, record.resetTokens + refill) - 1;
+    const refill = ((nowMs - record.tokensAtMs) / 1_000) * resetsPerSecond;
+    record.resetTokens = Math.min(resetsBurst, record.resetTokens + refill) - 1;
     record.tokensAtMs = nowMs;
     if (record.resetTokens >= 0 || session.destroyed) return;
-    logger.warn({ peer: record.socket.remoteAddress }, 'connection closed: too many streams were reset');
+    this.#options.logger.warn({ peer: record.socket.remoteAddress }, 'connection closed: too many streams were reset');
     session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
     session.destroy();
   }
 
-  function serveNode(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, rawHeaders: string[]): void {
-    if (!options.isRequestStream(headers[':path'] ?? '')) {
+  #serveNode(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, rawHeaders: string[]): void {
+    if (!this.#options.isRequestStream(headers[':path'] ?? '')) {
       const timer = setTimeout(() => {
         if (!stream.readableEnded) stream.close(http2.constants.NGHTTP2_CANCEL);
-      }, limits.requestTimeoutMs);
+      }, this.#limits.requestTimeoutMs);
       stream.once('close', () => clearTimeout(timer));
     }
     const request = new http2.Http2ServerRequest(stream, headers, {}, rawHeaders);
-    options.handler(request, new http2.Http2ServerResponse(stream));
+    this.#options.handler(request, new http2.Http2ServerResponse(stream));
   }
 
-  const watch = setInterval(() => {
+  #watchSessions(): void {
     const nowMs = performance.now();
-    for (const [session, record] of records) watchSession(session, record, nowMs);
-  }, limits.checkMs);
-  watch.unref();
+    for (const [session, record] of this.#records) this.#watchSession(session, record, nowMs);
+  }
 
-  function watchSession(session: http2.ServerHttp2Session, record: SessionRecord, nowMs: number): void {
+  #watchSession(session: http2.ServerHttp2Session, record: SessionRecord, nowMs: number): void {
     const { bytesRead } = record.socket;
     if (bytesRead !== record.bytesSeen) {
       record.bytesSeen = bytesRead;
@@ -126,31 +148,18 @@ export function createHttp2Half(options: Http2HalfOptions): Http2Half {
       record.pingedAtMs = undefined;
       return;
     }
+    const { idleMs, pingMs, pingTimeoutMs } = this.#limits;
     const silentMs = nowMs - record.seenAtMs;
     if (record.openStreams === 0) {
-      if (silentMs >= limits.idleMs) session.close();
+      if (silentMs >= idleMs) session.close();
     } else if (record.pingedAtMs !== undefined) {
-      if (nowMs - record.pingedAtMs >= limits.pingTimeoutMs) session.destroy();
-    } else if (silentMs >= limits.pingMs && !session.destroyed) {
+      if (nowMs - record.pingedAtMs >= pingTimeoutMs) session.destroy();
+    } else if (silentMs >= pingMs && !session.destroyed) {
       record.pingedAtMs = nowMs;
-      // The answer shows as bytes that were read; after GOAWAY none is sent, and only the deadline counts.
+      // The answer shows as bytes that were read. After GOAWAY no PING goes out, and only the deadline counts.
       session.ping(() => undefined);
     }
   }
-
-  return {
-    accept(socket) {
-      accepting = socket;
-      server.emit('connection', socket);
-      accepting = undefined;
-    },
-    goAway() {
-      for (const session of records.keys()) session.close();
-    },
-    close() {
-      clearInterval(watch);
-    },
-  };
 }
 
 function createServer(limits: ListenerLimits): http2.Http2Server {

@@ -10,11 +10,12 @@
 import * as http from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import * as net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as tls from 'node:tls';
 import { type Logger, silentLogger } from '@fleetmq/shared';
 import { describeConnection } from './lane/connection.ts';
 import type { Lane } from './lane/server.ts';
-import { createHttp2Half } from './rpc-server-http2.ts';
+import { Http2Half } from './rpc-server-http2.ts';
 import { defaultListenerLimits, type ListenerLimits, type NodeHandler } from './rpc-server-limits.ts';
 import { type ServerTls, tlsServerOptions } from './tls.ts';
 
@@ -45,155 +46,193 @@ export interface SniffingServer extends net.Server {
 /** After the last call has ended, peers get this long to close their side. */
 const lingerMs = 250;
 
+/** The close event follows; a peer that is gone is no news. */
 const ignoreError = (): void => undefined;
 
 export function createSniffingServer(handler: NodeHandler, options: SniffingServerOptions = {}): SniffingServer {
   const limits = { ...defaultListenerLimits, ...options.limits };
-  const logger = options.logger ?? silentLogger;
-  const sockets = new Set<net.Socket>();
-  const perAddress = new Map<string, number>();
-  const sniffing = new Set<net.Socket>();
-  let active = 0;
-  let onQuiet: (() => void) | undefined;
+  const listener = new Listener(handler, options, limits);
+  const { tls: material } = options;
+  const tlsServer = material && tls.createServer({ ...tlsServerOptions(material, limits.firstBytesMs), noDelay: true });
+  const server = tlsServer ?? net.createServer({ noDelay: true }, (socket) => listener.acceptPlain(socket));
+  tlsServer?.on('secureConnection', (socket) => listener.acceptTls(socket));
+  tlsServer?.on('tlsClientError', (error) => options.logger?.debug({ err: error }, 'TLS handshake failed'));
+  server.maxConnections = limits.connectionsMax;
+  server.prependListener('connection', (socket: net.Socket) => listener.track(socket));
+
+  const stopAccepting = server.close.bind(server);
   let draining: Promise<void> | undefined;
-
-  const onActive = (change: 1 | -1): void => {
-    active += change;
-    if (active === 0) onQuiet?.();
-  };
-  const guarded: NodeHandler = (request, response) => {
-    try {
-      handler(request, response);
-    } catch (error) {
-      logger.warn({ err: error, url: request.url }, 'a request could not be handled');
-      refuse(response, 400, 'the request could not be understood');
+  const drain = (drainMs: number = limits.drainMs): Promise<void> => {
+    if (draining === undefined) {
+      stopAccepting();
+      draining = listener.drain(drainMs);
     }
+    return draining;
   };
-  const http2Half = createHttp2Half({
-    limits,
-    logger,
-    lane: options.lane,
-    handler: guarded,
-    isRequestStream: options.isRequestStream ?? (() => false),
-    onActive,
-  });
-  const http1 = createHttp1(limits, (request, response) => {
-    onActive(1);
-    response.once('close', () => {
-      onActive(-1);
-      if (draining !== undefined) request.socket.destroySoon();
-    });
-    if (draining !== undefined) response.setHeader('connection', 'close');
-    if (isPlainGrpc(request.headers['content-type'])) {
-      response.setHeader('connection', 'close');
-      refuse(response, 505, 'gRPC needs HTTP/2: over HTTP/1.1 use Connect or gRPC-Web');
-    } else {
-      guarded(request, response);
-    }
-  });
+  return Object.defineProperties(server, {
+    drain: { value: drain },
+    activeCalls: { get: () => listener.activeCalls },
+    reloadTls: { value: (next: ServerTls) => tlsServer?.setSecureContext(tlsServerOptions(next, limits.firstBytesMs)) },
+    close: {
+      value: (callback?: () => void) => {
+        if (callback !== undefined) server.once('close', () => callback());
+        void drain();
+        return server;
+      },
+    },
+    closeIdleConnections: { value: () => listener.closeIdle() },
+  }) as SniffingServer;
+}
 
-  function acceptPlain(socket: net.Socket): void {
-    sniffing.add(socket);
-    const done = sniffProtocol(socket, limits.firstBytesMs, (protocol) => {
-      sniffing.delete(socket);
-      if (protocol === 'other' || draining !== undefined) socket.destroy();
-      else hand(socket, protocol);
-    });
-    socket.once('close', () => {
-      done();
-      sniffing.delete(socket);
+/** Everything behind the accepting socket. */
+class Listener {
+  readonly #handler: NodeHandler;
+  readonly #options: SniffingServerOptions;
+  readonly #limits: ListenerLimits;
+  readonly #logger: Logger;
+  readonly #http1: http.Server;
+  readonly #http2: Http2Half;
+  readonly #sockets = new Set<net.Socket>();
+  readonly #sniffing = new Set<net.Socket>();
+  readonly #perAddress = new Map<string, number>();
+  #active = 0;
+  #onQuiet: (() => void) | undefined;
+  #isDraining = false;
+
+  constructor(handler: NodeHandler, options: SniffingServerOptions, limits: ListenerLimits) {
+    this.#handler = handler;
+    this.#options = options;
+    this.#limits = limits;
+    this.#logger = options.logger ?? silentLogger;
+    this.#http1 = createHttp1(limits, (request, response) => this.#serveHttp1(request, response));
+    this.#http2 = new Http2Half({
+      limits,
+      logger: this.#logger,
+      lane: options.lane,
+      handler: (request, response) => this.#serve(request, response),
+      isRequestStream: options.isRequestStream ?? (() => false),
+      onActive: (change) => this.#changeActive(change),
     });
   }
 
-  function hand(socket: net.Socket, protocol: 'http1' | 'http2'): void {
+  get activeCalls(): number {
+    return this.#active;
+  }
+
+  /** Counts a connection from its first moment to its last. */
+  track(socket: net.Socket): void {
+    socket.on('error', ignoreError);
+    const address = socket.remoteAddress ?? '';
+    const count = (this.#perAddress.get(address) ?? 0) + 1;
+    this.#perAddress.set(address, count);
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      const left = (this.#perAddress.get(address) ?? 1) - 1;
+      if (left === 0) this.#perAddress.delete(address);
+      else this.#perAddress.set(address, left);
+    });
+    if (count > this.#limits.connectionsPerAddressMax) socket.destroy();
+  }
+
+  acceptPlain(socket: net.Socket): void {
+    this.#sniffing.add(socket);
+    const giveUp = sniffProtocol(socket, this.#limits.firstBytesMs, (protocol) => {
+      this.#sniffing.delete(socket);
+      if (protocol === 'other' || this.#isDraining) socket.destroy();
+      else this.#hand(socket, protocol);
+    });
+    socket.once('close', () => {
+      giveUp();
+      this.#sniffing.delete(socket);
+    });
+  }
+
+  acceptTls(socket: tls.TLSSocket): void {
+    socket.on('error', ignoreError);
+    if (this.#isDraining) socket.destroy();
+    else this.#hand(socket, socket.alpnProtocol === 'h2' ? 'http2' : 'http1');
+  }
+
+  closeIdle(): void {
+    this.#http1.closeIdleConnections();
+  }
+
+  async drain(drainMs: number): Promise<void> {
+    this.#isDraining = true;
+    this.#http2.goAway();
+    this.#http1.closeIdleConnections();
+    for (const socket of this.#sniffing) socket.destroy();
+    this.#options.onDrain?.();
+    if (!(await this.#quiet(drainMs))) {
+      this.#options.onDrainDeadline?.();
+      await this.#quiet(lingerMs);
+    }
+    await this.#linger();
+    for (const socket of this.#sockets) socket.destroy();
+    this.#http2.close();
+    this.#http1.close();
+  }
+
+  #hand(socket: net.Socket, protocol: 'http1' | 'http2'): void {
     if (protocol === 'http2') {
-      http2Half.accept(socket);
+      this.#http2.accept(socket);
       return;
     }
     describeConnection(socket);
-    http1.emit('connection', socket);
+    this.#http1.emit('connection', socket);
   }
 
-  function track(socket: net.Socket): void {
-    socket.on('error', ignoreError); // The close event follows; a peer that is gone is no news.
-    const address = socket.remoteAddress ?? '';
-    const count = (perAddress.get(address) ?? 0) + 1;
-    perAddress.set(address, count);
-    sockets.add(socket);
-    socket.once('close', () => {
-      sockets.delete(socket);
-      const left = (perAddress.get(address) ?? 1) - 1;
-      if (left === 0) perAddress.delete(address);
-      else perAddress.set(address, left);
-    });
-    if (count > limits.connectionsPerAddressMax) socket.destroy();
-  }
-
-  const server = options.tls === undefined ? net.createServer({ noDelay: true }, acceptPlain) : undefined;
-  const tlsServer =
-    options.tls && tls.createServer({ ...tlsServerOptions(options.tls, limits.firstBytesMs), noDelay: true });
-  tlsServer?.on('secureConnection', (socket) => {
-    socket.on('error', ignoreError);
-    if (draining !== undefined) socket.destroy();
-    else hand(socket, socket.alpnProtocol === 'h2' ? 'http2' : 'http1');
-  });
-  tlsServer?.on('tlsClientError', (error) => logger.debug({ err: error }, 'TLS handshake failed'));
-  const outer = (server ?? tlsServer) as net.Server;
-  outer.maxConnections = limits.connectionsMax;
-  outer.prependListener('connection', track);
-
-  const stopAccepting = outer.close.bind(outer);
-
-  async function runDrain(drainMs: number): Promise<void> {
-    stopAccepting();
-    http2Half.goAway();
-    http1.closeIdleConnections();
-    for (const socket of sniffing) socket.destroy();
-    options.onDrain?.();
-    if (!(await quiet(drainMs))) {
-      options.onDrainDeadline?.();
-      await quiet(lingerMs);
+  #serve(...[request, response]: Parameters<NodeHandler>): void {
+    try {
+      this.#handler(request, response);
+    } catch (error) {
+      this.#logger.warn({ err: error, url: request.url }, 'a request could not be handled');
+      refuse(response, 400, 'the request could not be understood');
     }
-    await Promise.race([
-      Promise.all([...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)))),
-      new Promise((resolve) => setTimeout(resolve, lingerMs).unref()),
-    ]);
-    for (const socket of sockets) socket.destroy();
-    http2Half.close();
-    http1.close();
+  }
+
+  #serveHttp1(request: http.IncomingMessage, response: http.ServerResponse): void {
+    this.#changeActive(1);
+    response.once('close', () => {
+      if (this.#isDraining) request.socket.destroySoon();
+      this.#changeActive(-1);
+    });
+    const isGrpc = isPlainGrpc(request.headers['content-type']);
+    if (this.#isDraining || isGrpc) response.setHeader('connection', 'close');
+    if (isGrpc) refuse(response, 505, 'gRPC needs HTTP/2: over HTTP/1.1 use Connect or gRPC-Web');
+    else this.#serve(request, response);
+  }
+
+  #changeActive(change: 1 | -1): void {
+    this.#active += change;
+    if (this.#active === 0) this.#onQuiet?.();
   }
 
   /** True when no call is open any more, false when the time is over. */
-  function quiet(withinMs: number): Promise<boolean> {
-    if (active === 0) return Promise.resolve(true);
+  #quiet(withinMs: number): Promise<boolean> {
+    if (this.#active === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
-      const timer = setTimeout(() => end(false), withinMs);
-      const end = (result: boolean): void => {
+      const end = (isQuiet: boolean): void => {
         clearTimeout(timer);
-        onQuiet = undefined;
-        resolve(result);
+        this.#onQuiet = undefined;
+        resolve(isQuiet);
       };
-      onQuiet = () => end(true);
+      const timer = setTimeout(() => end(false), withinMs);
+      this.#onQuiet = () => end(true);
     });
   }
 
-  const drain = (drainMs: number = limits.drainMs): Promise<void> => {
-    draining ??= runDrain(drainMs);
-    return draining;
-  };
-  return Object.defineProperties(outer, {
-    drain: { value: drain },
-    activeCalls: { get: () => active },
-    reloadTls: { value: (next: ServerTls) => tlsServer?.setSecureContext(tlsServerOptions(next, limits.firstBytesMs)) },
-    close: {
-      value: (callback?: (error?: Error) => void) => {
-        if (callback !== undefined) outer.once('close', () => callback());
-        void drain();
-        return outer;
-      },
-    },
-    closeIdleConnections: { value: () => http1.closeIdleConnections() },
-  }) as SniffingServer;
+  /** Gives peers a moment to close their side by themselves. */
+  async #linger(): Promise<void> {
+    const abort = new AbortController();
+    const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    await Promise.race([
+      Promise.all(closed),
+      sleep(lingerMs, undefined, { signal: abort.signal }).catch(() => undefined),
+    ]);
+    abort.abort();
+  }
 }
 
 function createHttp1(limits: ListenerLimits, handler: http.RequestListener): http.Server {
