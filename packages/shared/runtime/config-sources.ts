@@ -138,7 +138,7 @@ function readText(path: string): { content: string; problem?: undefined } | { co
 }
 
 /** ` (did you mean X?)` for the candidate with the fewest edits, if it is near enough to be meant. */
-export function nearest(name: string, candidates: readonly string[], prefix = ''): string {
+function nearest(name: string, candidates: readonly string[], prefix = ''): string {
   let best = { candidate: '', distance: Number.POSITIVE_INFINITY };
   for (const candidate of candidates) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
