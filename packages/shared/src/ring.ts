@@ -27,6 +27,11 @@ export class Ring<Item> {
     return this.#size === 0 ? undefined : this.#items[this.#head];
   }
 
+  /** The item at `index`, 0 being the oldest; undefined outside. */
+  at(index: number): Item | undefined {
+    return index < 0 || index >= this.#size ? undefined : this.#items[(this.#head + index) % this.#items.length];
+  }
+
   shift(): Item | undefined {
     if (this.#size === 0) return undefined;
     const item = this.#items[this.#head];

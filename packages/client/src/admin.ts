@@ -1,0 +1,261 @@
+/**
+ * Administration: topics, brokers, offsets. Admin calls go to a gateway, which passes them on to the controllers' leader;
+ * a client that was connected to brokers alone gets UNIMPLEMENTED for those, and everything else here works.
+ *
+ * Retries: calls that only read, freely. A creation or deletion whose first attempt has an unknown outcome is repeated too,
+ * and an answer that it is done already then counts as success.
+ */
+import type { MessageShape } from '@bufbuild/protobuf';
+import {
+  type GetClusterMetadataResponseSchema,
+  MetadataService,
+  type TopicSummary,
+} from '@fleetmq/gen/client/metadata';
+import type { BrokerMetadata, ConfigEntry, TopicMetadata } from '@fleetmq/gen/common/metadata';
+import { AdminService, type DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
+import { DomainError, type ErrorName, type Offset } from '@fleetmq/shared';
+import type { CallBounds, Metadata } from './metadata.ts';
+import { deleteRecordsBefore, findOffsets, type PartitionRef, type Position } from './offsets.ts';
+import type { Channel, UnaryCall } from './rpc/channel.ts';
+import { checkBody, isOutcomeUnknown, toClientError } from './rpc/errors.ts';
+
+export interface AdminDeps {
+  readonly metadata: Metadata;
+  readonly clientId: string;
+  readonly timeoutMs: number;
+}
+
+export interface CreateTopicOptions extends CallBounds {
+  /** Default 1, at most 100,000. */
+  readonly partitions?: number;
+  /** Default: the smaller of 3 and the number of live brokers. */
+  readonly replicationFactor?: number;
+  /** Settings, such as `retention.ms`, as text. */
+  readonly config?: Readonly<Record<string, string>>;
+  /** Brokers per partition, the first being the preferred leader. Default: placed over racks and brokers. */
+  readonly assignments?: readonly (readonly number[])[];
+  /** Only say what would be done. */
+  readonly validateOnly?: boolean;
+}
+
+export interface TopicDescription {
+  readonly topic: TopicMetadata;
+  /** All settings with their source. */
+  readonly config: readonly ConfigEntry[];
+}
+
+export type ClusterDescription = MessageShape<typeof DescribeClusterResponseSchema>;
+export type ClusterMetadata = MessageShape<typeof GetClusterMetadataResponseSchema>;
+
+export interface ListTopicsOptions extends CallBounds {
+  readonly prefix?: string;
+  readonly includeInternal?: boolean;
+}
+
+export interface OffsetListing extends PartitionRef {
+  readonly offset: Offset;
+}
+
+const pageSize = 1000;
+
+export class Admin {
+  readonly #metadata: Metadata;
+  readonly #clientId: string;
+  readonly #timeoutMs: number;
+
+  constructor(deps: AdminDeps) {
+    this.#metadata = deps.metadata;
+    this.#clientId = deps.clientId;
+    this.#timeoutMs = deps.timeoutMs;
+  }
+
+  /** TOPIC_ALREADY_EXISTS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR. The topic can be used at once by this client. */
+  async createTopic(name: string, options: CreateTopicOptions = {}): Promise<TopicMetadata> {
+    const request = {
+      clientId: this.#clientId,
+      name,
+      partitionCount: options.partitions ?? 0,
+      replicationFactor: options.replicationFactor ?? 0,
+      config: { ...options.config },
+      validateOnly: options.validateOnly ?? false,
+      assignments: (options.assignments ?? []).map((replicas) => ({ replicas: [...replicas] })),
+    };
+    const done = await this.#change('TOPIC_ALREADY_EXISTS', options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.createTopic, request, call), `create topic ${name}`),
+    );
+    if (done === undefined) return (await this.describeTopic(name, options)).topic;
+    if (request.validateOnly !== true) await this.#settleTopic(name, done.metadataVersion, options);
+    return done.topic as TopicMetadata;
+  }
+
+  /** TOPIC_NOT_FOUND. */
+  async deleteTopic(name: string, options: CallBounds = {}): Promise<void> {
+    const done = await this.#change('TOPIC_NOT_FOUND', options, async (channel, call) =>
+      checkBody(
+        await channel.unary(AdminService.method.deleteTopic, { clientId: this.#clientId, name }, call),
+        `delete topic ${name}`,
+      ),
+    );
+    if (done !== undefined) this.#metadata.noteVersion(done.metadataVersion);
+  }
+
+  /** Linearizable. TOPIC_NOT_FOUND. */
+  async describeTopic(name: string, options: CallBounds = {}): Promise<TopicDescription> {
+    const response = await this.#read(options, async (channel, call) =>
+      checkBody(
+        await channel.unary(AdminService.method.describeTopic, { clientId: this.#clientId, name }, call),
+        `describe topic ${name}`,
+      ),
+    );
+    return { topic: response.topic as TopicMetadata, config: response.config };
+  }
+
+  /** Sets and removes settings one by one; answers all of them. INVALID_CONFIG, TOPIC_NOT_FOUND. */
+  async alterTopicConfig(
+    name: string,
+    changes: { readonly set?: Readonly<Record<string, string>>; readonly remove?: readonly string[] },
+    options: CallBounds & { readonly validateOnly?: boolean } = {},
+  ): Promise<readonly ConfigEntry[]> {
+    const request = {
+      clientId: this.#clientId,
+      name,
+      set: { ...changes.set },
+      remove: [...(changes.remove ?? [])],
+      validateOnly: options.validateOnly ?? false,
+    };
+    const response = await this.#read(options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.alterTopicConfig, request, call), `settings of topic ${name}`),
+    );
+    this.#metadata.noteVersion(response.metadataVersion);
+    return response.config;
+  }
+
+  /** `total` is how many there shall be, not how many more. INVALID_REQUEST if that is not more than now. */
+  async addPartitions(
+    name: string,
+    total: number,
+    options: CallBounds & { readonly validateOnly?: boolean } = {},
+  ): Promise<TopicMetadata> {
+    const request = { clientId: this.#clientId, name, totalCount: total, validateOnly: options.validateOnly ?? false };
+    const done = await this.#change('INVALID_REQUEST', options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.addPartitions, request, call), `add partitions to ${name}`),
+    );
+    if (done === undefined) return (await this.describeTopic(name, options)).topic;
+    if (!request.validateOnly) await this.#settleTopic(name, done.metadataVersion, options);
+    return done.topic as TopicMetadata;
+  }
+
+  /** Controllers, brokers, and what is wrong; linearizable. */
+  describeCluster(options: CallBounds = {}): Promise<ClusterDescription> {
+    return this.#read(options, async (channel, call) =>
+      checkBody(
+        await channel.unary(AdminService.method.describeCluster, { clientId: this.#clientId }, call),
+        'describe cluster',
+      ),
+    );
+  }
+
+  /** The cluster as the server that answers knows it: id, nodes, security mode, versions. */
+  clusterMetadata(options: CallBounds = {}): Promise<ClusterMetadata> {
+    return this.#metadata.call(this.#bounds(options), async (channel, call) =>
+      checkBody(
+        await channel.unary(MetadataService.method.getClusterMetadata, { clientId: this.#clientId }, call),
+        'cluster metadata',
+      ),
+    );
+  }
+
+  /** All topics by name, over as many pages as it takes. */
+  async listTopics(options: ListTopicsOptions = {}): Promise<readonly TopicSummary[]> {
+    const topics: TopicSummary[] = [];
+    let pageToken = '';
+    do {
+      const request = {
+        clientId: this.#clientId,
+        prefix: options.prefix ?? '',
+        includeInternal: options.includeInternal ?? false,
+        pageSize,
+        pageToken,
+      };
+      const page = await this.#metadata.call(this.#bounds(options), async (channel, call) =>
+        checkBody(await channel.unary(MetadataService.method.listTopics, request, call), 'list topics'),
+      );
+      topics.push(...page.topics);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+    return topics;
+  }
+
+  /** Every registered broker, fenced ones too. */
+  brokers(options: CallBounds = {}): Promise<readonly BrokerMetadata[]> {
+    return this.#metadata.brokers(this.#bounds(options));
+  }
+
+  /** Offsets of a place in each partition of a topic, or in the given partitions. */
+  async listOffsets(
+    target: string | readonly PartitionRef[],
+    position: Position,
+    options: CallBounds = {},
+  ): Promise<readonly OffsetListing[]> {
+    const bounds = this.#bounds(options);
+    const partitions: readonly PartitionRef[] =
+      typeof target === 'string'
+        ? (await this.#metadata.refresh(target, bounds)).partitions.map(({ partition }) => ({
+            topic: target,
+            partition,
+          }))
+        : target;
+    const questions = partitions.map((ref) => ({ ...ref, position }));
+    const offsets = await findOffsets(this.#metadata, this.#clientId, questions, bounds);
+    return partitions.map(({ topic, partition }, index) => ({ topic, partition, offset: offsets[index] as Offset }));
+  }
+
+  /** Deletes what lies before the given offsets, for ever; answers the new log starts. OFFSET_OUT_OF_RANGE above the end. */
+  async deleteRecords(
+    requests: readonly (PartitionRef & { readonly beforeOffset: number })[],
+    options: CallBounds = {},
+  ): Promise<readonly OffsetListing[]> {
+    const offsets = await deleteRecordsBefore(this.#metadata, this.#clientId, requests, this.#bounds(options));
+    return requests.map(({ topic, partition }, index) => ({ topic, partition, offset: offsets[index] as Offset }));
+  }
+
+  #bounds({ timeoutMs, signal }: CallBounds): { readonly timeoutMs: number; readonly signal: AbortSignal | undefined } {
+    return { timeoutMs: timeoutMs ?? this.#timeoutMs, signal };
+  }
+
+  #read<Result>(options: CallBounds, run: (channel: Channel, call: UnaryCall) => Promise<Result>): Promise<Result> {
+    this.#assertGateway();
+    return this.#metadata.call(this.#bounds(options), run);
+  }
+
+  /** Undefined: an earlier attempt, whose answer was lost, has done it. */
+  async #change<Result>(
+    doneCode: ErrorName,
+    options: CallBounds,
+    run: (channel: Channel, call: UnaryCall) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    this.#assertGateway();
+    let mayBeDone = false;
+    return await this.#metadata.call(this.#bounds(options), async (channel, call) => {
+      try {
+        return await run(channel, call);
+      } catch (thrown) {
+        const error = toClientError(thrown);
+        if (mayBeDone && error.code === doneCode) return undefined;
+        mayBeDone ||= isOutcomeUnknown(error);
+        throw error;
+      }
+    });
+  }
+
+  /** Waits until the servers that this client asks know the change. */
+  async #settleTopic(name: string, version: bigint, options: CallBounds): Promise<void> {
+    this.#metadata.noteVersion(version);
+    await this.#metadata.refresh(name, this.#bounds(options));
+  }
+
+  #assertGateway(): void {
+    if (this.#metadata.viaGateway) return;
+    throw new DomainError('UNIMPLEMENTED', 'brokers do not serve admin calls: connect to a gateway with { url }');
+  }
+}

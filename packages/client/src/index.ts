@@ -1,0 +1,31 @@
+export type { RecordHeader } from '@fleetmq/record';
+export { DomainError, type ErrorName, errorCatalogue, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
+export {
+  Admin,
+  type ClusterDescription,
+  type ClusterMetadata,
+  type CreateTopicOptions,
+  type ListTopicsOptions,
+  type OffsetListing,
+  type TopicDescription,
+} from './admin.ts';
+export { Client, type ClientDeps, type ClientOptions } from './client.ts';
+export { Consumer, type ConsumerOptions } from './consumer/consumer.ts';
+export type { Until } from './consumer/progress.ts';
+export { type ConsumedBatch, ConsumedRecord } from './consumer/record.ts';
+export type { CallBounds, Entrance } from './metadata.ts';
+export type { PartitionRef, Position } from './offsets.ts';
+export { murmur2, partitionOfKey } from './producer/murmur2.ts';
+export type { CompressionName, DeliveryReport, ProducerOptions } from './producer/options.ts';
+export type { Partitioner } from './producer/partitioner.ts';
+export {
+  type HeaderInput,
+  Producer,
+  type ProducerRecord,
+  type Receipt,
+  type SendOptions,
+} from './producer/producer.ts';
+export type { Acks } from './producer/wire.ts';
+export { type Channel, type ChannelPool, createChannelPool, type RawMessage, type UnaryCall } from './rpc/channel.ts';
+export { createConnectChannel } from './rpc/connect-channel.ts';
+export { codec, type Plain, type Serde } from './serde.ts';

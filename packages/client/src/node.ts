@@ -1,0 +1,80 @@
+/**
+ * The client for Node: plain gRPC over the HTTP/2 lane, straight to the partitions' leaders when brokers are given, through
+ * the gateway when its URL is given. Native codecs and checksum.
+ */
+import { nodeCodecs } from '@fleetmq/record/codecs/node';
+import { DomainError } from '@fleetmq/shared';
+import { createRpcPool, type LaneTransport, nodeChecksum } from '@fleetmq/shared/runtime';
+import { Client, type ClientOptions } from './client.ts';
+import type { Entrance } from './metadata.ts';
+import { type Channel, createChannelPool } from './rpc/channel.ts';
+import { createConnectChannel } from './rpc/connect-channel.ts';
+import { toClientError } from './rpc/errors.ts';
+
+/** Exactly one of `url` and `brokers`. */
+export interface NodeConnectOptions extends ClientOptions {
+  /** Of a gateway, such as `http://127.0.0.1:7600`. */
+  readonly url?: string | undefined;
+  /** Client listeners of some brokers, as `host:port`: a list, or a text with commas. Admin calls need `url`. */
+  readonly brokers?: readonly string[] | string | undefined;
+  /** Default true: sees that the cluster is there before it resolves. */
+  readonly ping?: boolean | undefined;
+}
+
+/** Answer bytes of a stream that the transport itself may hold, beyond what the consumer has taken. */
+const receiveBufferBytes = 2 * 1024 * 1024;
+
+export async function connect(options: NodeConnectOptions): Promise<Client> {
+  const { ping = true, timeoutMs, signal } = options;
+  const entrance = toEntrance(options);
+  const rpc = createRpcPool({ limits: { receiveBufferBytes } });
+  const pool = createChannelPool(
+    (baseUrl) => laneChannel(baseUrl, () => rpc.get(baseUrl)),
+    () => rpc.close(),
+  );
+  const client = new Client(options, { entrance, pool, codecs: nodeCodecs, checksum: nodeChecksum });
+  return ping ? await client.pinged({ timeoutMs, signal }) : client;
+}
+
+function toEntrance({ url, brokers }: NodeConnectOptions): Entrance {
+  if ((url === undefined) === (brokers === undefined)) {
+    throw new DomainError('INVALID_CONFIG', 'connect needs exactly one of url (a gateway) and brokers');
+  }
+  if (url !== undefined) return { kind: 'gateway', url: checkUrl(url) };
+  const list = typeof brokers === 'string' ? brokers.split(',') : (brokers as readonly string[]);
+  const urls = list.map((entry) => entry.trim()).filter((entry) => entry !== '');
+  if (urls.length === 0) throw new DomainError('INVALID_CONFIG', 'brokers names no broker');
+  return { kind: 'brokers', urls: urls.map((entry) => checkUrl(entry.includes('://') ? entry : `http://${entry}`)) };
+}
+
+function checkUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new DomainError('INVALID_CONFIG', `"${text}" is no address: expected http://host:port or host:port`);
+  }
+  return url.origin;
+}
+
+/** Asks the pool for each call: it closes what is idle. */
+function laneChannel(baseUrl: string, transport: () => LaneTransport): Channel {
+  return {
+    address: baseUrl,
+    unary: (method, request, call) => createConnectChannel(baseUrl, transport()).unary(method, request, call),
+    async rawUnary(method, request, call) {
+      try {
+        return await transport().rawUnary(method, request, call);
+      } catch (thrown) {
+        throw toClientError(thrown);
+      }
+    },
+    async *rawServerStream(method, request, call) {
+      try {
+        yield* transport().rawServerStream(method, request, call);
+      } catch (thrown) {
+        throw toClientError(thrown);
+      }
+    },
+  };
+}
+
+export * from './index.ts';

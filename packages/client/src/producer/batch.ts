@@ -1,0 +1,138 @@
+/**
+ * One batch of a producer on its way: open (records are added), closed (bytes are fixed), settled (written or failed, once).
+ * Closing fixes the record bytes and their checksum; the identity is written behind them when the batch is sent, so that a
+ * batch can be sent again under another identity without being built again (protobuf takes the last value of a scalar).
+ */
+import type { BatchBuilder, BuildOptions, RecordHeader } from '@fleetmq/record';
+import { batchField } from '@fleetmq/record';
+import { assert, type Checksum, type DomainError, fieldTag, WireWriter, wireVarint } from '@fleetmq/shared';
+import type { WindowEntry } from './window.ts';
+
+/** Where a batch lies in its partition. */
+export interface BatchPlace {
+  readonly baseOffset: number;
+  /** Append time at the leader, milliseconds since 1970-01-01 UTC. */
+  readonly timestampMs: number;
+}
+
+export class ProducerBatch {
+  readonly topic: string;
+  readonly partition: number;
+  /** On the monotonic clock. */
+  readonly createdAtMs: number;
+  readonly deadlineMs: number;
+  #builder: BatchBuilder | undefined;
+  #bytes: Uint8Array | undefined;
+  #recordCount = 0;
+  #cost = 0;
+  #contexts: unknown[] | undefined;
+  #settling: PromiseWithResolvers<BatchPlace> | undefined;
+  #awaitedCount = 0;
+
+  constructor(
+    at: { topic: string; partition: number; nowMs: number; deliveryTimeoutMs: number },
+    builder: BatchBuilder,
+  ) {
+    this.topic = at.topic;
+    this.partition = at.partition;
+    this.createdAtMs = at.nowMs;
+    this.deadlineMs = at.nowMs + at.deliveryTimeoutMs;
+    this.#builder = builder;
+  }
+
+  get recordCount(): number {
+    return this.#recordCount;
+  }
+
+  /** What its records took of the budget. */
+  get cost(): number {
+    return this.#cost;
+  }
+
+  /** What the callers gave along, by record; undefined when nobody did. */
+  get contexts(): readonly unknown[] | undefined {
+    return this.#contexts;
+  }
+
+  /** Records whose callers hold a promise, and so hear of a failure. */
+  get awaitedCount(): number {
+    return this.#awaitedCount;
+  }
+
+  get byteLength(): number {
+    return this.#bytes?.length ?? this.#builder?.byteLength ?? 0;
+  }
+
+  hasRoomFor(keyBytes: number, valueBytes: number, headerBytes: number): boolean {
+    return this.#builder?.hasRoomFor(keyBytes, valueBytes, headerBytes) === true;
+  }
+
+  /** Adds a record and returns its place in the batch. */
+  append(
+    record: {
+      readonly key: Uint8Array | undefined;
+      readonly value: Uint8Array | undefined;
+      readonly headers: readonly RecordHeader[] | undefined;
+      readonly timestampMs: number;
+    },
+    cost: number,
+    caller: { readonly context: unknown; readonly isAwaited: boolean },
+  ): number {
+    assert(this.#builder !== undefined, 'a record comes to a closed batch');
+    this.#builder.append(record.key, record.value, record.headers, record.timestampMs);
+    this.#cost += cost;
+    if (caller.isAwaited) this.#awaitedCount++;
+    if (caller.context !== undefined) {
+      this.#contexts ??= [];
+      this.#contexts[this.#recordCount] = caller.context;
+    }
+    return this.#recordCount++;
+  }
+
+  /** Fixes the bytes. The builder is free again afterwards. */
+  close(options: BuildOptions, checksum: Checksum): BatchBuilder {
+    assert(this.#builder !== undefined, 'a batch is closed twice');
+    const builder = this.#builder;
+    this.#bytes = builder.build(options, checksum);
+    this.#builder = undefined;
+    return builder;
+  }
+
+  /** The batch as it is sent in this attempt: its bytes, and its identity behind them. */
+  wire(entry: WindowEntry<ProducerBatch>): readonly Uint8Array[] {
+    assert(this.#bytes !== undefined, 'an open batch is sent');
+    if (entry.identity === undefined) return [this.#bytes];
+    const identity = new WireWriter(32)
+      .varint(fieldTag(batchField.producerId, wireVarint))
+      .varint64(entry.identity.producerId)
+      .varint(fieldTag(batchField.producerEpoch, wireVarint))
+      .varint(entry.identity.producerEpoch)
+      .varint(fieldTag(batchField.baseSequence, wireVarint))
+      .varint(entry.baseSequence);
+    return [this.#bytes, identity.finish()];
+  }
+
+  /** Settles with the batch. */
+  settled(): Promise<BatchPlace> {
+    if (this.#settling === undefined) {
+      this.#settling = Promise.withResolvers();
+      this.#settling.promise.catch(() => undefined); // Each derived promise reports for itself.
+    }
+    return this.#settling.promise;
+  }
+
+  resolve(place: BatchPlace): void {
+    this.#release();
+    this.#settling?.resolve(place);
+  }
+
+  reject(error: DomainError): void {
+    this.#release();
+    this.#settling?.reject(error);
+  }
+
+  #release(): void {
+    this.#bytes = undefined;
+    this.#builder = undefined;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * ProduceBatch as bytes. Batches go into the request as pieces, uncopied; results are read with the generated message, since
+ * there is one per batch and not one per record.
+ */
+import { fromBinary } from '@bufbuild/protobuf';
+import { type ProduceBatchResponse, ProduceBatchResponseSchema } from '@fleetmq/gen/client/producer';
+import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
+import { DomainError, fieldTag, varintSize, WireWriter, wireBytes } from '@fleetmq/shared';
+
+/** When a write counts as done. A number: durable on so many replicas, the leader among them. */
+export type Acks = 'none' | 'leader' | 'majority' | 'all' | number;
+
+const ackLevels = {
+  none: AcknowledgmentLevel.ACK_NONE,
+  leader: AcknowledgmentLevel.ACK_LEADER,
+  majority: AcknowledgmentLevel.ACK_MAJORITY,
+  all: AcknowledgmentLevel.ACK_ALL,
+} as const;
+
+/** INVALID_ACKS for what is no level. */
+export function checkAcks(acks: Acks): void {
+  const isCount = typeof acks === 'number' && Number.isInteger(acks) && acks >= 1;
+  if (!isCount && !(typeof acks === 'string' && Object.hasOwn(ackLevels, acks))) {
+    throw new DomainError(
+      'INVALID_ACKS',
+      `acks is ${acks}, expected none, leader, majority, all or a count of 1 or more`,
+    );
+  }
+}
+
+export interface ProducePart {
+  readonly topic: string;
+  readonly partition: number;
+  /** The RecordBatch, as pieces. */
+  readonly batch: readonly Uint8Array[];
+}
+
+export interface ProduceHead {
+  readonly clientId: string;
+  readonly acks: Acks;
+  /** How long the server waits for acknowledgments, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+const encoder = new TextEncoder();
+
+/** A ProduceBatchRequest. */
+export function encodeProduceBatch(head: ProduceHead, parts: readonly ProducePart[]): Uint8Array[] {
+  const pieces = [encodeHead(head)];
+  for (const { topic, partition, batch } of parts) {
+    const place = new WireWriter(64).bytesField(1, encoder.encode(topic)).varintField(2, partition).finish();
+    let batchLength = 0;
+    for (const piece of batch) batchLength += piece.length;
+    const length = 1 + varintSize(place.length) + place.length + 1 + varintSize(batchLength) + batchLength;
+    const lead = new WireWriter(64 + place.length)
+      .varint(fieldTag(3, wireBytes))
+      .varint(length)
+      .bytesField(1, place)
+      .varint(fieldTag(2, wireBytes))
+      .varint(batchLength);
+    pieces.push(lead.finish(), ...batch);
+  }
+  return pieces;
+}
+
+function encodeHead({ clientId, acks, timeoutMs }: ProduceHead): Uint8Array {
+  const wholeMs = Math.ceil(timeoutMs);
+  const timeout = new WireWriter(16)
+    .varintField(1, Math.floor(wholeMs / 1000))
+    .varintField(2, (wholeMs % 1000) * 1_000_000)
+    .finish();
+  const level = typeof acks === 'number' ? AcknowledgmentLevel.ACK_CUSTOM : ackLevels[acks];
+  return new WireWriter(64)
+    .bytesField(2, encoder.encode(clientId))
+    .varintField(4, level)
+    .bytesField(5, timeout)
+    .varintField(6, typeof acks === 'number' ? acks : 0)
+    .finish();
+}
+
+export function decodeProduceBatchResponse(bytes: Uint8Array): ProduceBatchResponse {
+  return fromBinary(ProduceBatchResponseSchema, bytes);
+}

@@ -1,0 +1,101 @@
+/**
+ * Repeats a call while its error is retriable and its time is not over. Decides nothing about what may be repeated: only
+ * calls without side effects, or with a guard against doubles, come here.
+ * Bounds: the deadline; delays grow from `baseMs` to `maxMs` and are never shorter than the server's `retry_after`.
+ */
+import { type BackoffOptions, backoffMs, DomainError, type Random, seededRandom } from '@fleetmq/shared';
+import { cancelled, toClientError } from './errors.ts';
+
+export interface RetryOptions {
+  /** Of all attempts together, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Bound of one attempt, in milliseconds. Default: what is left. */
+  readonly attemptTimeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Default 25 ms growing to 1 s. */
+  readonly backoff?: BackoffOptions | undefined;
+  /** Runs before the next attempt; may refresh what the call depends on. */
+  readonly onRetry?: ((error: DomainError) => void | Promise<void>) | undefined;
+}
+
+export const defaultBackoff: BackoffOptions = { baseMs: 25, maxMs: 1000 };
+/** For delays and sticky choices; nothing here needs a secret. */
+export const jitter: Random = seededRandom(crypto.getRandomValues(new Uint32Array(1))[0] as number);
+
+/** Delay before attempt `attempt` (the first retry is 1) after `error`, in milliseconds. */
+export function retryDelayMs(attempt: number, error: DomainError, backoff: BackoffOptions = defaultBackoff): number {
+  const delay = backoffMs(attempt, backoff, jitter);
+  return Math.max(delay, error.retryAfterMs ?? 0);
+}
+
+/** Runs `call` until it succeeds. Throws its last error, or CANCELLED. */
+export async function withRetries<Result>(
+  call: (left: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined }) => Promise<Result>,
+  options: RetryOptions,
+): Promise<Result> {
+  const deadlineMs = performance.now() + options.timeoutMs;
+  for (let attempt = 1; ; attempt++) {
+    if (options.signal?.aborted === true) throw cancelled(options.signal.reason);
+    const leftMs = Math.max(1, deadlineMs - performance.now());
+    try {
+      const timeoutMs = Math.min(leftMs, options.attemptTimeoutMs ?? leftMs);
+      return await call({ timeoutMs, signal: options.signal });
+    } catch (thrown) {
+      const error = toClientError(thrown);
+      const delayMs = retryDelayMs(attempt, error, options.backoff);
+      if (!error.retriable || performance.now() + delayMs >= deadlineMs) throw error;
+      await options.onRetry?.(error);
+      await sleep(delayMs, options.signal);
+    }
+  }
+}
+
+/** Resolves after `ms`; rejects with CANCELLED when the signal aborts first. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(cancelled(signal.reason));
+      return;
+    }
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(cancelled(signal?.reason));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** The promise, or CANCELLED when the signal aborts first, or TIMEOUT after `timeoutMs`. The promise itself goes on. */
+export function withDeadline<Result>(
+  promise: Promise<Result>,
+  what: string,
+  options: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<Result> {
+  const { timeoutMs, signal } = options;
+  if (timeoutMs === undefined && signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(
+            () => finish(() => reject(new DomainError('TIMEOUT', `${what}: not done after ${timeoutMs} ms`))),
+            timeoutMs,
+          );
+    const onAbort = (): void => finish(() => reject(cancelled(signal?.reason)));
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      settle();
+    };
+    if (signal?.aborted === true) return onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    promise.then(
+      (value) => finish(() => resolve(value)),
+      (error) => finish(() => reject(error)),
+    );
+  });
+}
