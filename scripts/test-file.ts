@@ -67,7 +67,12 @@ function execute(file: string, reportPath: string, timeoutMs: number): Promise<E
   const child = spawn(
     process.execPath,
     [`--test-reporter=${reporter}`, `--test-reporter-destination=${reportPath}`, '--enable-source-maps', file],
-    { cwd: root, detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NODE_ENV: 'test' } },
+    {
+      cwd: root,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NODE_ENV: 'test', NODE_TEST_CONTEXT: undefined },
+    },
   );
   running.add(child);
   const output = collect(child);
