@@ -3,9 +3,10 @@
  * types, the contract (lint, and compatibility with every image in proto/baseline), generated code, unused code (knip).
  * All checks run, whatever fails; then come the output of those that failed and a table. Exit code 1 if any failed.
  */
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { errorsPage, errorsPagePath } from './errors-page.ts';
 import { formatSeconds, root, runTool, type ToolResult } from './tools.ts';
 import { checkTypes } from './types.ts';
 
@@ -25,6 +26,7 @@ const checks: readonly Check[] = [
   })),
   { name: 'contract: baseline', run: requireBaseline },
   { name: 'generated code', run: compareGenerated },
+  { name: 'page of errors', run: compareErrorsPage },
   { name: 'unused code', run: () => runTool('knip', ['--treat-config-hints-as-errors']) },
 ];
 
@@ -48,6 +50,12 @@ async function requireBaseline(): Promise<ToolResult> {
     ? ''
     : 'proto/baseline/design.binpb is missing';
   return { code: missing === '' ? 0 : 1, output: missing, tookMs: 0 };
+}
+
+/** docs/errors.md is what the catalogue says. */
+async function compareErrorsPage(): Promise<ToolResult> {
+  const equal = existsSync(errorsPagePath) && readFileSync(errorsPagePath, 'utf8') === errorsPage();
+  return { code: equal ? 0 : 1, output: equal ? '' : 'run `npm run generate` and commit docs/errors.md', tookMs: 0 };
 }
 
 /** Generates into a scratch folder and compares with gen/es, file by file. */
