@@ -12,7 +12,7 @@ import { isPromotable, type RaftCore } from './core.ts';
 import { hex } from './logger.ts';
 import { type EntryId, type Message, type MessageType, noNode } from './messages.ts';
 import { isVoter, jointVoters } from './quorum.ts';
-import { becomeCandidate, becomePreCandidate } from './roles.ts';
+import { becomeCandidate, becomeFollower, becomePreCandidate } from './roles.ts';
 import { send } from './send.ts';
 
 /** `transfer`: the leader asked for it; no pre-vote, and the lease of check-quorum does not count. */
@@ -30,7 +30,7 @@ export function startElection(core: RaftCore, type: CampaignType): void {
     return;
   }
   // A leader must know the configuration that holds at the end of its committed log.
-  if (core.log.someUnapplied((entry) => entry.type !== 'EntryNormal')) {
+  if (hasUnappliedConfChange(core)) {
     logger.warn(
       `${hex(core.id)} cannot campaign at term ${core.term} since there are still pending configuration changes to apply`,
     );
@@ -116,7 +116,13 @@ export function refuseVote(core: RaftCore, message: Message): void {
 
 /** Takes over the commit index that came with a refusal, when the own log has the entry that it names. */
 export function learnCommit(core: RaftCore, { committedEntry }: Message): void {
-  if (committedEntry !== undefined && core.role !== 'StateLeader') core.log.maybeCommit(committedEntry);
+  if (committedEntry === undefined || core.role === 'StateLeader' || !core.log.maybeCommit(committedEntry)) return;
+  // The members may not change under an election: it ends here, and the next one counts the new members.
+  if (core.role !== 'StateFollower' && hasUnappliedConfChange(core)) becomeFollower(core, core.term, noNode);
+}
+
+function hasUnappliedConfChange(core: RaftCore): boolean {
+  return core.log.someUnapplied((entry) => entry.type !== 'EntryNormal');
 }
 
 function answerType(question: MessageType): MessageType {

@@ -56,7 +56,9 @@ function perform({ raft, storage }: { raft: Raft; storage: MemoryStorage }): { s
 function elect(node: { raft: Raft; storage: MemoryStorage }, voters = 3): void {
   node.raft.campaign();
   while (node.raft.status().role !== 'StateLeader') {
-    const asked = perform(node).sent.find(({ type }) => type === 'MsgPreVote' || type === 'MsgVote');
+    const { sent } = perform(node);
+    if (node.raft.status().role === 'StateLeader') return;
+    const asked = sent.find(({ type }) => type === 'MsgPreVote' || type === 'MsgVote');
     assert.ok(asked, 'it asks for votes');
     const type: MessageType = asked.type === 'MsgVote' ? 'MsgVoteResp' : 'MsgPreVoteResp';
     for (let from = 2; from <= voters; from++) node.raft.step(createMessage(type, { from, to: 1, term: asked.term }));
@@ -90,6 +92,7 @@ describe('malformed messages are refused and change nothing', () => {
   const cases: [string, Message][] = [
     ['a local message', createMessage('MsgHup', { from: 2 })],
     ['an answer of a stranger', createMessage('MsgAppResp', { from: 9, term: term(3) })],
+    ['a message without a sender', createMessage('MsgReadIndex')],
     ['a message without a term', createMessage('MsgHeartbeat', { from: 2 })],
     ['a term that is no number', createMessage('MsgHeartbeat', { from: 2, term: term(Number.NaN) })],
     [
@@ -249,6 +252,16 @@ describe('a leader', () => {
     assert.equal(node.raft.readIndex(emptyBytes), undefined);
     assert.equal(node.raft.readIndex(emptyBytes), undefined);
     assert.equal(node.raft.readIndex(emptyBytes)?.code, 'LIMIT_EXCEEDED');
+  });
+
+  test('refuses reads whose answers nobody takes', () => {
+    const node = createNode({ maxPendingReads: 2 }, 1);
+    elect(node, 1);
+    perform(node);
+    for (let i = 0; i < 2; i++) assert.equal(node.raft.readIndex(emptyBytes), undefined);
+    assert.equal(node.raft.readIndex(emptyBytes)?.code, 'LIMIT_EXCEEDED');
+    assert.equal(perform(node).readies[0]?.readStates.length, 2);
+    assert.equal(node.raft.readIndex(emptyBytes), undefined);
   });
 
   test('forgets its reads with its term', () => {

@@ -14,11 +14,12 @@ import { send } from './send.ts';
 /** Takes a read on a leader. The error says why it was refused: nobody will answer it. */
 export function readOnLeader(core: RaftCore, request: Message): DomainError | undefined {
   const { logger, maxPendingReads } = core.config;
-  if (core.reads.length >= maxPendingReads) {
-    logger.warn(`${hex(core.id)} has ${core.reads.length} pending reads; dropping index reading msg`);
+  const waiting = core.reads.length + core.readStates.length;
+  if (waiting >= maxPendingReads) {
+    logger.warn(`${hex(core.id)} has ${waiting} pending reads; dropping index reading msg`);
     return new DomainError(
       'LIMIT_EXCEEDED',
-      `${core.reads.length} reads are waiting for a quorum; the limit is ${maxPendingReads}`,
+      `${waiting} reads are waiting for an answer; the limit is ${maxPendingReads}`,
     );
   }
   if (hasCommittedInTerm(core)) confirmOrAnswer(core, request);

@@ -13,7 +13,8 @@ import type { RaftLogger } from './logger.ts';
 import { type Entry, type EntryId, higherIndex, lastIndexOf, lowerIndex, type Snapshot, shift } from './messages.ts';
 
 export class Unstable {
-  #entries: readonly Entry[] = [];
+  /** Grows in place; nobody else ever holds this array. */
+  #entries: Entry[] = [];
   #offset: LogIndex;
   #offsetInProgress: LogIndex;
   #snapshot: Snapshot | undefined;
@@ -63,8 +64,7 @@ export class Unstable {
   }
 
   nextEntries(): readonly Entry[] {
-    const inProgress = this.#offsetInProgress - this.#offset;
-    return inProgress === 0 ? this.#entries : this.#entries.slice(inProgress);
+    return this.#entries.slice(this.#offsetInProgress - this.#offset);
   }
 
   nextSnapshot(): Snapshot | undefined {
@@ -123,10 +123,10 @@ export class Unstable {
     const from = (entries[0] as Entry).index;
     assert(from <= this.#offset + this.#entries.length, `entries from ${from} leave a gap in the unstable log`);
     if (from === this.#offset + this.#entries.length) {
-      this.#entries = [...this.#entries, ...entries];
+      for (const entry of entries) this.#entries.push(entry);
     } else if (from <= this.#offset) {
       this.#logger.info(`replace the unstable entries from index ${from}`);
-      this.#entries = entries;
+      this.#entries = [...entries];
       this.#offset = from;
       this.#offsetInProgress = from;
     } else {

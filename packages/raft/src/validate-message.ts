@@ -34,6 +34,7 @@ export function refusalOf(core: RaftCore, message: Message): DomainError | undef
   if (isResponseType(type) && !isFromThread && !core.tracker.progress.has(from)) {
     return refused('raft: cannot step as peer not found');
   }
+  if (!Number.isSafeInteger(from) || from < 1) return refused(`${type} has sender ${from}`);
   if (!Number.isSafeInteger(term) || term < 0) return refused(`${type} has term ${term}`);
   // Term 0 marks what a node tells itself: from outside it would pass all comparisons of terms.
   if (term === 0 && !isFromThread && !termlessTypes.has(type)) return refused(`${type} without a term`);
