@@ -9,6 +9,7 @@ import { followLeader } from './follower.ts';
 import { hex } from './logger.ts';
 import { type Message, noNode } from './messages.ts';
 import { proposalDropped } from './proposals.ts';
+import { dropRead } from './reads.ts';
 import { broadcastAppend } from './replication.ts';
 import { becomeFollower, becomeLeader } from './roles.ts';
 
@@ -19,6 +20,8 @@ export function stepCandidate(core: RaftCore, message: Message): DomainError | u
     case 'MsgProp':
       logger.info(`${hex(core.id)} no leader at term ${core.term}; dropping proposal`);
       return proposalDropped(core);
+    case 'MsgReadIndex':
+      return dropRead(core);
     case 'MsgApp':
     case 'MsgHeartbeat':
     case 'MsgSnap':

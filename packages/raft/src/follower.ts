@@ -5,7 +5,7 @@
  * Entries are accepted only where the logs agree at the entry before; a rejection carries a hint that lets the leader skip
  * a whole diverging tail. Commit never goes beyond what is known to match the leader. Nothing committed is overwritten.
  */
-import { DomainError } from '@fleetmq/shared';
+import type { DomainError } from '@fleetmq/shared';
 import type { RaftCore } from './core.ts';
 import { describeConfState } from './describe.ts';
 import { startElection } from './election.ts';
@@ -13,6 +13,7 @@ import { hex } from './logger.ts';
 import { restoreMembership } from './membership.ts';
 import { emptyBytes, isMember, lowerIndex, type Message, noNode, noTerm, type Snapshot } from './messages.ts';
 import { proposalDropped } from './proposals.ts';
+import { dropRead } from './reads.ts';
 import { becomeFollower } from './roles.ts';
 import { send } from './send.ts';
 
@@ -77,10 +78,7 @@ function forwardProposal(core: RaftCore, message: Message): DomainError | undefi
 }
 
 function forwardRead(core: RaftCore, message: Message): DomainError | undefined {
-  if (core.lead === noNode) {
-    core.config.logger.info(`${hex(core.id)} no leader at term ${core.term}; dropping index reading msg`);
-    return new DomainError('NOT_AVAILABLE', `no leader is known at term ${core.term}`);
-  }
+  if (core.lead === noNode) return dropRead(core);
   send(core, 'MsgReadIndex', { to: core.lead, from: message.from, context: message.context });
   return undefined;
 }

@@ -182,6 +182,7 @@ export function createMessage(type: MessageType, fields: Partial<Omit<Message, '
 }
 
 const localTypes: ReadonlySet<MessageType> = new Set([
+  'MsgForgetLeader',
   'MsgHup',
   'MsgBeat',
   'MsgUnreachable',

@@ -5,7 +5,7 @@
  * accepted or a rejection moves `next`. Replicate: the logs match up to `match`; appends are pipelined, `next` runs ahead,
  * within the window of `inflights`. Snapshot: the entries that the follower needs are compacted; nothing is sent until it
  * reports an index that the log still reaches, or the host reports how the transfer ended.
- * Invariants: 0 <= match < next; pendingSnapshot is zero outside Snapshot, where next = pendingSnapshot + 1.
+ * Invariants: 0 <= match < next; pendingSnapshot is zero outside Snapshot, where `next` starts behind it.
  * Source: dissertation sections 3.5 and 10.2; etcd's tracker.Progress.
  */
 import type { LogIndex } from '@fleetmq/shared';

@@ -2,9 +2,7 @@
  * Answers to ReadIndex requests on a leader (read-queue.ts keeps them). A read is never answered before an entry of the
  * own term is committed: until then the commit index may be behind what an earlier leader answered (section 6.4).
  */
-
-import type { LogIndex } from '@fleetmq/shared';
-import { DomainError } from '@fleetmq/shared';
+import { DomainError, type LogIndex } from '@fleetmq/shared';
 import { hasCommittedInTerm, type RaftCore } from './core.ts';
 import { hex } from './logger.ts';
 import { emptyBytes, type Message, noNode } from './messages.ts';
@@ -25,6 +23,12 @@ export function readOnLeader(core: RaftCore, request: Message): DomainError | un
   if (hasCommittedInTerm(core)) confirmOrAnswer(core, request);
   else core.reads.addEarly(request);
   return undefined;
+}
+
+/** A read where no leader is known. */
+export function dropRead(core: RaftCore): DomainError {
+  core.config.logger.info(`${hex(core.id)} no leader at term ${core.term}; dropping index reading msg`);
+  return new DomainError('NOT_AVAILABLE', `no leader is known at term ${core.term}`);
 }
 
 /** Called when the commit index rose: reads that came before the first commit of the term get their turn. */

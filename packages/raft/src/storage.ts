@@ -10,7 +10,10 @@ import type { LogIndex, Term } from '@fleetmq/shared';
 import type { ConfState, Entry, HardState, Snapshot } from './messages.ts';
 
 export interface RaftStorage {
-  /** State at the start; `emptyHardState` and `emptyConfState` for a new node. */
+  /**
+   * State at the start; `emptyHardState` and `emptyConfState` for a new node. The configuration is the one at the index up
+   * to which the state machine has applied the log (option `applied`): that of the snapshot which it starts from.
+   */
   initialState(): { readonly hardState: HardState; readonly confState: ConfState };
   /**
    * Entries from `low` up to and without `high`, as many of the first as fit in `maxBytes` of encoded size, but at least

@@ -17,12 +17,7 @@ import {
   shift,
 } from './messages.ts';
 
-const termlessTypes: ReadonlySet<MessageType> = new Set([
-  'MsgProp',
-  'MsgReadIndex',
-  'MsgTransferLeader',
-  'MsgForgetLeader',
-]);
+const termlessTypes: ReadonlySet<MessageType> = new Set(['MsgProp', 'MsgReadIndex', 'MsgTransferLeader']);
 
 const voteAnswers: ReadonlySet<MessageType> = new Set(['MsgVoteResp', 'MsgPreVoteResp']);
 

@@ -97,7 +97,7 @@ export function formatTranscript(transcript: Transcript, outputs: readonly strin
 }
 
 /** `name key key=value key=(a, b)` */
-export function parseCommandLine(line: string): Pick<Command, 'name' | 'args'> {
+function parseCommandLine(line: string): Pick<Command, 'name' | 'args'> {
   const tokens = line.trim().match(/[^\s=()]+=\([^)]*\)|\S+/g) ?? [];
   const [name, ...rest] = tokens;
   if (name === undefined) throw new DomainError('INVALID_REQUEST', 'an empty command line');
