@@ -96,9 +96,12 @@ export class Http2Half {
 
   #onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, rawHeaders: string[]): void {
     const session = stream.session as http2.ServerHttp2Session | undefined;
-    if (session === undefined || stream.destroyed) return;
-    const record = this.#records.get(session);
-    if (record === undefined) return;
+    const record = session && this.#records.get(session);
+    if (session === undefined || record === undefined) return;
+    if (stream.destroyed) {
+      this.#countReset(session, record);
+      return;
+    }
     record.openStreams++;
     this.#options.onActive(1);
     stream.once('close', () => {
@@ -107,7 +110,8 @@ export class Http2Half {
       if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR) this.#countReset(session, record);
     });
     const route = this.#options.lane?.find(headers);
-    if (route !== undefined) this.#options.lane?.serve(route, stream, headers);
+    if (headerBytes(rawHeaders) > this.#limits.headerBytesMax) refuseHeaders(stream);
+    else if (route !== undefined) this.#options.lane?.serve(route, stream, headers);
     else this.#serveNode(stream, headers, rawHeaders);
   }
 
@@ -141,6 +145,10 @@ export class Http2Half {
   }
 
   #watchSession(session: http2.ServerHttp2Session, record: SessionRecord, nowMs: number): void {
+    if (session.destroyed) {
+      record.socket.destroy(); // Its last bytes have had their time; Node would wait for the peer for ever.
+      return;
+    }
     const { bytesRead } = record.socket;
     if (bytesRead !== record.bytesSeen) {
       record.bytesSeen = bytesRead;
@@ -154,12 +162,25 @@ export class Http2Half {
       if (silentMs >= idleMs) session.close();
     } else if (record.pingedAtMs !== undefined) {
       if (nowMs - record.pingedAtMs >= pingTimeoutMs) session.destroy();
-    } else if (silentMs >= pingMs && !session.destroyed) {
+    } else if (silentMs >= pingMs) {
       record.pingedAtMs = nowMs;
       // The answer shows as bytes that were read. After GOAWAY no PING goes out, and only the deadline counts.
       session.ping(() => undefined);
     }
   }
+}
+
+/** Node only announces `maxHeaderListSize`; counting is left to us (RFC 9113, section 6.5.2: 32 bytes more per field). */
+function headerBytes(rawHeaders: readonly string[]): number {
+  let bytes = rawHeaders.length * 16;
+  for (const text of rawHeaders) bytes += text.length;
+  return bytes;
+}
+
+function refuseHeaders(stream: http2.ServerHttp2Stream): void {
+  stream.on('error', () => undefined);
+  stream.respond({ ':status': 431 }, { endStream: true });
+  stream.close(http2.constants.NGHTTP2_NO_ERROR);
 }
 
 function createServer(limits: ListenerLimits): http2.Http2Server {

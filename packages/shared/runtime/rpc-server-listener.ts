@@ -46,8 +46,10 @@ export interface SniffingServer extends net.Server {
 /** After the last call has ended, peers get this long to close their side. */
 const lingerMs = 250;
 
-/** The close event follows; a peer that is gone is no news. */
-const ignoreError = (): void => undefined;
+/** A peer that is gone is no news. A TLS socket must be destroyed by hand when an alert comes after its handshake. */
+function dropOnError(socket: net.Socket): void {
+  socket.on('error', () => socket.destroy());
+}
 
 export function createSniffingServer(handler: NodeHandler, options: SniffingServerOptions = {}): SniffingServer {
   const limits = { ...defaultListenerLimits, ...options.limits };
@@ -56,7 +58,10 @@ export function createSniffingServer(handler: NodeHandler, options: SniffingServ
   const tlsServer = material && tls.createServer({ ...tlsServerOptions(material, limits.firstBytesMs), noDelay: true });
   const server = tlsServer ?? net.createServer({ noDelay: true }, (socket) => listener.acceptPlain(socket));
   tlsServer?.on('secureConnection', (socket) => listener.acceptTls(socket));
-  tlsServer?.on('tlsClientError', (error) => options.logger?.debug({ err: error }, 'TLS handshake failed'));
+  tlsServer?.on('tlsClientError', (error, socket) => {
+    options.logger?.debug({ err: error }, 'TLS handshake failed');
+    socket.destroy(); // Node leaves that to the listener, also when the handshake's time is over.
+  });
   server.maxConnections = limits.connectionsMax;
   server.prependListener('connection', (socket: net.Socket) => listener.track(socket));
 
@@ -121,7 +126,7 @@ class Listener {
 
   /** Counts a connection from its first moment to its last. */
   track(socket: net.Socket): void {
-    socket.on('error', ignoreError);
+    dropOnError(socket);
     const address = socket.remoteAddress ?? '';
     const count = (this.#perAddress.get(address) ?? 0) + 1;
     this.#perAddress.set(address, count);
@@ -149,7 +154,7 @@ class Listener {
   }
 
   acceptTls(socket: tls.TLSSocket): void {
-    socket.on('error', ignoreError);
+    dropOnError(socket);
     if (this.#isDraining) socket.destroy();
     else this.#hand(socket, socket.alpnProtocol === 'h2' ? 'http2' : 'http1');
   }

@@ -36,6 +36,9 @@ export interface SessionOptions {
 /** Node numbers streams up to 2^31 by two; a session retires long before it runs out. */
 const requestsPerSessionMax = 2 ** 29;
 
+/** After a close, the last frames have this long to leave. */
+const closeMs = 250;
+
 interface Connection {
   readonly session: http2.ClientHttp2Session;
   readonly socket: net.Socket;
@@ -95,10 +98,11 @@ export class LaneSession {
     this.#closed = true;
     this.#current = undefined;
     const closing = [...this.#connections].map(
-      ({ session }) =>
+      (connection) =>
         new Promise<void>((resolve) => {
-          session.once('close', () => resolve());
-          session.destroy();
+          connection.session.once('close', () => resolve());
+          connection.session.destroy();
+          setTimeout(() => connection.socket.destroy(), closeMs).unref();
         }),
     );
     await Promise.all(closing);
@@ -132,15 +136,19 @@ export class LaneSession {
     const noteFailure = (error: Error): void => {
       connection.failure ??= error;
     };
-    socket.on('error', noteFailure);
+    socket.on('error', (error) => {
+      noteFailure(error);
+      // A TLS alert after the handshake leaves the socket open, and the session without its close event.
+      socket.destroy();
+    });
     session.on('error', noteFailure);
     const timer = setTimeout(() => {
-      session.destroy(new Error(`no HTTP/2 answer within ${this.#options.connectTimeoutMs} ms`));
+      cut(connection, new Error(`no HTTP/2 answer within ${this.#options.connectTimeoutMs} ms`));
     }, this.#options.connectTimeoutMs);
     session.once('connect', () => {
       if (session.destroyed) return;
       if (socket instanceof tls.TLSSocket && socket.alpnProtocol !== 'h2') {
-        session.destroy(new Error('the peer does not speak HTTP/2'));
+        cut(connection, new Error('the peer does not speak HTTP/2'));
         return;
       }
       session.setLocalWindowSize(this.#options.connectionWindowBytes);
@@ -177,8 +185,7 @@ export class LaneSession {
       answerBy = undefined;
       // After GOAWAY no PING goes out; then any byte that came in the meantime is the sign of life.
       if (session.closed && socket.bytesRead !== bytesSeen) return;
-      connection.failure ??= new Error(`no sign of life within ${keepaliveTimeoutMs} ms`);
-      session.destroy(connection.failure);
+      cut(connection, new Error(`no sign of life within ${keepaliveTimeoutMs} ms`));
     };
     const look = (): void => {
       const isSilent = socket.bytesRead === bytesSeen;
@@ -197,6 +204,13 @@ export class LaneSession {
       clearTimeout(answerBy);
     };
   }
+}
+
+/** Ends a connection without waiting for a peer that may be gone: Node alone would wait until its buffers are empty. */
+function cut(connection: Connection, reason: Error): void {
+  connection.failure ??= reason;
+  connection.session.destroy(reason);
+  connection.socket.destroy();
 }
 
 function isUsable({ session }: Connection): boolean {
