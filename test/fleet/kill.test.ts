@@ -29,7 +29,7 @@ describe('kill -9 under load', () => {
     fleet = await startFleetProcesses({ controllers: 3, brokers: 3 });
     viaGateway = await connect({ url: fleet.gateway.url });
     direct = await connect({ brokers: fleet.brokers.map((broker) => broker.client) });
-    await viaGateway.admin.createTopic({ name: topic, partitions, replicationFactor: 3 });
+    await viaGateway.admin.createTopic(topic, { partitions, replicationFactor: 3 });
   });
 
   after(async () => {
@@ -38,7 +38,7 @@ describe('kill -9 under load', () => {
     await fleet[Symbol.asyncDispose]();
   });
 
-  const describeTopic = async () => (await viaGateway.admin.describeTopic(topic)).partitions;
+  const describeTopic = async () => (await viaGateway.admin.describeTopic(topic)).topic.partitions;
   const controllerLeader = async () =>
     (await viaGateway.admin.describeCluster()).controllers.find((node) => node.leader)?.controllerId ?? 0;
 

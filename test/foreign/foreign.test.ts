@@ -34,7 +34,7 @@ describe('clients of the first contract alone', () => {
     addresses = [new URL(fleet.gateway.url).host, ...fleet.brokers.map((broker) => broker.client)];
     await using admin = await connect({ url: fleet.gateway.url });
     for (const name of ['grpc-js', 'python', 'go', 'curl']) {
-      await admin.admin.createTopic({ name, partitions: 1, replicationFactor: 3 });
+      await admin.admin.createTopic(name, { partitions: 1, replicationFactor: 3 });
     }
   });
 

@@ -1,8 +1,11 @@
 /** The two directions of the demo: everything in, with a disaster half-way; everything out. */
-import type { Client } from '@fleetmq/client/node';
+import type { Client, DeliveryReport, DomainError, ProducerRecord } from '@fleetmq/client/node';
 import type { DemoRecord } from './flights.ts';
 import type { Ledger } from './ledger.ts';
 import { progress } from './progress.ts';
+
+/** How many records may be under way: few enough that the disaster meets a producer at work. */
+const bufferRecords = 20_000;
 
 export interface Flow {
   readonly records: number;
@@ -19,30 +22,30 @@ export async function produceAll(
   halfWay: () => Promise<void>,
 ): Promise<Flow> {
   const start = performance.now();
-  await using producer = mq.producer();
-  let disaster: Promise<void> | undefined;
-  let failure: unknown;
   const bar = progress('produced', records.length);
-  for (const { key, value } of records) {
-    if (failure !== undefined) throw failure;
-    const receipt = producer.send(topic, value, { key });
-    receipt.then(
-      ({ partition, offset }) => {
-        ledger.add(partition, offset, key, value);
-        bar.step();
-        if (disaster === undefined && ledger.records * 2 >= records.length) disaster = halfWay();
-      },
-      (error: unknown) => {
-        failure ??= error;
-      },
-    );
-    await producer.ready();
-  }
+  let disaster: Promise<void> | undefined;
+  let failure: DomainError | undefined;
+  const onDelivery = ({ partition, baseOffset, contexts, error }: DeliveryReport): void => {
+    failure ??= error;
+    if (baseOffset === undefined) return;
+    for (const [position, context] of contexts.entries()) {
+      const { key, value } = context as DemoRecord;
+      ledger.add(partition, baseOffset + position, key, value);
+      bar.step();
+    }
+    if (disaster === undefined && ledger.records * 2 >= records.length) disaster = halfWay();
+  };
+  await using producer = mq.producer({ onDelivery, bufferRecords });
+  await producer.sendBatch(outgoing(topic, records));
   await producer.flush();
   if (failure !== undefined) throw failure;
   await disaster;
   bar.stop();
   return { records: ledger.records, bytes: ledger.bytes, seconds: (performance.now() - start) / 1000 };
+}
+
+function* outgoing(topic: string, records: readonly DemoRecord[]): Iterable<ProducerRecord> {
+  for (const record of records) yield { topic, key: record.key, value: record.value, context: record };
 }
 
 /** Reads the topic from its beginning to its end. */

@@ -14,7 +14,7 @@ export interface LeaderWatch {
 export function watchLeaders(mq: Client, topic: string): LeaderWatch {
   let outage: Promise<number> = Promise.resolve(0);
   const leadersNow = async (): Promise<number[]> =>
-    (await mq.admin.describeTopic(topic)).partitions.map((partition) => partition.leaderId);
+    (await mq.admin.describeTopic(topic)).topic.partitions.map((partition) => partition.leaderId);
 
   async function measure(victim: number): Promise<number> {
     const start = performance.now();

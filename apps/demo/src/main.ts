@@ -25,7 +25,7 @@ async function main(): Promise<number> {
     say(`starting 3 controllers, 3 brokers and a gateway; data in ${folder}`);
     await using fleet = await startFleetProcesses({ controllers: 3, brokers: 3, folder });
     await using mq: Client = await connect({ url: fleet.gateway.url });
-    await mq.admin.createTopic({ name: topic, partitions, replicationFactor: 3 });
+    await mq.admin.createTopic(topic, { partitions, replicationFactor: 3 });
     say(
       `created topic ${topic}: ${partitions} partitions, 3 replicas each; producing ${flights.length} records with ACK_ALL`,
     );
