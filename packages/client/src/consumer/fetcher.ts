@@ -117,7 +117,7 @@ export class Fetcher {
       const sets = wanted.get(channel) ?? [];
       wanted.set(channel, sets);
       if ((sets.at(-1)?.size ?? partitionsMax) >= partitionsMax) sets.push(new Map());
-      sets.at(-1)?.set(progress, progress.generation);
+      sets.at(-1)?.set(progress, progress.subscription);
     }
     clearTimeout(this.#timer);
     if (nextMs < Number.POSITIVE_INFINITY) {
@@ -183,7 +183,7 @@ export class Fetcher {
   #receive(stream: Stream, fetched: FetchedPartition): void {
     const name = formatTopicPartition(fetched.topic, fetched.partition);
     const progress = this.#byName.get(name);
-    if (progress === undefined || stream.members.get(progress) !== progress.generation) return;
+    if (progress === undefined || stream.members.get(progress) !== progress.subscription) return;
     const error = errorOfResult(fetched, name);
     if (error !== undefined) {
       this.#failed(progress, error);
@@ -207,8 +207,8 @@ export class Fetcher {
   }
 
   #streamFailed({ members }: Stream, error: DomainError): void {
-    for (const [progress, generation] of members) {
-      if (progress.generation === generation && progress.retryAtMs <= performance.now()) this.#failed(progress, error);
+    for (const [progress, subscription] of members) {
+      if (progress.subscription === subscription) this.#failed(progress, error);
     }
     this.#metadata.rotate();
   }
@@ -216,6 +216,7 @@ export class Fetcher {
   /** Plans another attempt for the partition, or ends the consumer. */
   #failed(progress: PartitionProgress, error: DomainError): void {
     const nowMs = performance.now();
+    progress.subscription++;
     if (error.code === 'OFFSET_OUT_OF_RANGE') {
       this.#reset(progress, error);
       return;
@@ -248,6 +249,7 @@ export class Fetcher {
     }
     if (this.#resetting.has(progress)) return;
     this.#resetting.add(progress);
+    this.reconcile();
     const { topic, partition, generation } = progress;
     const bounds = { timeoutMs: requestTimeoutMs, signal: this.#closing.signal };
     const reset = findOffsets(this.#metadata, clientId, [{ topic, partition, position: policy }], bounds)
@@ -285,7 +287,7 @@ const outOfRangeAgain = new DomainError('OFFSET_OUT_OF_RANGE', 'the new offset i
 
 function hasSameMembers(a: ReadonlyMap<unknown, number>, b: ReadonlyMap<unknown, number>): boolean {
   if (a.size !== b.size) return false;
-  for (const [key, generation] of a) if (b.get(key) !== generation) return false;
+  for (const [key, subscription] of a) if (b.get(key) !== subscription) return false;
   return true;
 }
 

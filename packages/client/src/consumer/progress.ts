@@ -16,8 +16,10 @@ export class PartitionProgress {
   /** First offset that is not wanted any more; undefined: no end. */
   end: number | undefined;
   isPaused = false;
-  /** Rises with every jump. */
+  /** Rises with every jump: ties buffered batches to the state that they were fetched under. */
   generation = 0;
+  /** Rises when the partition must be subscribed to anew: after a jump, and after an error. */
+  subscription = 0;
   /** Not asked for before this time (after an error), on the monotonic clock. */
   retryAtMs = 0;
   /** Errors since the last answer. */
@@ -58,6 +60,7 @@ export class PartitionProgress {
     this.#fetched = toOffset(offset);
     this.#delivered = this.#fetched;
     this.generation++;
+    this.subscription++;
     this.origin = origin;
     this.retryAtMs = 0;
   }
@@ -65,6 +68,7 @@ export class PartitionProgress {
   /** Forgets what is fetched and not delivered. */
   rewind(): void {
     this.generation++;
+    this.subscription++;
     this.#fetched = this.#delivered;
   }
 

@@ -57,6 +57,8 @@ export class InFlightWindow<Batch> {
   readonly #options: WindowOptions;
   readonly #entries: WindowEntry<Batch>[] = [];
   #identity: ProducerIdentity | undefined;
+  /** Some batch of this identity is written. */
+  #isConfirmed = false;
   #nextSequence = 0;
   #nextOrdinal = 0;
   #broken: 'gap' | 'lost-state' | undefined;
@@ -100,6 +102,7 @@ export class InFlightWindow<Batch> {
     this.#identity = identity;
     this.#broken = undefined;
     this.#possibleGaps = [];
+    this.#isConfirmed = false;
     this.#nextSequence = 0;
     for (const entry of this.#entries) {
       entry.outcomeUnknown = false;
@@ -158,6 +161,7 @@ export class InFlightWindow<Batch> {
   /** The batch is written. */
   succeed(entry: WindowEntry<Batch>): void {
     this.#remove(entry);
+    this.#isConfirmed = true;
     this.#possibleGaps = this.#possibleGaps.filter((gap) => gap > entry.ordinal);
   }
 
@@ -180,7 +184,9 @@ export class InFlightWindow<Batch> {
     }
     entry.state = 'waiting';
     if (isSequenceError && this.#entries[0] === entry && this.#broken === undefined) {
-      const isGap = error.code === 'OUT_OF_ORDER_SEQUENCE' && this.#possibleGaps.some((gap) => gap < entry.ordinal);
+      // A broker that never stored anything of this identity does not know it at all.
+      const isHole = error.code === 'OUT_OF_ORDER_SEQUENCE' || !this.#isConfirmed;
+      const isGap = isHole && this.#possibleGaps.some((gap) => gap < entry.ordinal);
       this.#broken = isGap ? 'gap' : 'lost-state';
     }
     return this.#rejectUnsafe();

@@ -23,7 +23,7 @@ export function createConnectChannel(address: string, transport: Transport): Cha
     address,
     async unary(method, request, call) {
       try {
-        const response = await transport.unary(method, call.signal, call.timeoutMs, undefined, request);
+        const response = await transport.unary(method, call.signal, Math.ceil(call.timeoutMs), undefined, request);
         return response.message;
       } catch (thrown) {
         throw toClientError(thrown);
@@ -32,7 +32,13 @@ export function createConnectChannel(address: string, transport: Transport): Cha
     async rawUnary(method, request, call) {
       const carried: DescMethodUnary = { ...method, input: EmptySchema, output: EmptySchema };
       try {
-        const response = await transport.unary(carried, call.signal, call.timeoutMs, undefined, wrap(request));
+        const response = await transport.unary(
+          carried,
+          call.signal,
+          Math.ceil(call.timeoutMs),
+          undefined,
+          wrap(request),
+        );
         return unwrap(response.message);
       } catch (thrown) {
         throw toClientError(thrown);

@@ -48,7 +48,10 @@ export function toClientError(thrown: unknown): DomainError {
     if (isDomainError(thrown.cause)) return thrown.cause;
     const detail = thrown.findDetails(ErrorResponseSchema)[0];
     if (detail !== undefined) return fromErrorResponse(detail, thrown);
-    return new DomainError(namesByStatus.get(thrown.code) ?? 'UNKNOWN_ERROR', thrown.rawMessage, { cause: thrown });
+    // fetch says no more than TypeError when there is no connection (https://fetch.spec.whatwg.org, "network error").
+    const isUnreachable = thrown.code === Code.Unknown && thrown.cause instanceof TypeError;
+    const code = isUnreachable ? 'NOT_AVAILABLE' : (namesByStatus.get(thrown.code) ?? 'UNKNOWN_ERROR');
+    return new DomainError(code, thrown.rawMessage, { cause: thrown });
   }
   if (thrown instanceof Error && thrown.name === 'AbortError') return cancelled(thrown);
   return new DomainError('UNKNOWN_ERROR', `unexpected failure of the transport: ${String(thrown)}`, { cause: thrown });
@@ -109,5 +112,5 @@ const unknownOutcome: ReadonlySet<ErrorName> = new Set<ErrorName>([
 
 /** Whether a write that failed so may have happened after all. Every other code says that nothing was written. */
 export function isOutcomeUnknown(error: DomainError): boolean {
-  return unknownOutcome.has(error.code);
+  return error.outcomeUnknown || unknownOutcome.has(error.code);
 }

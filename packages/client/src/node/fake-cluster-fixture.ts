@@ -1,0 +1,416 @@
+/**
+ * A small cluster in memory for the client's tests: brokers and a gateway on real sockets, one shared state, the contract's
+ * answers. It keeps the rules that a client depends on (leaders, sequences, high watermark) and lets a test break things.
+ */
+import { create, type DescService, fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  ConsumerService,
+  type FetchPartitionResponse,
+  FetchResponseSchema,
+  OffsetBoundary,
+  type StartPosition,
+  SubscribeRequestSchema,
+} from '@fleetmq/gen/client/consumer';
+import { MetadataService } from '@fleetmq/gen/client/metadata';
+import {
+  ProduceBatchRequestSchema,
+  ProduceBatchResponseSchema,
+  type ProducePartitionResponse,
+  ProducerService,
+} from '@fleetmq/gen/client/producer';
+import type { ErrorCode } from '@fleetmq/gen/common/errors';
+import { RecordBatchSchema } from '@fleetmq/gen/common/types';
+import { AdminService } from '@fleetmq/gen/controller/admin';
+import { defaultBatchLimits, validateProduced } from '@fleetmq/record';
+import { DomainError, type ErrorName, errorNumber, isDomainError } from '@fleetmq/shared';
+import {
+  nodeChecksum,
+  type RpcServer,
+  rawServerStream,
+  rawUnary,
+  type ServiceRoutes,
+  startRpcServer,
+} from '@fleetmq/shared/runtime';
+
+interface StoredBatch {
+  readonly base: number;
+  readonly end: number;
+  readonly timeMs: number;
+  /** A RecordBatch with its leader's fields. */
+  readonly bytes: Uint8Array;
+}
+
+interface ProducerState {
+  epoch: number;
+  next: number;
+  readonly recent: { readonly sequence: number; readonly base: number }[];
+}
+
+export interface FakePartition {
+  leaderId: number;
+  leaderEpoch: number;
+  logStart: number;
+  end: number;
+  readonly batches: StoredBatch[];
+  readonly producers: Map<bigint, ProducerState>;
+}
+
+export interface ProduceFault {
+  /** Answer this without a write. */
+  readonly refuse?: ErrorName;
+  /** Write, then answer this. */
+  readonly after?: ErrorName;
+  /** Fail the whole call after the write. */
+  readonly breakCall?: ErrorName;
+  /** Wait for this before the batch is looked at. */
+  readonly hold?: Promise<void>;
+}
+
+export interface FakeOptions {
+  readonly brokers?: number;
+  readonly topics?: Readonly<Record<string, number>>;
+  readonly heartbeatMs?: number;
+}
+
+export class FakeCluster implements AsyncDisposable {
+  readonly topics = new Map<string, FakePartition[]>();
+  readonly #servers: RpcServer[] = [];
+  readonly #listeners = new Set<() => void>();
+  version = 1n;
+  nextProducerId = 100n;
+  /** Batches in the order in which they were looked at: partition, producer, sequence. */
+  readonly seen: { topic: string; partition: number; producerId: bigint; sequence: number; records: number }[] = [];
+  calls = 0;
+  onProduce: (topic: string, partition: number, sequence: number) => ProduceFault | undefined = () => undefined;
+  /** Answers an error for a subscription's partition once. */
+  onSubscribe: (topic: string, partition: number, offset: number) => ErrorName | undefined = () => undefined;
+  /** Streams end after so many answers. */
+  answersPerStream = Number.POSITIVE_INFINITY;
+  /** Records per answer. */
+  batchesPerAnswer = 4;
+  subscriptions = 0;
+
+  static async start(options: FakeOptions = {}): Promise<FakeCluster> {
+    const cluster = new FakeCluster();
+    for (const [name, count] of Object.entries(options.topics ?? { t: 1 })) cluster.addTopic(name, count);
+    for (let id = 0; id <= (options.brokers ?? 2); id++) {
+      const listen = { host: '127.0.0.1', port: 0 };
+      cluster.#servers.push(await startRpcServer({ listen, services: cluster.#routes(id), limits: {} }));
+    }
+    return cluster;
+  }
+
+  /** URL of the gateway. */
+  get url(): string {
+    return (this.#servers[0] as RpcServer).address.url;
+  }
+
+  /** `host:port` of broker `id`, from 1. */
+  broker(id: number): string {
+    const { host, port } = (this.#servers[id] as RpcServer).address;
+    return `${host}:${port}`;
+  }
+
+  addTopic(name: string, partitions: number): void {
+    const brokers = Math.max(1, this.#servers.length - 1 || 2);
+    const made = Array.from({ length: partitions }, (_, index) => ({
+      leaderId: (index % brokers) + 1,
+      leaderEpoch: 1,
+      logStart: 0,
+      end: 0,
+      batches: [],
+      producers: new Map(),
+    }));
+    this.topics.set(name, made);
+    this.version++;
+  }
+
+  partition(topic: string, partition = 0): FakePartition {
+    const found = this.topics.get(topic)?.[partition];
+    if (found === undefined) throw new DomainError('PARTITION_NOT_FOUND', `${topic}-${partition}`);
+    return found;
+  }
+
+  moveLeader(topic: string, partition: number, leaderId: number): void {
+    const moved = this.partition(topic, partition);
+    moved.leaderId = leaderId;
+    moved.leaderEpoch++;
+    this.version++;
+    this.#notify();
+  }
+
+  /** Ends all open subscriptions and lets waiting ones look again. */
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  async stopBroker(id: number): Promise<void> {
+    await (this.#servers[id] as RpcServer).close({ drainMs: 0 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.close({ drainMs: 0 })));
+  }
+
+  #routes(id: number): ServiceRoutes[] {
+    const raw = [
+      rawUnary(ProducerService.method.produceBatch, (request) => this.#produce(id, request)),
+      rawServerStream(ConsumerService.method.subscribe, (request, { signal }) => this.#subscribe(id, request, signal)),
+    ];
+    const producer = mount(
+      ProducerService,
+      { initTransaction: () => ({ producerId: this.nextProducerId++ }) },
+      raw.slice(0, 1),
+    );
+    const consumer = mount(
+      ConsumerService,
+      {
+        listOffsets: (request: { partitions: { topicPartition?: Place; position?: StartPosition }[] }) => ({
+          partitions: request.partitions.map(({ topicPartition, position }) =>
+            this.#answerFor(id, topicPartition as Place, (partition) => ({
+              offset: BigInt(offsetOf(partition, position)),
+            })),
+          ),
+        }),
+        deleteRecords: (request: { partitions: { topicPartition?: Place; beforeOffset: bigint }[] }) => ({
+          partitions: request.partitions.map(({ topicPartition, beforeOffset }) =>
+            this.#answerFor(id, topicPartition as Place, (partition) => {
+              partition.logStart = Math.max(partition.logStart, Number(beforeOffset));
+              return { logStartOffset: BigInt(partition.logStart) };
+            }),
+          ),
+        }),
+      },
+      raw.slice(1),
+    );
+    const services = [producer, consumer, this.#metadataRoutes()];
+    return id === 0 ? [...services, this.#adminRoutes()] : services;
+  }
+
+  #metadataRoutes(): ServiceRoutes {
+    const brokers = () =>
+      this.#servers.slice(1).map(({ address }, index) => ({
+        broker: { id: String(index + 1) },
+        endpoints: [{ listener: 'client', host: address.host, port: address.port }],
+        state: 2,
+      }));
+    const typed = {
+      getTopicMetadata: ({ topics }: { topics: string[] }) => ({
+        topics: topics.map((name) => this.#topicResult(name)),
+        brokers: brokers(),
+        metadataVersion: this.version,
+      }),
+      listTopics: () => ({
+        topics: [...this.topics].map(([name, partitions]) => ({ name, partitionCount: partitions.length })),
+        metadataVersion: this.version,
+      }),
+      getBrokerList: () => ({ brokers: brokers(), metadataVersion: this.version }),
+      getClusterMetadata: () => ({ clusterId: 'fake', metadataVersion: this.version, serverVersion: '0.1.0' }),
+    };
+    return mount(MetadataService, typed, []);
+  }
+
+  #topicResult(name: string): object {
+    const partitions = this.topics.get(name);
+    if (partitions === undefined)
+      return { name, errorCode: errorNumber('TOPIC_NOT_FOUND'), errorMessage: 'no such topic' };
+    const made = partitions.map(({ leaderId, leaderEpoch }, partition) => ({ partition, leaderId, leaderEpoch }));
+    return { name, topic: { name, topicId: 'f'.repeat(32), partitions: made } };
+  }
+
+  #adminRoutes(): ServiceRoutes {
+    const typed = {
+      createTopic: ({ name, partitionCount }: { name: string; partitionCount: number }) => {
+        if (this.topics.has(name)) throw new DomainError('TOPIC_ALREADY_EXISTS', `topic ${name} exists`);
+        this.addTopic(name, partitionCount || 1);
+        return { topic: { name, partitions: [] }, metadataVersion: this.version };
+      },
+      deleteTopic: ({ name }: { name: string }) => {
+        if (!this.topics.delete(name)) throw new DomainError('TOPIC_NOT_FOUND', `there is no topic ${name}`);
+        return { metadataVersion: ++this.version };
+      },
+      describeTopic: ({ name }: { name: string }) => {
+        if (!this.topics.has(name)) throw new DomainError('TOPIC_NOT_FOUND', `there is no topic ${name}`);
+        return { topic: { name }, config: [{ name: 'retention.ms', value: '1', source: 1 }] };
+      },
+    };
+    return mount(AdminService, typed, []);
+  }
+
+  /** The partition if this server may answer for it. */
+  #led(id: number, { topic, partition }: Place): FakePartition {
+    const found = this.topics.get(topic);
+    if (found === undefined) throw new DomainError('TOPIC_NOT_FOUND', `there is no topic ${topic}`);
+    const led = this.partition(topic, partition);
+    if (id === 0 || led.leaderId === id) return led;
+    const hint = led.leaderId === 0 ? {} : { leaderHint: `${led.leaderId}@${this.broker(led.leaderId)}` };
+    throw new DomainError('NOT_LEADER', `broker ${id} does not lead it`, hint);
+  }
+
+  #answerFor(id: number, place: Place, answer: (partition: FakePartition) => object): object {
+    try {
+      return { topicPartition: place, ...answer(this.#led(id, place)) };
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      return { topicPartition: place, ...bodyOf(error) };
+    }
+  }
+
+  async #produce(id: number, bytes: Uint8Array): Promise<Uint8Array> {
+    this.calls++;
+    const request = fromBinary(ProduceBatchRequestSchema, bytes);
+    const partitions: Partial<ProducePartitionResponse>[] = [];
+    let broken: ErrorName | undefined;
+    for (const { topicPartition, batch } of request.partitions) {
+      const place = topicPartition as Place;
+      const batchBytes = toBinary(RecordBatchSchema, batch as NonNullable<typeof batch>);
+      const fault = this.onProduce(place.topic, place.partition, batch?.baseSequence ?? 0);
+      await fault?.hold;
+      try {
+        if (fault?.refuse !== undefined) throw new DomainError(fault.refuse, 'fault');
+        const offset = this.#append(this.#led(id, place), place, batchBytes);
+        broken ??= fault?.breakCall;
+        if (fault?.after !== undefined) throw new DomainError(fault.after, 'fault');
+        partitions.push({ topicPartition: topicPartition as never, offset: BigInt(offset), logAppendTimeMs: 1000n });
+      } catch (error) {
+        if (!isDomainError(error)) throw error;
+        partitions.push({ topicPartition: topicPartition as never, ...bodyOf(error) });
+      }
+    }
+    this.#notify();
+    if (broken !== undefined) throw new DomainError(broken, 'fault');
+    return toBinary(
+      ProduceBatchResponseSchema,
+      create(ProduceBatchResponseSchema, { partitions: partitions as never }),
+    );
+  }
+
+  #append(log: FakePartition, { topic, partition }: Place, bytes: Uint8Array): number {
+    const batch = validateProduced(bytes, defaultBatchLimits, nodeChecksum);
+    const { producerId, baseSequence: sequence, recordCount: records } = batch;
+    this.seen.push({ topic, partition, producerId, sequence, records });
+    if (producerId !== 0n) {
+      const state = log.producers.get(producerId);
+      const known = state?.recent.find((entry) => entry.sequence === sequence);
+      if (known !== undefined) return known.base;
+      if (state === undefined && sequence !== 0)
+        throw new DomainError('UNKNOWN_PRODUCER', `${producerId} is not known`);
+      if (state !== undefined && sequence !== state.next) {
+        throw new DomainError('OUT_OF_ORDER_SEQUENCE', `${sequence} comes instead of ${state.next}`);
+      }
+      const next = state ?? { epoch: 0, next: 0, recent: [] };
+      next.next = sequence + records;
+      next.recent.push({ sequence, base: log.end });
+      if (next.recent.length > 5) next.recent.shift();
+      log.producers.set(producerId, next);
+    }
+    const stored = fromBinary(RecordBatchSchema, bytes);
+    const base = log.end;
+    Object.assign(stored, { baseOffset: BigInt(base), leaderEpoch: log.leaderEpoch, appendTimeMs: 1000n });
+    log.batches.push({
+      base,
+      end: base + records,
+      timeMs: batch.maxTimestampMs,
+      bytes: toBinary(RecordBatchSchema, stored),
+    });
+    log.end += records;
+    return base;
+  }
+
+  async *#subscribe(id: number, bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    this.subscriptions++;
+    const request = fromBinary(SubscribeRequestSchema, bytes);
+    const open = new Map(
+      request.partitions.map(({ topicPartition, start }) => [
+        topicPartition as Place,
+        Number(start?.position.case === 'offset' ? start.position.value : 0n),
+      ]),
+    );
+    const heartbeatMs = Number(request.heartbeatInterval?.nanos ?? 0) / 1e6 || 1000;
+    for (let answers = 0; answers < this.answersPerStream && !signal.aborted; answers++) {
+      const partitions: Partial<FetchPartitionResponse>[] = [];
+      for (const [place, offset] of open) {
+        const news = this.#read(id, place, offset);
+        if (news === undefined) continue;
+        partitions.push(news);
+        if (news.errorCode) open.delete(place);
+        else open.set(place, Number(news.nextOffset));
+      }
+      if (partitions.length === 0) await this.#change(heartbeatMs, signal);
+      yield toBinary(FetchResponseSchema, create(FetchResponseSchema, { partitions: partitions as never }));
+    }
+  }
+
+  #read(id: number, place: Place, offset: number): Partial<FetchPartitionResponse> | undefined {
+    const topicPartition = place as never;
+    try {
+      const fault = this.onSubscribe(place.topic, place.partition, offset);
+      if (fault !== undefined) throw new DomainError(fault, 'fault');
+      const log = this.#led(id, place);
+      if (offset < log.logStart || offset > log.end) throw new DomainError('OFFSET_OUT_OF_RANGE', `${offset}`);
+      const batches = log.batches.filter(({ end }) => end > offset).slice(0, this.batchesPerAnswer);
+      if (batches.length === 0) return undefined;
+      return {
+        topicPartition,
+        highWatermark: BigInt(log.end),
+        logStartOffset: BigInt(log.logStart),
+        nextOffset: BigInt(batches.at(-1)?.end ?? 0),
+        batches: batches.map((batch) => fromBinary(RecordBatchSchema, batch.bytes)),
+      };
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      return { topicPartition, ...bodyOf(error) };
+    }
+  }
+
+  #change(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#listeners.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      this.#listeners.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** What a test does not need answers UNIMPLEMENTED. */
+function mount(service: DescService, typed: object, raw: ServiceRoutes['raw']): ServiceRoutes {
+  const unimplemented = () => {
+    throw new DomainError('UNIMPLEMENTED', 'the fake does not have this');
+  };
+  const served = new Set(raw.map(({ method }) => method.localName));
+  const rest = service.methods
+    .filter(({ localName }) => !served.has(localName))
+    .map(({ localName }) => [localName, unimplemented]);
+  return { service, typed: { ...Object.fromEntries(rest), ...typed } as ServiceRoutes['typed'], raw };
+}
+
+interface Place {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+function bodyOf(error: DomainError): {
+  errorCode: ErrorCode;
+  errorMessage: string;
+  leaderHint: string;
+  retriable: boolean;
+} {
+  const { code, message, leaderHint = '', retriable } = error;
+  return { errorCode: errorNumber(code) as ErrorCode, errorMessage: message, leaderHint, retriable };
+}
+
+function offsetOf(partition: FakePartition, position: StartPosition | undefined): number {
+  const place = position?.position;
+  if (place?.case === 'offset') return Math.min(partition.end, Math.max(partition.logStart, Number(place.value)));
+  if (place?.case === 'timestamp') {
+    const ms = Number(place.value.seconds) * 1000 + place.value.nanos / 1e6;
+    return partition.batches.find(({ timeMs }) => timeMs >= ms)?.base ?? partition.end;
+  }
+  return place?.value === OffsetBoundary.LATEST ? partition.end : partition.logStart;
+}
