@@ -1,1 +1,14 @@
-export const placeholder: TextEncoder = new TextEncoder();
+export { defaultLogConfig, type LogConfig, logConfig } from './config.ts';
+export type { EpochEnd, EpochEntry } from './epochs.ts';
+export { openLog } from './open.ts';
+export type {
+  AppendOutcome,
+  LeaderStamp,
+  LogOptions,
+  PartitionLog,
+  RecoveryReport,
+  RetentionReport,
+  TimeAnswer,
+} from './partition-log.ts';
+export type { ProducerState, StoredBatch } from './producers.ts';
+export type { ReadAnswer, ReadRequest } from './reader.ts';

@@ -23,7 +23,10 @@ export class FrameCursor {
   /** Where the next call of `next` looks: the end of the current frame. */
   position: number;
   readonly limit: number;
-  /** The current frame is `bytes[start, end)`, its batch `bytes[batchStart, end)`. */
+  /**
+   * The current frame is `bytes[start, end)`, its batch `bytes[batchStart, end)`. After `partial`, `end - start` is the
+   * length that the frame claims, or 0 when even that is cut.
+   */
   start = 0;
   batchStart = 0;
   end = 0;
@@ -42,19 +45,16 @@ export class FrameCursor {
     if (start >= limit) return 'end';
     if (bytes[start] !== frameTag) return 'bad';
     const length = readLength(bytes, start + 1, limit);
+    this.start = start;
+    this.end = start;
     if (length < 0) return length === incomplete ? 'partial' : 'bad';
     const batchStart = start + 1 + varintSize(length);
     const end = batchStart + length;
     if (end - start > frameBytesMax || end - start < frameBytesMin) return 'bad';
-    if (end > limit) {
-      this.start = start;
-      this.end = end;
-      return 'partial';
-    }
-    if (!this.trailer.read(bytes, end)) return 'bad';
-    this.start = start;
-    this.batchStart = batchStart;
     this.end = end;
+    if (end > limit) return 'partial';
+    if (!this.trailer.read(bytes, end)) return 'bad';
+    this.batchStart = batchStart;
     this.position = end;
     return 'frame';
   }

@@ -1,0 +1,118 @@
+/**
+ * Writes what a restart needs besides the segments: checkpoint, epochs, producer snapshots; and computes the producers anew
+ * from snapshot and log. When to do it is log.ts's and maintain.ts's business; callers run one call at a time.
+ *
+ * Order that matters: epochs and snapshots are durable before a checkpoint that makes the scan skip what they stand for.
+ */
+import { assert, type Offset } from '@fleetmq/shared';
+import { type Checkpoint, encodeCheckpoint, type RecoveryPoint } from './checkpoint.ts';
+import { type EpochCache, encodeEpochs } from './epochs.ts';
+import { checkpointName, epochsName, fileName } from './files.ts';
+import { decodeProducers, encodeProducers, noteFrame, type ProducerMemory } from './producer-snapshot.ts';
+import type { LogFolder } from './segment.ts';
+import type { Segments } from './segments.ts';
+
+const snapshotsKept = 3;
+
+export class Bookkeeper {
+  readonly #folder: LogFolder;
+  readonly #segments: Segments;
+  readonly #epochs: EpochCache;
+  #recorded: Checkpoint;
+  /** Offsets of the producer snapshots on disk, rising. */
+  #snapshots: Offset[];
+  /** Size of the newest snapshot: large ones are written less often. */
+  snapshotBytes = 0;
+
+  constructor(
+    parts: { readonly folder: LogFolder; readonly segments: Segments; readonly epochs: EpochCache },
+    recorded: Checkpoint,
+    snapshots: readonly Offset[],
+  ) {
+    this.#folder = parts.folder;
+    this.#segments = parts.segments;
+    this.#epochs = parts.epochs;
+    this.#recorded = recorded;
+    this.#snapshots = [...snapshots];
+  }
+
+  /** As it is on disk. */
+  get recorded(): Checkpoint {
+    return this.#recorded;
+  }
+
+  get newestSnapshot(): Offset | undefined {
+    return this.#snapshots.at(-1);
+  }
+
+  /** The durable end as a recovery point. Only right where all that segments call their size was synced. */
+  durablePoint(): RecoveryPoint {
+    const { active } = this.#segments;
+    if (active === undefined) return this.#recorded.recovery;
+    return { segment: active.baseOffset, position: active.size, offset: active.endOffset };
+  }
+
+  /** Writes the checkpoint with these changes, after the epochs if they changed. */
+  async record(changes: Partial<Checkpoint>): Promise<void> {
+    await this.#saveEpochs();
+    const next: Checkpoint = { ...this.#recorded, clean: false, discard: false, failed: false, ...changes };
+    assert(next.startOffset >= this.#recorded.startOffset || next.discard, 'the log start only grows');
+    const bytes = encodeCheckpoint(next, this.#folder.checksum);
+    await this.#folder.disk.writeFileAtomic(`${this.#folder.path}/${checkpointName}`, bytes);
+    this.#recorded = next;
+  }
+
+  /** Writes a snapshot that was encoded at `offset`, and removes the oldest. The log is durable up to there. */
+  async saveProducers(offset: Offset, bytes: Uint8Array): Promise<void> {
+    await this.#folder.disk.writeFileAtomic(this.#snapshotPath(offset), bytes);
+    this.snapshotBytes = bytes.length;
+    if (this.newestSnapshot !== offset) this.#snapshots.push(offset);
+    await this.#removeSnapshots(this.#snapshots.splice(0, this.#snapshots.length - snapshotsKept));
+  }
+
+  encodeProducers(memory: ProducerMemory, offset: Offset): Uint8Array {
+    return encodeProducers(memory, offset, this.#folder.checksum);
+  }
+
+  /** Removes the snapshots above `offset`, durably: the log will grow over their place with other content. */
+  async dropSnapshotsAbove(offset: number): Promise<void> {
+    const kept = this.#snapshots.filter((snapshot) => snapshot <= offset).length;
+    await this.#removeSnapshots(this.#snapshots.splice(kept));
+  }
+
+  /** Fills `memory` with what the log knows of producers below `upTo`. CORRUPT_LOG when frames that it needs are damaged. */
+  async rebuildProducers(memory: ProducerMemory, upTo: Offset): Promise<void> {
+    const first = this.#segments.list[0]?.baseOffset ?? upTo;
+    let from: Offset = first;
+    memory.clear();
+    for (const offset of [...this.#snapshots].reverse()) {
+      if (offset > upTo || offset < first) continue;
+      const bytes = await this.#folder.disk.readFile(this.#snapshotPath(offset));
+      if (!decodeProducers(bytes, offset, memory, this.#folder.checksum)) continue;
+      from = offset;
+      break;
+    }
+    await this.#segments.scan(from, upTo, (cursor) => noteFrame(memory, cursor, this.#folder.checksum));
+  }
+
+  async #saveEpochs(): Promise<void> {
+    if (!this.#epochs.dirty) return;
+    const bytes = encodeEpochs(this.#epochs.entries, this.#folder.checksum);
+    this.#epochs.dirty = false;
+    try {
+      await this.#folder.disk.writeFileAtomic(`${this.#folder.path}/${epochsName}`, bytes);
+    } catch (error) {
+      this.#epochs.dirty = true;
+      throw error;
+    }
+  }
+
+  async #removeSnapshots(offsets: readonly Offset[]): Promise<void> {
+    for (const offset of offsets) await this.#folder.disk.remove(this.#snapshotPath(offset));
+    if (offsets.length > 0) await this.#folder.disk.syncFolder(this.#folder.path);
+  }
+
+  #snapshotPath(offset: Offset): string {
+    return `${this.#folder.path}/${fileName(offset, 'producers')}`;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Takes apart what a leader sent to be stored: whole frames, in order, each verified before any of them is queued. The bytes
+ * stay as they came; what is made per frame is one small object.
+ */
+import { corruptBatch, FrameCursor, readBatchHeader } from '@fleetmq/record';
+import { type Checksum, DomainError, type LeaderEpoch, toOffset } from '@fleetmq/shared';
+import type { PendingFrame } from './pending.ts';
+import { type IdentifiedBatch, identify } from './producer-snapshot.ts';
+import { frameTime } from './scan.ts';
+
+export interface ReceivedFrame {
+  readonly frame: PendingFrame;
+  /** Undefined when it has neither a producer id nor an idempotency key. */
+  readonly batch: IdentifiedBatch | undefined;
+}
+
+export interface FollowerEnd {
+  /** The offset that the first frame must have. */
+  readonly offset: number;
+  /** The epoch that no frame may be below. */
+  readonly leaderEpoch: number;
+  readonly maxFrameBytes: number;
+}
+
+/** Every frame of `bytes`. CORRUPT_BATCH, OFFSET_OUT_OF_RANGE, STALE_EPOCH or RECORD_TOO_LARGE at the first that does not fit. */
+export function takeFrames(bytes: Uint8Array, end: FollowerEnd, checksum: Checksum): ReceivedFrame[] {
+  const received: ReceivedFrame[] = [];
+  const cursor = new FrameCursor(bytes);
+  let { offset, leaderEpoch } = end;
+  for (let status = cursor.next(); status !== 'end'; status = cursor.next()) {
+    if (status !== 'frame') throw corruptBatch(`no whole frame at byte ${cursor.position} of ${bytes.length}`);
+    if (!cursor.hasValidChecksum(checksum)) throw corruptBatch(`the frame at byte ${cursor.start} fails its checksum`);
+    checkPlace(cursor, { ...end, offset, leaderEpoch });
+    received.push(takeFrame(cursor, checksum));
+    offset = cursor.trailer.endOffset;
+    leaderEpoch = cursor.trailer.leaderEpoch;
+  }
+  return received;
+}
+
+function checkPlace(cursor: FrameCursor, end: FollowerEnd): void {
+  const { baseOffset, leaderEpoch } = cursor.trailer;
+  if (baseOffset !== end.offset) {
+    throw new DomainError('OFFSET_OUT_OF_RANGE', `the log ends at ${end.offset}, the frame begins at ${baseOffset}`);
+  }
+  if (leaderEpoch < end.leaderEpoch) {
+    throw new DomainError('STALE_EPOCH', `the log has leader epoch ${end.leaderEpoch}, the frame ${leaderEpoch}`);
+  }
+  if (cursor.end - cursor.start > end.maxFrameBytes) {
+    throw new DomainError(
+      'RECORD_TOO_LARGE',
+      `a frame of ${cursor.end - cursor.start} bytes is over ${end.maxFrameBytes}`,
+    );
+  }
+}
+
+function takeFrame(cursor: FrameCursor, checksum: Checksum): ReceivedFrame {
+  const { bytes, trailer } = cursor;
+  const header = readBatchHeader(bytes, cursor.batchStart, cursor.end);
+  const frame: PendingFrame = {
+    baseOffset: toOffset(trailer.baseOffset),
+    endOffset: toOffset(trailer.endOffset),
+    leaderEpoch: trailer.leaderEpoch as LeaderEpoch,
+    appendTimeMs: trailer.appendTimeMs,
+    timeMs: frameTime(header.maxTimestampMs, trailer.appendTimeMs),
+    byteLength: cursor.end - cursor.start,
+    pieces: [bytes.subarray(cursor.start, cursor.end)],
+  };
+  return { frame, batch: identify(bytes, header, trailer, checksum) };
+}

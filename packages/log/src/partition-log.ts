@@ -1,0 +1,135 @@
+/**
+ * The face of a log: what a partition's leader and followers may do with it. log.ts implements it, open.ts makes one. Errors
+ * are DomainErrors; a method that throws has changed nothing, unless it says STORAGE_FAILED.
+ */
+import type { ValidatedBatch } from '@fleetmq/record';
+import type { Checksum, Disk, DomainError, LeaderEpoch, Offset } from '@fleetmq/shared';
+import type { LogConfig } from './config.ts';
+import type { EpochEnd, EpochEntry } from './epochs.ts';
+import type { ProducerState } from './producers.ts';
+import type { ReadAnswer, ReadRequest } from './reader.ts';
+
+export interface LogOptions {
+  readonly disk: Disk;
+  /** Folder of this log alone, relative to the disk's root; made if it is absent. */
+  readonly folder: string;
+  readonly checksum: Checksum;
+  /** Settings that differ from `defaultLogConfig`. */
+  readonly config?: Partial<LogConfig>;
+  /** Where a log begins that does not exist yet. Default 0. */
+  readonly startOffset?: Offset;
+  /** Called once per group commit, with the new durable end. It must not throw. */
+  readonly onDurable?: (end: Offset) => void;
+  /** Called once, when the log takes no more writes for ever (P21). It must not throw. */
+  readonly onFailure?: (error: DomainError) => void;
+  /** Called when appends were undone because the disk is full (P22): the log ends at `end` again. It must not throw. */
+  readonly onRollback?: (end: Offset, error: DomainError) => void;
+}
+
+export interface AppendOutcome {
+  /** `duplicate`: the batch was in the log already, and the other fields say where. */
+  readonly kind: 'appended' | 'duplicate';
+  readonly baseOffset: Offset;
+  /** The offset after the batch's last record: durable once `whenDurable(endOffset)` resolves. */
+  readonly endOffset: Offset;
+  readonly appendTimeMs: number;
+}
+
+export interface LeaderStamp {
+  /** Not below `lastEpoch`. */
+  readonly leaderEpoch: LeaderEpoch;
+  /** Milliseconds since 1970-01-01 UTC by the leader's clock. A whole number. */
+  readonly appendTimeMs: number;
+}
+
+export interface RecoveryReport {
+  /** The log had been closed in order. */
+  readonly wasClean: boolean;
+  /** Bytes of a torn tail that were cut. */
+  readonly cutBytes: number;
+  /** The end that was recorded as durable before; the log that was found is not shorter. */
+  readonly recordedEnd: Offset;
+}
+
+export interface TimeAnswer {
+  /** Of the first record at or after the time; of the first record of its batch where that is compressed. */
+  readonly offset: Offset;
+  readonly timestampMs: number;
+}
+
+export interface PartitionLog {
+  /** The first offset that is served. Only grows, but for `resetTo`. */
+  readonly startOffset: Offset;
+  /** The offset after the last appended record. */
+  readonly endOffset: Offset;
+  /** The offset after the last durable record. */
+  readonly durableEndOffset: Offset;
+  /** The leader epoch of the last frame; 0 when the log is empty. */
+  readonly lastEpoch: LeaderEpoch;
+  /** Every leader epoch of the log with its first offset, rising. */
+  readonly epochs: readonly EpochEntry[];
+  /** Bytes of the segments. */
+  readonly sizeBytes: number;
+  /** Bytes that are appended and not yet durable. */
+  readonly pendingBytes: number;
+  /** Why the log takes no more writes; what was durable can still be read. */
+  readonly failure: DomainError | undefined;
+  readonly config: LogConfig;
+  /** What was found when the log was opened. */
+  readonly recovery: RecoveryReport;
+
+  /**
+   * Appends a producer's batch as the leader of the partition: checks its sequence, gives it offsets, queues the write.
+   * Errors: OUT_OF_ORDER_SEQUENCE, PRODUCER_FENCED, UNKNOWN_PRODUCER, DUPLICATE_REQUEST; STALE_EPOCH (`leaderEpoch` below
+   * `lastEpoch`); RECORD_TOO_LARGE; LIMIT_EXCEEDED (queue or tables full); DISK_FULL (after a roll back of batches that
+   * replicas may hold, until a newer leader epoch); NOT_AVAILABLE (being truncated); STORAGE_FAILED; SHUTTING_DOWN.
+   */
+  appendAsLeader(batch: ValidatedBatch, at: LeaderStamp): AppendOutcome;
+  /**
+   * Appends frames as the leader sent them: all or none. Returns the new end.
+   * Errors: CORRUPT_BATCH (damaged), OFFSET_OUT_OF_RANGE (not at the end of this log), STALE_EPOCH (epochs fall),
+   * RECORD_TOO_LARGE, LIMIT_EXCEEDED, DISK_FULL, NOT_AVAILABLE, STORAGE_FAILED, SHUTTING_DOWN.
+   */
+  appendAsFollower(frames: Uint8Array): Offset;
+  /**
+   * Resolves once everything below `end` is durable. Rejects with STORAGE_FAILED (outcome unknown), DISK_FULL (undone),
+   * OFFSET_OUT_OF_RANGE (`end` is above the log), LIMIT_EXCEEDED (too many waiters), the signal's reason.
+   */
+  whenDurable(end: Offset, signal?: AbortSignal): Promise<void>;
+  /**
+   * Whole frames from the one that contains `from`, at least one of them even if it is longer than `maxBytes`, none that ends
+   * above `upTo`; from one segment, so an answer may be shorter than there is. Empty at `from == upTo`. Frames that are not yet
+   * durable are served from memory when `upTo` allows it, so that a leader replicates while its own sync runs.
+   * Errors: OFFSET_OUT_OF_RANGE (below the start, above the end), CORRUPT_LOG, STORAGE_FAILED (the disk fails to read).
+   */
+  read(request: ReadRequest): Promise<ReadAnswer>;
+  /** KIP-101: the largest leader epoch that is not above `epoch`, and its end; epoch 0 and the log start when there is none. */
+  endOffsetForEpoch(epoch: LeaderEpoch): EpochEnd;
+  /** The first record, of those below `upTo`, whose time is `timestampMs` or later. */
+  offsetForTime(timestampMs: number, upTo: Offset): Promise<TimeAnswer | undefined>;
+  /** What is known of a producer id. */
+  producerState(producerId: bigint): ProducerState | undefined;
+
+  /**
+   * Cuts the log at the last frame border at or below `offset`; durable when it resolves, and nothing happens at or above the
+   * end. Appends are NOT_AVAILABLE meanwhile. OFFSET_OUT_OF_RANGE below the log start.
+   */
+  truncateTo(offset: Offset): Promise<void>;
+  /** Drops everything; the log is empty and starts at `offset`. Durable when it resolves. */
+  resetTo(offset: Offset): Promise<void>;
+  /** DeleteRecords: nothing below `offset` is served any more. Durable when it resolves. OFFSET_OUT_OF_RANGE above the end. */
+  advanceStartOffset(offset: Offset): Promise<void>;
+  /** Deletes whole segments, oldest first, that are too old or too much, and never a record at or above `highWatermark`. */
+  applyRetention(at: { readonly nowMs: number; readonly highWatermark: Offset }): Promise<RetentionReport>;
+  /** Takes new settings. INVALID_CONFIG leaves the old ones. */
+  configure(settings: Partial<LogConfig>): void;
+  /** Resolves once everything that was appended before the call is durable. */
+  flush(): Promise<void>;
+  /** Makes everything durable, records that the log is clean, closes its files. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface RetentionReport {
+  readonly deletedSegments: number;
+  readonly deletedBytes: number;
+}

@@ -1,0 +1,144 @@
+/**
+ * What the log knows of producers, as one value: the table and the idempotency window, with the file that holds them at one
+ * offset. `note` is the only way in, for leader, follower and recovery alike, so that all three end with the same state.
+ *
+ * File (format.md for the envelope): offset; count, then per producer id, epoch, last append time, number of batches and per
+ * batch base sequence, record count, base offset, append time; count, then per key the key, crc, record count, base offset,
+ * append time.
+ */
+import { type BatchHeader, readBatchHeader, recordsChecksum, type Trailer } from '@fleetmq/record';
+import { type Checksum, DomainError, type Offset, toOffset, type WireReader, type WireWriter } from '@fleetmq/shared';
+import type { LogConfig } from './config.ts';
+import { newEnvelope, openEnvelope, sealEnvelope } from './files.ts';
+import { IdempotencyWindow } from './idempotency.ts';
+import { noProducer, type ProducedBatch, ProducerTable, type StoredBatch } from './producers.ts';
+
+const magic = 'FMQP';
+
+/** What decides whether a batch was seen before. */
+export interface IdentifiedBatch extends ProducedBatch {
+  readonly idempotencyKey: string;
+  readonly crc: number;
+}
+
+/** Where a batch already lies, for the answer to a repetition. */
+export interface EarlierAppend {
+  readonly baseOffset: number;
+  readonly recordCount: number;
+  readonly appendTimeMs: number;
+}
+
+export class ProducerMemory {
+  readonly table: ProducerTable;
+  readonly keys: IdempotencyWindow;
+
+  constructor(config: LogConfig) {
+    this.table = new ProducerTable(config);
+    this.keys = new IdempotencyWindow(config);
+  }
+
+  /** Where the batch was appended before; undefined when it is new. Throws the errors of producers.ts and idempotency.ts. */
+  check(batch: IdentifiedBatch, nowMs: number): EarlierAppend | undefined {
+    return this.table.check(batch, nowMs) ?? this.keys.check(batch.idempotencyKey, batch, nowMs);
+  }
+
+  note(batch: IdentifiedBatch, baseOffset: number, appendTimeMs: number): void {
+    const { crc, recordCount } = batch;
+    this.table.record(batch, baseOffset, appendTimeMs);
+    this.keys.record(batch.idempotencyKey, { crc, recordCount, baseOffset, appendTimeMs });
+  }
+
+  clear(): void {
+    this.table.clear();
+    this.keys.clear();
+  }
+
+  configure(config: LogConfig): void {
+    this.table.configure(config);
+    this.keys.configure(config);
+  }
+}
+
+/** The identity of a stored batch; undefined when it has none, which most have not. */
+export function identify(
+  bytes: Uint8Array,
+  header: BatchHeader,
+  trailer: Trailer,
+  checksum: Checksum,
+): IdentifiedBatch | undefined {
+  const { producerId, producerEpoch, baseSequence, attributes, idempotencyKey } = header;
+  if (producerId === noProducer && idempotencyKey === '') return undefined;
+  const crc = idempotencyKey === '' ? 0 : recordsChecksum(bytes, header, checksum);
+  return { producerId, producerEpoch, baseSequence, attributes, idempotencyKey, crc, recordCount: trailer.recordCount };
+}
+
+/** Notes the verified frame whose batch is `bytes[start, end)`. */
+export function noteFrame(
+  memory: ProducerMemory,
+  frame: { readonly bytes: Uint8Array; readonly batchStart: number; readonly end: number; readonly trailer: Trailer },
+  checksum: Checksum,
+): void {
+  const { bytes, trailer } = frame;
+  const header = readBatchHeader(bytes, frame.batchStart, frame.end);
+  const batch = identify(bytes, header, trailer, checksum);
+  if (batch !== undefined) memory.note(batch, trailer.baseOffset, trailer.appendTimeMs);
+}
+
+export function encodeProducers(memory: ProducerMemory, offset: Offset, checksum: Checksum): Uint8Array {
+  const writer = newEnvelope(magic).varint(offset).varint(memory.table.size);
+  for (const [producerId, state] of memory.table.entries()) {
+    writer.varint64(producerId).varint(state.producerEpoch).varint(state.lastAppendTimeMs).varint(state.batches.length);
+    for (const { baseSequence, recordCount, baseOffset, appendTimeMs } of state.batches) {
+      writer.varint(baseSequence).varint(recordCount).varint(baseOffset).varint(appendTimeMs);
+    }
+  }
+  writer.varint(memory.keys.size);
+  for (const [key, batch] of memory.keys.entries()) writeKey(writer, key, batch);
+  return sealEnvelope(writer, checksum);
+}
+
+function writeKey(writer: WireWriter, key: string, batch: EarlierAppend & { readonly crc: number }): void {
+  const bytes = new TextEncoder().encode(key);
+  writer.varint(bytes.length).raw(bytes);
+  writer.varint(batch.crc).varint(batch.recordCount).varint(batch.baseOffset).varint(batch.appendTimeMs);
+}
+
+/** Fills `memory`, which is empty. False, with `memory` empty again, when the file is absent, damaged or of another offset. */
+export function decodeProducers(
+  bytes: Uint8Array | undefined,
+  offset: Offset,
+  memory: ProducerMemory,
+  checksum: Checksum,
+): boolean {
+  const filled = openEnvelope(bytes, magic, checksum, (reader) => {
+    if (toOffset(reader.varint()) !== offset) throw new DomainError('CORRUPT_LOG', 'a snapshot under another name');
+    const producers = reader.varint();
+    for (let i = 0; i < producers; i++) readProducer(reader, memory);
+    const keys = reader.varint();
+    for (let i = 0; i < keys; i++) readKey(reader, memory);
+    return true;
+  });
+  if (filled === undefined) memory.clear();
+  return filled === true;
+}
+
+function readProducer(reader: WireReader, memory: ProducerMemory): void {
+  const producerId = reader.varint64();
+  const producerEpoch = reader.varint();
+  const lastAppendTimeMs = reader.varint();
+  const count = reader.varint();
+  const batches: StoredBatch[] = [];
+  for (let i = 0; i < count; i++) {
+    const baseSequence = reader.varint();
+    const recordCount = reader.varint();
+    batches.push({ baseSequence, recordCount, baseOffset: reader.varint(), appendTimeMs: reader.varint() });
+  }
+  memory.table.restore(producerId, { producerEpoch, batches, lastAppendTimeMs });
+}
+
+function readKey(reader: WireReader, memory: ProducerMemory): void {
+  const key = new TextDecoder().decode(reader.view());
+  const crc = reader.varint();
+  const recordCount = reader.varint();
+  memory.keys.restore(key, { crc, recordCount, baseOffset: reader.varint(), appendTimeMs: reader.varint() });
+}
