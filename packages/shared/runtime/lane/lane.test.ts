@@ -423,3 +423,53 @@ test('wrong use of the protocol gets a status and harms nobody', async () => {
   }
   session.destroy();
 });
+
+test('more calls than the connection takes at a time wait their turn', async () => {
+  let running = 0;
+  let most = 0;
+  await using server = await startLane(
+    {
+      unary: async (request) => {
+        most = Math.max(most, ++running);
+        await sleep(1);
+        running--;
+        return request;
+      },
+    },
+    { listener: { streamsPerConnectionMax: 16 } },
+  );
+  await using client = connect(server.url);
+  const answers = await Promise.all(
+    Array.from({ length: 300 }, (_, i) => client.rawUnary(unaryMethod, bytesOf(`${i}`))),
+  );
+  assert.deepEqual(
+    answers.map(textOf),
+    answers.map((_, i) => `${i}`),
+  );
+  assert.ok(most <= 16, `${most} ran at a time`);
+});
+
+test('a caller that takes nothing loses its stream, and its unary answer with the deadline', async () => {
+  await using server = await startLane(
+    { unary: async () => bytesOf('answer'), serverStream: () => counted(1_000, 100_000) },
+    { limits: { stallMs: 50, defaultTimeoutMs: 50 } },
+  );
+  const session = http2.connect(server.url, { settings: { initialWindowSize: 0 } });
+  for (const [method, code] of [
+    ['UpdateQuery', 'CANCEL'],
+    ['Subscribe', 'ENHANCE_YOUR_CALM'],
+  ] as const) {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': `/rustmq.streaming.StreamingService/${method}`,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    stream.on('error', () => undefined);
+    stream.end(Buffer.from([0, 0, 0, 0, 0]));
+    await new Promise((resolve) => stream.once('close', resolve));
+    assert.equal(stream.rstCode, http2.constants[`NGHTTP2_${code}`], method);
+  }
+  session.destroy();
+  await until(() => server.lane.openCalls === 0, 'nothing is left');
+});

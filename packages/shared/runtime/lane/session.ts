@@ -90,7 +90,8 @@ export class LaneSession {
 
   /** Why the connection under this stream was lost, for error texts. */
   failureText(stream: http2.ClientHttp2Stream): string {
-    return this.#owners.get(stream)?.failure?.message ?? 'the connection is lost';
+    const failure = this.#owners.get(stream)?.failure;
+    return failure === undefined ? 'the connection is lost' : textOf(failure);
   }
 
   /** Ends all sessions and with them their calls. */
@@ -167,7 +168,7 @@ export class LaneSession {
       stopKeepalive();
       this.#connections.delete(connection);
       if (this.#current === connection) this.#current = undefined;
-      const text = connection.failure?.message ?? 'the connection was closed';
+      const text = connection.failure === undefined ? 'the connection was closed' : textOf(connection.failure);
       opened.reject(
         new DomainError('NOT_AVAILABLE', `cannot reach ${this.#url.host}: ${text}`, { cause: connection.failure }),
       );
@@ -211,6 +212,11 @@ function cut(connection: Connection, reason: Error): void {
   connection.failure ??= reason;
   connection.session.destroy(reason);
   connection.socket.destroy();
+}
+
+/** OpenSSL puts its whole error queue into the message, and the part for people into `reason`. */
+function textOf(failure: Error & { readonly reason?: unknown }): string {
+  return typeof failure.reason === 'string' ? failure.reason : failure.message;
 }
 
 function isUsable({ session }: Connection): boolean {
