@@ -2,8 +2,8 @@
  * What the rules see and what they give back: a read-only metadata image, the place of the command in the log, and events.
  * The image belongs to the state machine (`shell/state-machine.ts`), which alone applies events to it.
  */
-import type { MetadataEvent, MetadataImage } from '@fleetmq/metadata';
-import type { LogIndex } from '@fleetmq/shared';
+import type { MetadataEvent, MetadataImage, PartitionImage, TopicImage } from '@fleetmq/metadata';
+import type { LogIndex, MetadataVersion } from '@fleetmq/shared';
 
 export type MetadataView = Omit<MetadataImage, 'apply'>;
 
@@ -17,4 +17,12 @@ export interface ApplyContext {
 export interface Applied<Result> {
   readonly events: readonly MetadataEvent[];
   readonly result: Result;
+}
+
+/** A topic with its partitions, by number. */
+export interface TopicAnswer {
+  readonly topic: TopicImage;
+  readonly partitions: readonly PartitionImage[];
+  /** As of this version. */
+  readonly version: MetadataVersion;
 }

@@ -32,8 +32,8 @@ interface WriteFields {
   readonly snapshot?: Snapshot;
 }
 
-function write(fields: WriteFields): StorageWrite {
-  return { term: 0, vote: 0, commit: 0, entries: [], snapshot: undefined, ...fields } as StorageWrite;
+function write(fields: WriteFields): readonly StorageWrite[] {
+  return [{ term: 0, vote: 0, commit: 0, entries: [], snapshot: undefined, ...fields } as StorageWrite];
 }
 
 function snapshotAt(index: number, term: number): Snapshot {

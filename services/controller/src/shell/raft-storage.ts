@@ -142,26 +142,31 @@ export class DiskRaftStorage implements RaftStorage {
     return this.#memory.snapshot() as Snapshot;
   }
 
-  /** Durable when it resolves. */
-  persist(write: StorageWrite): Promise<void> {
+  /**
+   * Durable when it resolves. Several writes are made durable together, in their order; at most the last of them may install
+   * a snapshot. Not empty.
+   */
+  persist(writes: readonly StorageWrite[]): Promise<void> {
     return this.#inRow(async () => {
-      const { snapshot, entries, term, vote, commit } = write;
+      const snapshot = writes[writes.length - 1]?.snapshot;
       if (snapshot !== undefined) this.#keptFrom = await this.#snapshots.save(snapshot);
-      const { ballot } = this.#hardState;
-      if (term !== 0 && (term !== ballot.term || vote !== ballot.vote)) await this.#hardState.save({ term, vote });
+      const newest = writes.findLast(({ term }) => term !== 0);
+      await this.#saveBallot(newest);
 
-      const records: WalRecord[] = [];
-      if (snapshot !== undefined) records.push({ kind: 'reset', index: snapshot.index, term: snapshot.term });
-      for (const entry of entries) records.push(entryRecord(entry));
-      if (records.length > 0 && term !== 0 && commit > this.#commit) records.push({ kind: 'commit', index: commit });
+      const records = writes.flatMap(recordsOf);
+      if (records.length > 0 && newest !== undefined && newest.commit > this.#commit) {
+        records.push({ kind: 'commit', index: newest.commit });
+      }
       if (records.length > 0) await this.#wal.append(records);
 
-      if (snapshot !== undefined) this.#memory.applySnapshot(snapshot);
-      this.#memory.append(entries);
-      if (term !== 0) {
-        this.#commit = commit;
-        this.#memory.setHardState({ term, vote, commit });
+      for (const write of writes) {
+        if (write.snapshot !== undefined) this.#memory.applySnapshot(write.snapshot);
+        this.#memory.append(write.entries);
       }
+      if (newest === undefined) return;
+      const { term, vote, commit } = newest;
+      this.#commit = commit;
+      this.#memory.setHardState({ term, vote, commit });
     });
   }
 
@@ -195,11 +200,24 @@ export class DiskRaftStorage implements RaftStorage {
     });
   }
 
+  async #saveBallot(newest: StorageWrite | undefined): Promise<void> {
+    const { ballot } = this.#hardState;
+    if (newest === undefined || (newest.term === ballot.term && newest.vote === ballot.vote)) return;
+    await this.#hardState.save(newest);
+  }
+
   #inRow(work: () => Promise<void>): Promise<void> {
     const result = this.#last.then(work);
     this.#last = result.catch(() => undefined);
     return result;
   }
+}
+
+/** A snapshot empties the log; entries follow it. */
+function recordsOf({ snapshot, entries }: StorageWrite): WalRecord[] {
+  const reset: WalRecord[] =
+    snapshot === undefined ? [] : [{ kind: 'reset', index: snapshot.index, term: snapshot.term }];
+  return [...reset, ...entries.map(entryRecord)];
 }
 
 /**

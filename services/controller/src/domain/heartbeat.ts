@@ -1,0 +1,21 @@
+/** What a broker says with a heartbeat, and what it is told. Nothing of it is in the log but what it leads to. */
+import type { MetadataVersion, PartitionId, TopicId } from '@fleetmq/shared';
+import type { BrokerLife } from './commands.ts';
+
+export interface Heartbeat extends BrokerLife {
+  /** What the broker has applied. */
+  readonly metadataVersion: number;
+  /** It wants to hand over its leaderships before it stops. */
+  readonly wantShutDown: boolean;
+  /** Logs that are closed after an error. */
+  readonly failedPartitions: readonly { readonly topicId: TopicId; readonly partition: PartitionId }[];
+}
+
+export interface HeartbeatAnswer {
+  readonly fenced: boolean;
+  /** It has applied everything up to its registration. */
+  readonly caughtUp: boolean;
+  /** It leads nothing that another in-sync replica could take. */
+  readonly mayShutDown: boolean;
+  readonly metadataVersion: MetadataVersion;
+}

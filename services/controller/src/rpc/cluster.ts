@@ -1,0 +1,144 @@
+/** ControllerBrokerService: what brokers ask of the controllers, and the watch of the metadata. */
+import { create } from '@bufbuild/protobuf';
+import { ErrorCode } from '@fleetmq/gen/common/errors';
+import {
+  AllocateProducerIdsResponseSchema,
+  ControllerBrokerService,
+  CreatePartitionsResponseSchema,
+  DeletePartitionsResponseSchema,
+  GetClusterConfigResponseSchema,
+  RegisterBrokerResponseSchema,
+  UnregisterBrokerResponseSchema,
+  UpdateClusterConfigResponseSchema,
+  WatchMetadataResponseSchema,
+} from '@fleetmq/gen/controller/cluster';
+import { describeClusterConfig, type MetadataImage } from '@fleetmq/metadata';
+import {
+  brokerIdFromProto,
+  checkVersion,
+  configEntryToProto,
+  durationToProto,
+  partitionToProto,
+  topicIdFromProto,
+} from '@fleetmq/metadata/wire';
+import { DomainError, toSafeInteger } from '@fleetmq/shared';
+import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import type { BrokerSessions } from '../shell/broker-sessions.ts';
+import type { ClusterName } from '../shell/cluster-name.ts';
+import type { LinearReads } from '../shell/linear-reads.ts';
+import type { MetadataFeed } from '../shell/metadata-feed.ts';
+import type { Proposals } from '../shell/propose.ts';
+import type { TopicAdmin } from '../shell/topic-admin.ts';
+import {
+  addPartitionsFromProto,
+  heartbeatFromProto,
+  heartbeatToProto,
+  producerIdCount,
+  registrationFromProto,
+  topicIdsMax,
+} from '../wire/cluster.ts';
+import { lifeFromProto, toMap } from '../wire/commands.ts';
+
+export interface ClusterRoutesOptions {
+  readonly image: () => MetadataImage;
+  readonly sessions: BrokerSessions;
+  readonly proposals: Proposals;
+  readonly topics: TopicAdmin;
+  readonly reads: LinearReads;
+  readonly feed: MetadataFeed;
+  readonly clusterName: ClusterName;
+  /** Aborts when the server closes: watches then end. */
+  readonly stopping: AbortSignal;
+  readonly heartbeatIntervalMs: number;
+  readonly sessionTimeoutMs: number;
+}
+
+export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
+  const { image, sessions, proposals, topics, reads, feed, clusterName } = options;
+  return typedRoutes(ControllerBrokerService, {
+    async registerBroker(request, { signal }) {
+      checkVersion(request.version);
+      const clusterId = clusterName.require(request.clusterId);
+      const brokerEpoch = await sessions.register(registrationFromProto(request), signal);
+      return create(RegisterBrokerResponseSchema, {
+        clusterId,
+        brokerEpoch: BigInt(brokerEpoch),
+        metadataVersion: BigInt(image().version),
+        heartbeatInterval: durationToProto(options.heartbeatIntervalMs),
+        sessionTimeout: durationToProto(options.sessionTimeoutMs),
+      });
+    },
+    async unregisterBroker(request, { signal }) {
+      checkVersion(request.version);
+      await proposals.propose({ kind: 'unregister-broker', brokerId: brokerIdFromProto(request.brokerId) }, signal);
+      return create(UnregisterBrokerResponseSchema);
+    },
+    async heartbeatBroker(request, { signal }) {
+      checkVersion(request.version);
+      return heartbeatToProto(await sessions.heartbeat(heartbeatFromProto(request), signal));
+    },
+    async createPartitions(request, { signal }) {
+      checkVersion(request.version);
+      const before = image().topicByName(request.topic)?.partitionCount ?? 0;
+      const call = { signal, validateOnly: request.validateOnly };
+      const { partitions, version } = await topics.addPartitions(addPartitionsFromProto(request), call);
+      return create(CreatePartitionsResponseSchema, {
+        partitions: partitions.slice(before).map(partitionToProto),
+        metadataVersion: BigInt(version),
+      });
+    },
+    async deletePartitions(request, { signal }) {
+      checkVersion(request.version);
+      const { topicIds } = request;
+      if (topicIds.length < 1 || topicIds.length > topicIdsMax) {
+        throw new DomainError('INVALID_REQUEST', `${topicIds.length} topic ids: there must be 1 to ${topicIdsMax}`);
+      }
+      const existed = await topics.deleteByIds(topicIds.map(topicIdFromProto), signal);
+      return create(DeletePartitionsResponseSchema, {
+        results: existed.map((each) => (each ? ErrorCode.OK : ErrorCode.TOPIC_NOT_FOUND)),
+        metadataVersion: BigInt(image().version),
+      });
+    },
+    reassignPartitions() {
+      throw new DomainError('UNIMPLEMENTED', 'replicas cannot be moved to other brokers yet');
+    },
+    async updateClusterConfig(request, { signal }) {
+      checkVersion(request.version);
+      const { expectedVersion } = request;
+      const change = {
+        set: toMap(request.set),
+        remove: request.remove,
+        expectedVersion:
+          expectedVersion === 0n ? undefined : toSafeInteger<number>(expectedVersion, 'expected_version'),
+      };
+      const version = await topics.alterClusterConfig(change, { signal, validateOnly: request.validateOnly });
+      return create(UpdateClusterConfigResponseSchema, { metadataVersion: BigInt(version) });
+    },
+    async getClusterConfig(request, { signal }) {
+      checkVersion(request.version);
+      await reads.read(signal);
+      return create(GetClusterConfigResponseSchema, {
+        entries: describeClusterConfig(image().cluster).map(configEntryToProto),
+        metadataVersion: BigInt(image().version),
+      });
+    },
+    async *watchMetadata(request, context) {
+      checkVersion(request.version);
+      const fromVersion = toSafeInteger<number>(request.fromVersion, 'from_version');
+      const signal = AbortSignal.any([context.signal, options.stopping]);
+      for await (const message of feed.watch({ fromVersion, watcher: request.watcher.slice(0, 64) }, signal)) {
+        yield create(WatchMetadataResponseSchema, message);
+      }
+      options.stopping.throwIfAborted();
+    },
+    async allocateProducerIds(request, { signal }) {
+      checkVersion(request.version);
+      const count = producerIdCount(request.count);
+      const block = await proposals.propose(
+        { kind: 'allocate-producer-ids', ...lifeFromProto(request), count },
+        signal,
+      );
+      return create(AllocateProducerIdsResponseSchema, { firstProducerId: block.first, count: block.count });
+    },
+  });
+}

@@ -1,0 +1,84 @@
+/**
+ * The calls of BrokerReplicationService that controllers decide: UpdateISR, GetISR, TransferLeadership. What the state
+ * machine refuses is answered in the body, with the partition as it is, so that a leader with old epochs learns the new ones.
+ */
+import { create } from '@bufbuild/protobuf';
+import {
+  BrokerReplicationService,
+  GetISRResponseSchema,
+  TransferLeadershipResponseSchema,
+  UpdateISRResponseSchema,
+} from '@fleetmq/gen/broker/replication';
+import type { MetadataImage } from '@fleetmq/metadata';
+import { checkVersion, inBand, partitionToProto } from '@fleetmq/metadata/wire';
+import { type BrokerId, DomainError, type LeaderEpoch, type TopicId } from '@fleetmq/shared';
+import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import { requirePartition } from '../domain/apply-partitions.ts';
+import { requireTopicByName } from '../domain/plan.ts';
+import type { LinearReads } from '../shell/linear-reads.ts';
+import type { Proposals } from '../shell/propose.ts';
+import { changeIsrFromProto, topicPartitionFromProto } from '../wire/admin.ts';
+
+export interface ReplicationRoutesOptions {
+  readonly image: () => MetadataImage;
+  readonly proposals: Proposals;
+  readonly reads: LinearReads;
+}
+
+export function replicationRoutes({ image, proposals, reads }: ReplicationRoutesOptions): ServiceRoutes {
+  /** As it is now; absent when there is no such partition. */
+  const current = (topicId: TopicId, number: number) => {
+    const partition = image().partition(topicId, number);
+    return partition === undefined ? {} : { partition: partitionToProto(partition) };
+  };
+  return typedRoutes(BrokerReplicationService, {
+    async updateISR(request, { signal }) {
+      checkVersion(request.version);
+      const command = changeIsrFromProto(request);
+      const outcome = await proposals.submit(command, signal);
+      const refusal = 'error' in outcome ? inBand(outcome.error.code, outcome.error.message) : {};
+      const state =
+        'error' in outcome
+          ? current(command.topicId, command.partition)
+          : { partition: partitionToProto(outcome.result) };
+      return create(UpdateISRResponseSchema, { ...refusal, ...state, metadataVersion: BigInt(image().version) });
+    },
+    async getISR(request, { signal }) {
+      checkVersion(request.version);
+      await reads.read(signal);
+      const asked = topicPartitionFromProto(request.topicPartition);
+      const { topicId } = requireTopicByName(image(), asked.topic);
+      const { partition } = requirePartition(image(), topicId, asked.partition);
+      const replicas = partition.replicas.map((brokerId) => ({
+        brokerId,
+        inSync: partition.inSyncReplicas.includes(brokerId),
+      }));
+      return create(GetISRResponseSchema, { partition: partitionToProto(partition), replicas });
+    },
+    async transferLeadership(request, { signal }) {
+      checkVersion(request.version);
+      const asked = topicPartitionFromProto(request.topicPartition);
+      const { topicId } = requireTopicByName(image(), asked.topic);
+      const leaderEpoch = request.leaderEpoch === 0 ? undefined : (request.leaderEpoch as LeaderEpoch);
+      const targetId = request.targetId as BrokerId;
+      const { partition } = asked;
+      const outcome = await proposals.submit(
+        { kind: 'elect-leader', topicId, partition, targetId, leaderEpoch },
+        signal,
+      );
+      if ('error' in outcome) {
+        const { code, message } = outcome.error;
+        return create(TransferLeadershipResponseSchema, { ...inBand(code, message), ...current(topicId, partition) });
+      }
+      return create(TransferLeadershipResponseSchema, { partition: partitionToProto(outcome.result) });
+    },
+    replicateData: () => refuse('ReplicateData'),
+    replicateStream: () => refuse('ReplicateStream'),
+    sendHeartbeat: () => refuse('SendHeartbeat'),
+    getLeaderEpoch: () => refuse('GetLeaderEpoch'),
+  });
+}
+
+function refuse(name: string): never {
+  throw new DomainError('UNIMPLEMENTED', `${name} is a call between brokers: a controller has no records`);
+}

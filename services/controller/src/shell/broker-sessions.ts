@@ -1,0 +1,170 @@
+/**
+ * The lives of brokers, on the leader: registrations, heartbeats, and the fencing of those that are silent.
+ *
+ * Heartbeats are not in the log: only what they lead to is (fence, unfence, drain, hand over). The clock is monotonic; after
+ * an election, and after a pause of this process, every broker has a whole session again, because its silence may be ours.
+ * `domain/liveness.ts` decides who is overdue, `domain/apply-brokers.ts` what follows from it.
+ */
+import type { BrokerImage } from '@fleetmq/metadata';
+import {
+  type BrokerEpoch,
+  type BrokerId,
+  type Clock,
+  isDomainError,
+  type Logger,
+  type PartitionId,
+  type Timer,
+  type Timers,
+  type TopicId,
+} from '@fleetmq/shared';
+import { countHandOvers, requireBroker, requireLife } from '../domain/apply-brokers.ts';
+import type { BrokerLife, MetadataCommand, RegisterBroker } from '../domain/commands.ts';
+import type { Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
+import { Liveness } from '../domain/liveness.ts';
+import type { MetadataView } from '../domain/view.ts';
+import type { LeadershipState } from './leadership.ts';
+import type { Proposals } from './propose.ts';
+
+export interface BrokerSessionsOptions {
+  readonly view: () => MetadataView;
+  readonly leadership: LeadershipState;
+  readonly proposals: Pick<Proposals, 'propose'>;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  /** A broker without a heartbeat for so long is fenced. Default 3 s. */
+  readonly sessionTimeoutMs: number;
+}
+
+export class BrokerSessions implements Disposable {
+  readonly #options: BrokerSessionsOptions;
+  readonly #liveness: Liveness;
+  /** Brokers whose fencing is under way. */
+  readonly #fencing = new Set<BrokerId>();
+  readonly #checkMs: number;
+  readonly #ticker: Timer;
+  #checkedAtMs: number;
+  #wasLeader = false;
+
+  constructor(options: BrokerSessionsOptions) {
+    this.#options = options;
+    this.#liveness = new Liveness(options);
+    this.#checkMs = Math.max(10, options.sessionTimeoutMs / 10);
+    this.#checkedAtMs = options.clock.monotonicMs();
+    this.#ticker = options.timers.every(this.#checkMs, () => this.#check());
+    options.leadership.addListener(({ isLeader }) => {
+      if (isLeader && !this.#wasLeader) this.#liveness.restart(options.clock.monotonicMs());
+      this.#wasLeader = isLeader;
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#ticker.cancel();
+  }
+
+  async register(command: RegisterBroker, signal: AbortSignal): Promise<BrokerEpoch> {
+    const brokerEpoch = await this.#options.proposals.propose(command, signal);
+    this.#liveness.heard({ brokerId: command.brokerId, brokerEpoch }, this.#options.clock.monotonicMs());
+    return brokerEpoch;
+  }
+
+  /** BROKER_NOT_FOUND, STALE_BROKER_EPOCH: the broker must register again. */
+  async heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<HeartbeatAnswer> {
+    const { view, leadership, clock } = this.#options;
+    leadership.requireReady();
+    const before = requireLife(view(), beat);
+    this.#liveness.heard(beat, clock.monotonicMs());
+    for (const failed of beat.failedPartitions) await this.#moveAway(beat, failed, signal);
+    const caughtUp = beat.metadataVersion >= before.brokerEpoch;
+    if (beat.wantShutDown) await this.#drain(before, signal);
+    else if (before.state === 'fenced' && caughtUp) await this.#unfence(before, signal);
+
+    const broker = requireLife(view(), beat);
+    const leads = broker.state !== 'fenced' && countHandOvers(view(), beat.brokerId) > 0;
+    return {
+      fenced: broker.state === 'fenced',
+      caughtUp,
+      mayShutDown: beat.wantShutDown && broker.state !== 'active' && !leads,
+      metadataVersion: view().version,
+    };
+  }
+
+  /** An operator's wish: hand over what can be, or, with `cancel`, serve again. How many partitions the broker still leads. */
+  async drain(target: { readonly brokerId: BrokerId; readonly cancel: boolean }, signal: AbortSignal): Promise<number> {
+    const { view, leadership, proposals } = this.#options;
+    leadership.requireReady();
+    const { brokerId, brokerEpoch, state } = requireBroker(view(), target.brokerId);
+    if (!target.cancel) await proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
+    else if (state === 'draining') await proposals.propose({ kind: 'unfence-broker', brokerId, brokerEpoch }, signal);
+    return view()
+      .partitionsOfBroker(brokerId)
+      .filter(({ leaderId }) => leaderId === brokerId).length;
+  }
+
+  async #unfence({ brokerId, brokerEpoch }: BrokerImage, signal: AbortSignal): Promise<void> {
+    await this.#options.proposals.propose({ kind: 'unfence-broker', brokerId, brokerEpoch }, signal);
+    this.#options.logger.info({ broker: brokerId, brokerEpoch }, 'a broker is in service');
+  }
+
+  /** Once, and again while something can still be handed over. */
+  async #drain({ brokerId, brokerEpoch, state }: BrokerImage, signal: AbortSignal): Promise<void> {
+    const isDone = state === 'draining' && countHandOvers(this.#options.view(), brokerId) === 0;
+    if (state === 'fenced' || isDone) return;
+    await this.#options.proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
+    if (state === 'active') this.#options.logger.info({ broker: brokerId }, 'a broker hands over its leaderships');
+  }
+
+  /** The broker cannot lead this partition any more: the first other in-sync replica that is active does. */
+  async #moveAway(
+    { brokerId }: BrokerLife,
+    failed: { readonly topicId: TopicId; readonly partition: PartitionId },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const view = this.#options.view();
+    const partition = view.partition(failed.topicId, failed.partition);
+    if (partition?.leaderId !== brokerId) return;
+    const targetId = partition.replicas.find(
+      (other) =>
+        other !== brokerId && partition.inSyncReplicas.includes(other) && view.broker(other)?.state === 'active',
+    );
+    if (targetId === undefined) return;
+    const { leaderEpoch } = partition;
+    await this.#tryPropose({ kind: 'elect-leader', ...failed, targetId, leaderEpoch }, signal);
+  }
+
+  #check(): void {
+    const { view, leadership, clock, sessionTimeoutMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const pauseMs = nowMs - this.#checkedAtMs - this.#checkMs;
+    this.#checkedAtMs = nowMs;
+    if (!leadership.isReady) return;
+    if (pauseMs > sessionTimeoutMs / 2) {
+      // Heartbeats may lie unread in our own sockets.
+      this.#liveness.restart(nowMs);
+      return;
+    }
+    for (const broker of this.#liveness.overdue(view().brokers(), nowMs)) {
+      if (!this.#fencing.has(broker.brokerId)) void this.#fence(broker);
+    }
+  }
+
+  async #fence({ brokerId, brokerEpoch }: BrokerImage): Promise<void> {
+    this.#fencing.add(brokerId);
+    try {
+      this.#options.logger.warn({ broker: brokerId, brokerEpoch }, 'a broker is silent and is fenced');
+      await this.#tryPropose({ kind: 'fence-broker', brokerId, brokerEpoch });
+    } finally {
+      this.#fencing.delete(brokerId);
+    }
+  }
+
+  /** What is refused or lost is tried again at the next heartbeat or check. */
+  async #tryPropose(command: MetadataCommand, signal?: AbortSignal): Promise<void> {
+    try {
+      await this.#options.proposals.propose(command, signal);
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      this.#options.logger.info({ error, command: command.kind }, 'a command about a broker was not carried out');
+    }
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The cluster's id: random, chosen by the first leader that finds none, agreed on in the log, and then written into this
+ * node's data folder, so that the folder can never serve another cluster. Until the log has it nothing may register.
+ */
+import { DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
+import type { LeadershipState } from './leadership.ts';
+import type { Proposals } from './propose.ts';
+
+export interface ClusterNameOptions {
+  /** Empty while the log has none. */
+  readonly clusterId: () => string;
+  /** What the data folder belongs to; undefined while it is new. */
+  readonly boundTo: () => string | undefined;
+  readonly bind: (clusterId: string) => Promise<void>;
+  readonly proposals: Pick<Proposals, 'propose'>;
+  readonly leadership: LeadershipState;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The log and the folder are of different clusters, or the folder cannot be written. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export class ClusterName {
+  readonly #options: ClusterNameOptions;
+  #isNaming = false;
+  #binding: Promise<void> | undefined;
+
+  constructor(options: ClusterNameOptions) {
+    this.#options = options;
+    options.leadership.addListener(({ isReady }) => {
+      if (isReady && options.clusterId() === '' && !this.#isNaming) void this.#name();
+    });
+  }
+
+  /** What this node knows: the log's, else the folder's, else empty. */
+  get known(): string {
+    return this.#options.clusterId() || (this.#options.boundTo() ?? '');
+  }
+
+  /** The id, for a caller that believes to belong to `claimed` (empty: to none yet). NOT_AVAILABLE, WRONG_CLUSTER. */
+  require(claimed: string): string {
+    this.#options.leadership.requireReady();
+    const clusterId = this.#options.clusterId();
+    if (clusterId === '') {
+      throw new DomainError('NOT_AVAILABLE', 'the cluster has no id yet: a quorum is being formed', {
+        retryAfterMs: 100,
+      });
+    }
+    if (claimed !== '' && claimed !== clusterId) {
+      throw new DomainError('WRONG_CLUSTER', `this is cluster ${clusterId}, not ${claimed}`);
+    }
+    return clusterId;
+  }
+
+  /** To be called at the start, and when the metadata's cluster values have changed. */
+  check(): void {
+    const clusterId = this.#options.clusterId();
+    if (clusterId === '' || clusterId === this.#options.boundTo() || this.#binding !== undefined) return;
+    this.#binding = this.#options.bind(clusterId).catch(this.#options.onFatal);
+  }
+
+  /** Waits for a write of the folder that is under way. */
+  async settled(): Promise<void> {
+    await this.#binding;
+  }
+
+  async #name(): Promise<void> {
+    this.#isNaming = true;
+    try {
+      const clusterId = this.#options.boundTo() ?? this.#randomId();
+      await this.#options.proposals.propose({ kind: 'set-cluster-id', clusterId });
+      this.#options.logger.info({ clusterId }, 'the cluster has got its id');
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      // Another leader was faster, or this one leads no more: the next one looks again.
+      this.#options.logger.info({ error }, 'the cluster was not named by this node');
+    } finally {
+      this.#isNaming = false;
+    }
+  }
+
+  /** 32 hexadecimal digits. */
+  #randomId(): string {
+    return Array.from(this.#options.random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  }
+}

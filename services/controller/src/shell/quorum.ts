@@ -1,0 +1,130 @@
+/**
+ * The quorum as operators see and steer it: who votes, how far each has come, who leads, and handing the leadership over.
+ */
+import type { ConfState, Message, RaftStatus } from '@fleetmq/raft';
+import { type Clock, DomainError, type LogIndex, type Term, type Timers } from '@fleetmq/shared';
+import type { MemberStatus, QuorumReport } from '../domain/quorum-report.ts';
+import type { ControllerEndpoint, LeadershipState } from './leadership.ts';
+import type { RaftDriver } from './raft-driver.ts';
+import type { RaftIdentity } from './raft-identity.ts';
+import type { DiskRaftStorage } from './raft-storage.ts';
+
+export interface QuorumOptions {
+  readonly controllerId: number;
+  readonly driver: RaftDriver;
+  readonly storage: DiskRaftStorage;
+  readonly identity: RaftIdentity;
+  readonly leadership: LeadershipState;
+  readonly endpoints: ReadonlyMap<number, ControllerEndpoint>;
+  readonly appliedIndex: () => LogIndex;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** A transfer that takes longer is given up by the core. */
+  readonly electionTimeoutMs: number;
+}
+
+export class Quorum {
+  readonly #options: QuorumOptions;
+  /** When each member was heard of, by the monotonic clock. */
+  readonly #heardAtMs = new Map<number, number>();
+
+  constructor(options: QuorumOptions) {
+    this.#options = options;
+  }
+
+  /** A message of this member has come. */
+  heard(controllerId: number): void {
+    this.#heardAtMs.set(controllerId, this.#options.clock.monotonicMs());
+  }
+
+  status(): RaftStatus {
+    return this.#options.driver.status();
+  }
+
+  /** By id. */
+  members(): readonly MemberStatus[] {
+    const { driver, endpoints, controllerId } = this.#options;
+    const { progress, lead } = driver.status();
+    const { confState } = driver;
+    return membersOf(confState).map((id) => {
+      const known = progress.get(id);
+      return {
+        ...(endpoints.get(id) ?? { controllerId: id, host: '', port: 0 }),
+        isLeader: id === lead,
+        isVoter: confState.voters.includes(id) || confState.votersOutgoing.includes(id),
+        isActive: id === controllerId || (known?.recentActive ?? false),
+        matchIndex: known?.match ?? 0,
+      };
+    });
+  }
+
+  /** This node's own view. */
+  report(): QuorumReport {
+    const { driver, storage, identity, controllerId, appliedIndex } = this.#options;
+    const { lead, term, commit, lastIndex } = driver.status();
+    return {
+      controllerId,
+      confState: driver.confState,
+      members: this.members().map((member) => ({ ...member, diskId: identity.diskOf(member.controllerId) ?? '' })),
+      progress: this.#progress(),
+      leaderId: lead,
+      term,
+      commitIndex: commit,
+      appliedIndex: appliedIndex(),
+      lastIndex,
+      firstIndex: storage.firstIndex(),
+    };
+  }
+
+  /** WRONG_TARGET unless the sender leads the current term: a TimeoutNow of anybody else is old, or no leader's. */
+  requireLeaderOfTerm(message: Message): void {
+    const { lead, term } = this.#options.driver.status();
+    if (message.from === lead && message.term === term) return;
+    throw new DomainError('STALE_EPOCH', `controller ${message.from} does not lead term ${term}`);
+  }
+
+  /** `target` 0: the most advanced voter. Resolves when another node leads. NOT_AVAILABLE when that did not work out. */
+  async transferLeadership(target: number, signal: AbortSignal): Promise<{ leaderId: number; term: Term }> {
+    const { driver, leadership, controllerId, timers, electionTimeoutMs } = this.#options;
+    leadership.requireReady();
+    const { voters } = driver.confState;
+    const chosen = target === 0 ? this.#mostAdvanced() : target;
+    if (chosen === undefined) throw new DomainError('NOT_AVAILABLE', 'no other voter is active');
+    if (!voters.includes(chosen)) throw new DomainError('INVALID_REQUEST', `controller ${chosen} does not vote`);
+    if (chosen === controllerId) return { leaderId: controllerId, term: leadership.term };
+    driver.transferLeader(chosen);
+    // The core gives up after an election timeout; the new leader may need as long again to be heard of.
+    const wait = { timers, timeoutMs: 2 * electionTimeoutMs, signal };
+    const hasMoved = (): boolean => leadership.leaderId !== 0 && leadership.leaderId !== controllerId;
+    if (await leadership.waitFor(hasMoved, wait)) return { leaderId: leadership.leaderId, term: leadership.term };
+    throw new DomainError('NOT_AVAILABLE', `controller ${chosen} did not take over in time`);
+  }
+
+  #mostAdvanced(): number | undefined {
+    const others = this.members().filter(({ controllerId, isVoter, isActive }) => {
+      return controllerId !== this.#options.controllerId && isVoter && isActive;
+    });
+    return others.sort((left, right) => right.matchIndex - left.matchIndex)[0]?.controllerId;
+  }
+
+  #progress(): QuorumReport['progress'] {
+    const { driver, clock, controllerId } = this.#options;
+    const nowMs = clock.monotonicMs();
+    return [...driver.status().progress].map(([id, { state, match, recentActive }]) => {
+      const heardAtMs = this.#heardAtMs.get(id);
+      return {
+        controllerId: id,
+        state,
+        matchIndex: match,
+        isActive: id === controllerId || recentActive,
+        lastContactMs: heardAtMs === undefined ? undefined : nowMs - heardAtMs,
+      };
+    });
+  }
+}
+
+/** Everybody, by id. */
+function membersOf({ voters, votersOutgoing, learners, learnersNext }: ConfState): readonly number[] {
+  const ids = new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext]);
+  return [...ids].sort((left, right) => left - right);
+}

@@ -1,0 +1,335 @@
+/**
+ * Drives the Raft core: THE loop that takes each Ready, and the queue of disk writes beside it. Nobody else calls the core.
+ *
+ * The order of duties (packages/raft/src/ready.ts has the reasons):
+ *  1. Writes (MsgStorageAppend) go to one queue, worked off in order; those that wait are made durable together. Answers
+ *     that rest on a write leave when it is durable: to peers, or back into the core.
+ *  2. Other messages leave at once, unless their term is newer than the durable one: no answer leaves under a term that a
+ *     crash could take back (P24).
+ *  3. Committed entries, which are durable here, are applied at once, in order; a snapshot that was installed replaces the
+ *     state machine before any later entry is applied.
+ *  4. Now and then the state machine's snapshot replaces the log's beginning.
+ * Any failure of a write, and any broken invariant, stops the driver for good (`onFatal`): what is on disk is not known,
+ * and a restart recovers. Failpoints between the steps cost one comparison when they are off.
+ */
+import {
+  appendThread,
+  applyThread,
+  type ConfState,
+  decodeConfChange,
+  type Entry,
+  leaveJointChange,
+  type Message,
+  Raft,
+  type RaftOptions,
+  type RaftStatus,
+  type ReadState,
+  type Role,
+} from '@fleetmq/raft';
+import {
+  assert,
+  DomainError,
+  type Logger,
+  type LogIndex,
+  Ring,
+  type Term,
+  type Timer,
+  type Timers,
+} from '@fleetmq/shared';
+import type { DiskRaftStorage } from './raft-storage.ts';
+import type { StateMachine } from './state-machine.ts';
+
+export type Failpoint = 'before-persist' | 'after-persist' | 'before-send' | 'before-apply' | 'after-apply';
+
+export interface Leadership {
+  readonly role: Role;
+  /** 0: not known. */
+  readonly leaderId: number;
+  readonly term: Term;
+}
+
+export interface RaftDriverOptions {
+  readonly raft: Omit<RaftOptions, 'storage' | 'applied' | 'asyncStorageWrites'>;
+  readonly storage: DiskRaftStorage;
+  readonly stateMachine: StateMachine;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly tickMs: number;
+  /** A snapshot is made every so many entries. Default 10,000. */
+  readonly snapshotEntries: number;
+  /** Called for every message to another node. Must not throw and must not wait. */
+  readonly send: (message: Message) => void;
+  readonly onLeadership: (leadership: Leadership) => void;
+  readonly onReadState: (state: ReadState) => void;
+  /** The node cannot go on. Called once. */
+  readonly onFatal: (error: unknown) => void;
+  /** Default off. */
+  readonly failpoint?: ((point: Failpoint) => void | Promise<void>) | undefined;
+  /** Writes that wait for the disk; more stop the node, since the core itself bounds what is under way. Default 16,384. */
+  readonly writesMax?: number;
+}
+
+export class RaftDriver {
+  readonly #options: RaftDriverOptions;
+  readonly #raft: Raft;
+  readonly #writes: Ring<Message>;
+  /** Messages whose term is not durable yet. */
+  #held: Message[] = [];
+  #durableTerm: Term;
+  #confState: ConfState;
+  /** A snapshot that is being installed covers what is handed out to be applied: nothing is, until it is in. */
+  #isOvertaken = false;
+  #wakeLoop: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+  #ticker: Timer | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+  #savingSnapshot: Promise<void> | undefined;
+  #isStopped = false;
+  #leadership: Leadership;
+
+  constructor(options: RaftDriverOptions) {
+    const { storage, stateMachine } = options;
+    this.#options = options;
+    this.#writes = new Ring(options.writesMax ?? 16_384);
+    const { hardState, confState } = storage.initialState();
+    this.#durableTerm = hardState.term;
+    this.#confState = confState;
+    this.#raft = new Raft({ ...options.raft, storage, applied: stateMachine.appliedIndex, asyncStorageWrites: true });
+    const { role, lead, term } = this.#raft.status();
+    this.#leadership = { role, leaderId: lead, term };
+  }
+
+  /** Begins to tick. Once. */
+  start(): void {
+    this.#running = Promise.all([this.#guarded(() => this.#loop()), this.#guarded(() => this.#writeLoop())]);
+    this.#ticker = this.#options.timers.every(this.#options.tickMs, () => this.#call(() => this.#raft.tick()));
+  }
+
+  /** Ends the loops; writes under way are finished. Idempotent. */
+  async stop(): Promise<void> {
+    this.#halt();
+    await this.#running;
+    await this.#savingSnapshot;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  get leadership(): Leadership {
+    return this.#leadership;
+  }
+
+  /** As of the last configuration change that was applied. */
+  get confState(): ConfState {
+    return this.#confState;
+  }
+
+  status(): RaftStatus {
+    return this.#raft.status();
+  }
+
+  /** A message of another node. The error says why it is refused. */
+  step(message: Message): DomainError | undefined {
+    return this.#call(() => this.#raft.step(message));
+  }
+
+  /** On the leader: the place that the entry has got in the log; it may still lose it to another leader's. */
+  propose(data: Uint8Array): { readonly index: LogIndex; readonly term: Term } | DomainError {
+    return this.#call(() => {
+      const error = this.#raft.propose(data);
+      if (error !== undefined) return error;
+      const { lastIndex, term } = this.#raft.status();
+      return { index: lastIndex, term };
+    });
+  }
+
+  readIndex(context: Uint8Array): DomainError | undefined {
+    return this.#call(() => this.#raft.readIndex(context));
+  }
+
+  transferLeader(target: number): void {
+    this.#call(() => this.#raft.transferLeader(target));
+  }
+
+  /** No news for a driver that has stopped. */
+  reportUnreachable(id: number): void {
+    if (!this.#isStopped) this.#call(() => this.#raft.reportUnreachable(id));
+  }
+
+  reportSnapshot(id: number, outcome: 'finished' | 'failed'): void {
+    if (!this.#isStopped) this.#call(() => this.#raft.reportSnapshot(id, outcome));
+  }
+
+  #call<Result>(call: () => Result): Result {
+    if (this.#isStopped) throw new DomainError('SHUTTING_DOWN', 'this controller is stopping');
+    try {
+      return call();
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    } finally {
+      this.#wakeLoop?.();
+    }
+  }
+
+  async #loop(): Promise<void> {
+    const { failpoint } = this.#options;
+    while (!this.#isStopped) {
+      if (!this.#raft.hasReady()) {
+        await new Promise<void>((resolve) => {
+          this.#wakeLoop = resolve;
+        });
+        this.#wakeLoop = undefined;
+        continue;
+      }
+      const ready = this.#raft.ready();
+      if (ready.softState !== undefined || ready.hardState !== undefined) this.#noteLeadership();
+      for (const state of ready.readStates) this.#options.onReadState(state);
+      for (const message of ready.messages) {
+        if (message.to === appendThread) {
+          this.#enqueueWrite(message);
+        } else if (message.to === applyThread) {
+          if (failpoint !== undefined) await failpoint('before-apply');
+          this.#apply(message);
+          if (failpoint !== undefined) await failpoint('after-apply');
+        } else {
+          if (failpoint !== undefined) await failpoint('before-send');
+          this.#sendOrHold(message);
+        }
+      }
+    }
+  }
+
+  /** Pre-votes name a term that nobody is in yet: they promise nothing. */
+  #sendOrHold(message: Message): void {
+    const isPreVote = message.type === 'MsgPreVote' || message.type === 'MsgPreVoteResp';
+    if (message.term > this.#durableTerm && !isPreVote) this.#held.push(message);
+    else this.#options.send(message);
+  }
+
+  #enqueueWrite(message: Message): void {
+    assert(this.#writes.push(message), `${this.#writes.capacity} writes wait for the disk`);
+    this.#wakeWriter?.();
+  }
+
+  async #writeLoop(): Promise<void> {
+    const { failpoint, storage } = this.#options;
+    while (!this.#isStopped) {
+      const writes = this.#takeWrites();
+      if (writes.length === 0) {
+        await new Promise<void>((resolve) => {
+          this.#wakeWriter = resolve;
+        });
+        this.#wakeWriter = undefined;
+        continue;
+      }
+      if (failpoint !== undefined) await failpoint('before-persist');
+      await storage.persist(writes);
+      if (failpoint !== undefined) await failpoint('after-persist');
+      if (this.#isStopped) return;
+      this.#durable(writes);
+    }
+  }
+
+  /** All that wait, up to and with the first that installs a snapshot. */
+  #takeWrites(): readonly Message[] {
+    const taken: Message[] = [];
+    for (let next = this.#writes.shift(); next !== undefined; next = this.#writes.shift()) {
+      taken.push(next);
+      if (next.snapshot !== undefined) break;
+    }
+    return taken;
+  }
+
+  #durable(writes: readonly Message[]): void {
+    for (const { term, snapshot } of writes) {
+      if (term > this.#durableTerm) this.#durableTerm = term;
+      if (snapshot === undefined) continue;
+      this.#options.stateMachine.restore(snapshot);
+      this.#confState = snapshot.confState;
+      this.#isOvertaken = false;
+    }
+    this.#release();
+    for (const { responses } of writes) {
+      for (const response of responses) {
+        if (response.to === this.#raft.id) this.#call(() => this.#raft.step(response));
+        else this.#sendOrHold(response);
+      }
+    }
+  }
+
+  #release(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const message of held) this.#sendOrHold(message);
+  }
+
+  #apply(message: Message): void {
+    for (const entry of message.entries) {
+      // A snapshot that was installed meanwhile holds it already, or will: see Raft.applyConfChange.
+      if (entry.index <= this.#options.stateMachine.appliedIndex || this.#isOvertaken) continue;
+      if (entry.type !== 'EntryNormal') this.#applyConfChange(entry);
+      if (!this.#isOvertaken) this.#options.stateMachine.apply(entry);
+    }
+    for (const response of message.responses) this.#raft.step(response);
+    this.#maybeSnapshot();
+  }
+
+  #applyConfChange(entry: Entry): void {
+    const change = entry.data.length === 0 ? leaveJointChange : decodeConfChange(entry.type, entry.data);
+    const confState = this.#raft.applyConfChange(change, entry.index);
+    if (confState === undefined) {
+      this.#isOvertaken = true;
+      return;
+    }
+    this.#confState = confState;
+    this.#options.logger.info({ index: entry.index, ...confState }, 'the quorum has a new configuration');
+  }
+
+  #maybeSnapshot(): void {
+    const { storage, stateMachine, snapshotEntries, logger } = this.#options;
+    const index = stateMachine.appliedIndex;
+    if (this.#savingSnapshot !== undefined || index - storage.currentSnapshot().index < snapshotEntries) return;
+    const snapshot = { index, confState: this.#confState, data: stateMachine.snapshotBytes() };
+    // Half of it stays in the log, for followers that are a little behind.
+    const saving = storage.saveSnapshot(snapshot, Math.floor(snapshotEntries / 2)).then(
+      () => logger.info({ index, bytes: snapshot.data.length }, 'made a snapshot'),
+      // The log has all of it; the next round tries again. If the log itself was hit, the next append says so.
+      (error: unknown) => logger.error({ error, index }, 'could not make a snapshot'),
+    );
+    this.#savingSnapshot = saving.finally(() => {
+      this.#savingSnapshot = undefined;
+    });
+  }
+
+  #noteLeadership(): void {
+    const { role, lead, term } = this.#raft.status();
+    const before = this.#leadership;
+    if (before.role === role && before.leaderId === lead && before.term === term) return;
+    this.#leadership = { role, leaderId: lead, term };
+    this.#options.onLeadership(this.#leadership);
+  }
+
+  async #guarded(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isStopped) return;
+    this.#options.logger.error({ error }, 'the Raft driver stops');
+    this.#halt();
+    this.#options.onFatal(error);
+  }
+
+  #halt(): void {
+    this.#isStopped = true;
+    this.#ticker?.cancel();
+    this.#wakeLoop?.();
+    this.#wakeWriter?.();
+  }
+}

@@ -1,0 +1,137 @@
+/** Controllers for tests: in this process, on free ports and real sockets, with folders of their own. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DescService } from '@bufbuild/protobuf';
+import { type Client, createClient } from '@connectrpc/connect';
+import { createRpcPool, type RpcPool } from '@fleetmq/shared/runtime';
+import { type ControllerConfig, controllerSchema } from '../config.ts';
+import { type Controller, type ControllerPorts, createController } from '../controller.ts';
+
+export interface TestClusterOptions {
+  readonly count: number;
+  readonly snapshotEntries?: number;
+  readonly sessionTimeoutMs?: number;
+  readonly ports?: Partial<ControllerPorts>;
+}
+
+export class TestCluster implements AsyncDisposable {
+  readonly #options: TestClusterOptions;
+  readonly #root: string;
+  readonly #ports: readonly number[];
+  readonly #running = new Map<number, Controller>();
+  readonly pool: RpcPool = createRpcPool();
+
+  private constructor(options: TestClusterOptions, root: string, ports: readonly number[]) {
+    this.#options = options;
+    this.#root = root;
+    this.#ports = ports;
+  }
+
+  /** All controllers are started; none needs to lead yet. */
+  static async start(options: TestClusterOptions): Promise<TestCluster> {
+    const root = await mkdtemp(join(tmpdir(), 'fleetmq-controllers-'));
+    const cluster = new TestCluster(options, root, await freePorts(options.count));
+    await Promise.all(cluster.ids.map((id) => cluster.startOne(id)));
+    return cluster;
+  }
+
+  get ids(): readonly number[] {
+    return Array.from({ length: this.#options.count }, (_, position) => position + 1);
+  }
+
+  get running(): readonly Controller[] {
+    return [...this.#running.values()];
+  }
+
+  one(id: number): Controller {
+    const controller = this.#running.get(id);
+    if (controller === undefined) throw new Error(`controller ${id} does not run`);
+    return controller;
+  }
+
+  async startOne(id: number): Promise<Controller> {
+    const controller = await createController(this.config(id), this.#options.ports);
+    this.#running.set(id, controller);
+    return controller;
+  }
+
+  /** `kill`: without handing over. */
+  async stopOne(id: number, how: 'kill' | 'stop'): Promise<void> {
+    const controller = this.one(id);
+    this.#running.delete(id);
+    await controller.stop({ handOver: how === 'stop' });
+  }
+
+  folderOf(id: number): string {
+    return join(this.#root, `controller-${id}`);
+  }
+
+  config(id: number): ControllerConfig {
+    const peers = this.ids.map((each) => `${each}@127.0.0.1:${this.#ports[each - 1]}`).join(',');
+    return controllerSchema.parse({
+      node: { id },
+      data: { folder: this.folderOf(id) },
+      security: { mode: 'open' },
+      listen: { internal: { port: this.#ports[id - 1] }, ops: { port: 0 } },
+      quorum: { peers },
+      raft: {
+        'election-timeout-ms': 300,
+        'heartbeat-ms': 30,
+        'snapshot-entries': this.#options.snapshotEntries ?? 10_000,
+        'segment-bytes': 4_096,
+      },
+      broker: { 'session-timeout-ms': this.#options.sessionTimeoutMs ?? 60_000, 'heartbeat-ms': 50 },
+      limits: {},
+      log: {},
+    });
+  }
+
+  client<Service extends DescService>(service: Service, id: number): Client<Service> {
+    return createClient(service, this.pool.get(`http://127.0.0.1:${this.#ports[id - 1]}`));
+  }
+
+  /** Waits until one controller leads and is ready. */
+  async leader(): Promise<Controller> {
+    await eventually('a leader', () => this.running.some((each) => each.node.leadership.isReady));
+    return this.running.find((each) => each.node.leadership.isReady) as Controller;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.ids.filter((id) => this.#running.has(id)).map((id) => this.stopOne(id, 'kill')));
+    await this.pool.close();
+    await rm(this.#root, { recursive: true, force: true });
+  }
+}
+
+/** Waits for a condition, 20 s at most. A condition that throws does not hold. */
+export async function eventually(what: string, condition: () => unknown | Promise<unknown>): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  let last: unknown;
+  while (performance.now() < deadline) {
+    try {
+      if (await condition()) return;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`waited in vain for ${what}`, { cause: last });
+}
+
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<ReturnType<typeof createServer>>((resolve) => {
+          const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
