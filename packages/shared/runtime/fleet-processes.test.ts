@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { plannedPorts } from './fleet-ports.ts';
+import { type FleetProcessesOptions, startFleetProcesses } from './fleet-processes.ts';
+import type { ServiceProcess } from './service-process.ts';
+
+const fixture = fileURLToPath(new URL('./fleet-processes-fixture.ts', import.meta.url));
+
+interface Place extends Disposable {
+  readonly folder: string;
+  readonly options: (more?: string) => FleetProcessesOptions;
+  readonly journal: () => string[];
+}
+
+function makePlace(): Place {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'fleet-'));
+  const journal = path.join(folder, 'journal');
+  fs.writeFileSync(journal, '');
+  return {
+    folder,
+    journal: () => fs.readFileSync(journal, 'utf8').trim().split('\n'),
+    options: (more) => {
+      const flags = [`--journal=${journal}`, ...(more === undefined ? [] : [more])];
+      return {
+        controllers: 2,
+        brokers: 2,
+        dataFolder: path.join(folder, 'data'),
+        entryPoint: () => fixture,
+        flags: { controller: flags, broker: flags, gateway: flags },
+      };
+    },
+    [Symbol.dispose]: () => fs.rmSync(folder, { recursive: true }),
+  };
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+test('starts controllers, brokers, gateway; stops gateway, brokers, controllers; leaves no process', async () => {
+  using place = makePlace();
+  const fleet = await startFleetProcesses(place.options());
+  const pids = fleet.members.map(({ pid }) => pid);
+  assert.equal(pids.length, 5);
+  assert.equal(fleet.member('broker', 2).listeners['ops']?.port, fleet.ports.brokers[1]?.ops);
+  await fleet.stop();
+  const lines = place.journal();
+  const kinds = (part: string[]): string[] => part.map((line) => line.replace(/-\d$/, ''));
+  assert.deepEqual(kinds(lines), [
+    ...['start controller', 'start controller', 'start broker', 'start broker', 'start gateway'],
+    ...['stop gateway', 'stop broker', 'stop broker', 'stop controller', 'stop controller'],
+  ]);
+  for (const pid of pids) assert.equal(isAlive(pid), false);
+});
+
+test('a process that fails to start is named with its own words, and the others are stopped', async () => {
+  using place = makePlace();
+  await assert.rejects(startFleetProcesses(place.options('--fail=broker-2')), {
+    code: 'INVALID_CONFIG',
+    message: /^broker 2 ended with code 3 while it started:\nfleetmq broker: port in use: .* 127\.0\.0\.1:1/,
+  });
+  const lines = place.journal();
+  for (const name of ['controller-1', 'controller-2', 'broker-1']) {
+    assert.equal(lines.includes(`start ${name}`), lines.includes(`stop ${name}`) || name === 'broker-1');
+  }
+});
+
+test('kills and starts again on the same ports; an end that nobody asked for is told', async () => {
+  using place = makePlace();
+  const unexpected: string[] = [];
+  const told = Promise.withResolvers<void>();
+  const onUnexpectedEnd = (member: ServiceProcess): void => {
+    unexpected.push(member.name);
+    told.resolve();
+  };
+  await using fleet = await startFleetProcesses({ ...place.options(), onUnexpectedEnd });
+  const { pid, listeners } = fleet.member('broker', 1);
+  assert.deepEqual(await fleet.kill('broker', 1), { code: null, signal: 'SIGKILL' });
+  const again = await fleet.restart('broker', 1);
+  assert.notEqual(again.pid, pid);
+  assert.deepEqual(again.listeners, listeners);
+  fleet.signal('controller', 2, 'SIGKILL');
+  await told.promise;
+  assert.deepEqual(unexpected, ['controller 2']);
+});
+
+test('planned ports do not meet, for any size', () => {
+  const { gateway, brokers, controllers } = plannedPorts(7600, { brokers: 9, controllers: 9 });
+  const all = [gateway, ...brokers, ...controllers].flatMap((ports) => Object.values(ports) as number[]);
+  assert.equal(new Set(all).size, all.length);
+  assert.deepEqual(brokers[0], { client: 7610, internal: 7611, ops: 7619 });
+  assert.throws(() => plannedPorts(65_400, { brokers: 3, controllers: 9 }), { code: 'INVALID_CONFIG' });
+});

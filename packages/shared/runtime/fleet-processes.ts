@@ -1,0 +1,214 @@
+/**
+ * A whole fleet as processes on this machine: controllers, brokers, a gateway, in open mode on the loopback interface. For
+ * `fleetmq dev`, tests and benches; it restarts nothing by itself.
+ *
+ * Start order: controllers (together, they need each other), then brokers, then the gateway. A start that fails stops what was
+ * started. Stop order: gateway, brokers (together), controllers. Below `dataFolder`: `controller-1`, `broker-1`, ..., `logs`.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { DomainError } from '@fleetmq/shared';
+import { type FleetPorts, freePorts, plannedPorts } from './fleet-ports.ts';
+import { type FleetRole, type ProcessEnd, ServiceProcess } from './service-process.ts';
+
+export interface FleetProcessesOptions {
+  /** Default 3, 1 to 9. */
+  readonly controllers?: number;
+  /** Default 3, 1 to 9. */
+  readonly brokers?: number;
+  /** Default true. */
+  readonly gateway?: boolean;
+  /** Is made if it is not there. */
+  readonly dataFolder: string;
+  /** A base port for the fixed plan (see fleet-ports.ts), or 'free'. Default 'free'. */
+  readonly ports?: number | 'free';
+  /** Path of a role's `main.ts`. */
+  readonly entryPoint: (role: FleetRole) => string;
+  /** More flags per role, such as `--log.level=debug`. */
+  readonly flags?: Partial<Readonly<Record<FleetRole, readonly string[]>>>;
+  /** Of one process. Default 60 s. */
+  readonly startTimeoutMs?: number;
+  /** Of one process, before it is killed. Default 35 s. */
+  readonly stopTimeoutMs?: number;
+  /** Hears of processes that end without having been told to. */
+  readonly onUnexpectedEnd?: (member: ServiceProcess, end: ProcessEnd) => void;
+  /** Breaks off the start. */
+  readonly signal?: AbortSignal;
+  /** Default: the running executable. */
+  readonly node?: string;
+}
+
+const host = '127.0.0.1';
+
+/** Resolves when every process is ready. */
+export async function startFleetProcesses(options: FleetProcessesOptions): Promise<FleetProcesses> {
+  const size = {
+    controllers: checkCount('controllers', options.controllers),
+    brokers: checkCount('brokers', options.brokers),
+  };
+  const { ports = 'free' } = options;
+  const plan = ports === 'free' ? await freePorts(size) : plannedPorts(ports, size);
+  fs.mkdirSync(path.join(options.dataFolder, 'logs'), { recursive: true });
+  const fleet = new FleetProcesses(options, plan);
+  try {
+    await fleet.start();
+    return fleet;
+  } catch (error) {
+    await fleet.stop();
+    throw error;
+  }
+}
+
+function checkCount(what: string, count = 3): number {
+  if (Number.isInteger(count) && count >= 1 && count <= 9) return count;
+  throw new DomainError('INVALID_CONFIG', `${what} is ${count}, expected 1 to 9`);
+}
+
+export class FleetProcesses implements AsyncDisposable {
+  readonly ports: FleetPorts;
+  readonly #options: FleetProcessesOptions;
+  readonly #members = new Map<string, ServiceProcess>();
+  /** Members whose end somebody asked for. */
+  readonly #leaving = new Set<ServiceProcess>();
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: FleetProcessesOptions, ports: FleetPorts) {
+    this.#options = options;
+    this.ports = ports;
+  }
+
+  /** Base URL of the gateway. */
+  get url(): string {
+    return `http://${host}:${this.ports.gateway.client}`;
+  }
+
+  /** `host:port` of the brokers' client listeners. */
+  get brokerAddresses(): readonly string[] {
+    return this.ports.brokers.map(({ client }) => `${host}:${client}`);
+  }
+
+  get dataFolder(): string {
+    return this.#options.dataFolder;
+  }
+
+  get members(): readonly ServiceProcess[] {
+    return [...this.#members.values()];
+  }
+
+  /** The running, or last, process of a role. INVALID_REQUEST when there never was one. */
+  member(role: FleetRole, id = 1): ServiceProcess {
+    const member = this.#members.get(keyOf(role, id));
+    if (member === undefined) throw new DomainError('INVALID_REQUEST', `the fleet has no ${role} ${id}`);
+    return member;
+  }
+
+  /** Starts what is not running. `startFleetProcesses` does it. */
+  async start(): Promise<void> {
+    const { controllers, brokers } = this.ports;
+    await Promise.all(controllers.map((_, index) => this.#start('controller', index + 1)));
+    await Promise.all(brokers.map((_, index) => this.#start('broker', index + 1)));
+    if (this.#options.gateway !== false) await this.#start('gateway', 1);
+  }
+
+  /** Sends a signal and does not wait: for SIGSTOP and SIGCONT. */
+  signal(role: FleetRole, id: number, signal: NodeJS.Signals): void {
+    this.member(role, id).signal(signal);
+  }
+
+  /** Ends one process with a signal (default SIGKILL) and waits for its end. */
+  async kill(role: FleetRole, id: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<ProcessEnd> {
+    const member = this.member(role, id);
+    this.#leaving.add(member);
+    member.signal(signal);
+    return await member.ended;
+  }
+
+  /** Starts a process again that has ended, on the same ports and data. Resolves when it is ready. */
+  async restart(role: FleetRole, id: number): Promise<ServiceProcess> {
+    const member = this.member(role, id);
+    if (member.isRunning) await this.#stopMember(member);
+    return await this.#start(role, id);
+  }
+
+  /** Stops all, in order; waits for their ends. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    for (const role of ['gateway', 'broker', 'controller'] as const) {
+      const running = this.members.filter((member) => member.role === role);
+      await Promise.all(running.map((member) => this.#stopMember(member)));
+    }
+  }
+
+  async #stopMember(member: ServiceProcess): Promise<void> {
+    this.#leaving.add(member);
+    // A stopped process (SIGSTOP) hears of nothing else.
+    member.signal('SIGCONT');
+    await member.stop(this.#options.stopTimeoutMs ?? 35_000);
+  }
+
+  async #start(role: FleetRole, id: number): Promise<ServiceProcess> {
+    const { entryPoint, dataFolder, node, startTimeoutMs = 60_000, signal } = this.#options;
+    signal?.throwIfAborted();
+    const member = new ServiceProcess({
+      role,
+      id,
+      entryPoint: entryPoint(role),
+      flags: [...this.#flags(role, id), ...(this.#options.flags?.[role] ?? [])],
+      logFile: path.join(dataFolder, 'logs', `${role}-${id}.log`),
+      node,
+    });
+    this.#members.set(keyOf(role, id), member);
+    await member.ready(startTimeoutMs, signal);
+    void member.ended.then((end) => {
+      if (!this.#leaving.has(member)) this.#options.onUnexpectedEnd?.(member, end);
+    });
+    return member;
+  }
+
+  #flags(role: FleetRole, id: number): string[] {
+    const { gateway, brokers, controllers } = this.ports;
+    const peers = controllers.map(({ internal }, index) => `${index + 1}@${host}:${internal}`);
+    const addresses = controllers.map(({ internal }) => `${host}:${internal}`).join(',');
+    const data = path.resolve(this.dataFolder, `${role}-${id}`);
+    const common = ['--security.mode=open', `--listen.ops.host=${host}`];
+    const listen = (listener: string, port: number): string[] => [
+      `--listen.${listener}.host=${host}`,
+      `--listen.${listener}.port=${port}`,
+    ];
+    if (role === 'controller') {
+      const { internal, ops } = controllers[id - 1] as FleetPorts['controllers'][number];
+      return [
+        ...[...common, `--node.id=${id}`, `--data.folder=${data}`, `--quorum.peers=${peers.join(',')}`],
+        ...[...listen('internal', internal), `--listen.ops.port=${ops}`],
+      ];
+    }
+    if (role === 'broker') {
+      const { client, internal, ops } = brokers[id - 1] as FleetPorts['brokers'][number];
+      return [
+        ...[...common, `--node.id=${id}`, `--data.folder=${data}`, `--controllers=${addresses}`],
+        ...[...listen('client', client), ...listen('internal', internal), `--listen.ops.port=${ops}`],
+      ];
+    }
+    return [
+      ...common,
+      `--controllers=${addresses}`,
+      ...listen('client', gateway.client),
+      `--listen.ops.port=${gateway.ops}`,
+    ];
+  }
+}
+
+function keyOf(role: FleetRole, id: number): string {
+  return `${role}-${id}`;
+}
+
+export type { FleetPorts } from './fleet-ports.ts';
+export type { FleetRole, ListenerAddress, ProcessEnd, ServiceProcess } from './service-process.ts';
