@@ -9,6 +9,7 @@ import {
   ConnectError,
   type ConnectRouter,
   type ConnectRouterOptions,
+  type ContextValues,
   createConnectRouter,
   createContextValues,
   type HandlerContext,
@@ -45,6 +46,8 @@ export interface ConnectPartsOptions {
 export interface ConnectParts {
   readonly routerOptions: ConnectRouterOptions;
   readonly routes: (router: ConnectRouter) => void;
+  /** Context values of a request, with its connection; frameworks that wrap requests pass the node request. */
+  readonly contextValues: (request: Parameters<NodeHandler>[0]) => ContextValues;
 }
 
 /** Fails an assertion when a method of a service has neither a typed nor a raw handler. */
@@ -65,6 +68,7 @@ export function connectParts(options: ConnectPartsOptions): ConnectParts {
   };
   return {
     routerOptions,
+    contextValues: (request) => createContextValues().set(connectionKey, connectionOf(request)),
     routes(router) {
       for (const service of options.services) mountService(router, service, options);
     },
@@ -112,9 +116,8 @@ export function connectHandler(parts: ConnectParts, logger: Logger): NodeHandler
       answerUnknown(path, request, response);
       return;
     }
-    const values = createContextValues().set(connectionKey, connectionOf(request));
     // Throws for an authority that makes no URL; the listener answers that with 400.
-    const universal = universalRequestFromNodeRequest(request, response, undefined, values);
+    const universal = universalRequestFromNodeRequest(request, response, undefined, parts.contextValues(request));
     handler(universal)
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {

@@ -17,8 +17,11 @@ import { connectionKey } from './connection.ts';
 import type { RawMessage } from './frames.ts';
 import type { RawContext, RawRoute } from './raw.ts';
 
-/** The methods of raw routes for a ConnectRouter. `draining` is the server's signal of the same name. */
-export function bridgeRaw(routes: readonly RawRoute[], draining: AbortSignal): Partial<ServiceImpl<DescService>> {
+/** The methods of raw routes for a ConnectRouter. `draining` is the server's signal of the same name; absent: never. */
+export function bridgeRaw(
+  routes: readonly RawRoute[],
+  draining: AbortSignal = new AbortController().signal,
+): Partial<ServiceImpl<DescService>> {
   return Object.fromEntries(routes.map((route) => [route.method.localName, bridgeRoute(route, draining)]));
 }
 

@@ -155,7 +155,13 @@ export class ClientCall {
 
   #late(timeoutMs: number): void {
     const path = methodPath(this.#options.method);
-    this.fail(new DomainError('TIMEOUT', `${path} has no answer after ${timeoutMs} ms; its outcome is unknown`));
+    const outcomeUnknown = this.#stream !== undefined;
+    const outcome = outcomeUnknown ? 'its outcome is unknown' : 'it was not sent';
+    this.fail(
+      new DomainError('TIMEOUT', `${path} has no answer after ${Math.ceil(timeoutMs)} ms; ${outcome}`, {
+        outcomeUnknown,
+      }),
+    );
   }
 
   #assertSendable(): void {
@@ -203,7 +209,8 @@ export class ClientCall {
     if (headers['grpc-status'] !== undefined) this.#status = { error: errorOfTrailers(headers) };
     else if (status !== 200) this.#status = { error: errorOfHttpStatus(status) };
     else if (!type.startsWith('application/grpc')) {
-      this.fail(new DomainError('NOT_AVAILABLE', `the peer answered content type "${type}", not gRPC`));
+      const text = `the peer answered content type "${type}", not gRPC`;
+      this.fail(new DomainError('NOT_AVAILABLE', text, { outcomeUnknown: true }));
       return;
     }
     this.headers = headers;

@@ -303,8 +303,7 @@ class LaneClient implements LaneTransport {
   #headers(method: DescMethod, options: RawCallOptions): string[] {
     const headers = [...this.#baseHeaders, ':path', methodPath(method)];
     if (options.timeoutMs !== undefined) headers.push('grpc-timeout', formatTimeout(options.timeoutMs));
-    if (this.#callHeaders !== undefined) pushHeaders(headers, this.#callHeaders(method));
-    if (options.headers !== undefined) pushHeaders(headers, options.headers);
+    pushHeaders(headers, { ...this.#callHeaders?.(method), ...options.headers });
     return headers;
   }
 }
@@ -315,14 +314,17 @@ interface UnaryAnswer {
   readonly responseHeaders: IncomingHttpHeaders;
 }
 
-/** Node writes header values as they are: what could break out of one is refused here. */
+/** Headers that belong to HTTP/2, to gRPC or to the transport. */
+const reservedHeaders = new Set([
+  ...['connection', 'host', 'http2-settings', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'],
+  ...['content-length', 'content-type', 'grpc-encoding', 'grpc-timeout', 'user-agent'],
+]);
+
+/** Node writes header values as they are, and throws late for some names: what is not allowed is refused here. */
 function pushHeaders(target: string[], headers: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries(headers)) {
-    if (!headerName.test(name) || !headerValue.test(value)) {
-      throw new DomainError(
-        'INVALID_REQUEST',
-        `header ${JSON.stringify(name)} or its value has characters that are not allowed`,
-      );
+    if (!headerName.test(name) || reservedHeaders.has(name) || !headerValue.test(value)) {
+      throw new DomainError('INVALID_REQUEST', `header ${JSON.stringify(name)}, or its value, is not allowed`);
     }
     target.push(name, value);
   }
@@ -344,21 +346,24 @@ class UnaryReceiver implements Receiver {
 
   push(chunk: Uint8Array): void {
     this.#reader.push(chunk, (message) => {
-      if (this.#message !== undefined) throw new DomainError('NOT_AVAILABLE', 'the peer answered a unary call twice');
+      if (this.#message !== undefined) throw badAnswer('the peer answered a unary call twice');
       this.#message = message;
     });
   }
 
   finish(): void {
     this.#reader.finish();
-    if (this.#message === undefined)
-      throw new DomainError('NOT_AVAILABLE', 'the peer answered a unary call with nothing');
+    if (this.#message === undefined) throw badAnswer('the peer answered a unary call with nothing');
     this.#answer.resolve(this.#message);
   }
 
   fail(error: DomainError): void {
     this.#answer.reject(error);
   }
+}
+
+function badAnswer(text: string): DomainError {
+  return new DomainError('NOT_AVAILABLE', text, { outcomeUnknown: true });
 }
 
 /** Encodes and sends a typed request stream, as fast as the peer takes it. */

@@ -61,10 +61,18 @@ test('the handler sees headers, peer, deadline and a live signal', async () => {
   await using client = connect(server.url, { headers: () => ({ 'x-word': 'hello' }) });
   assert.equal(textOf(await client.rawUnary(unaryMethod, bytesOf('x'), { timeoutMs: 2_000 })), 'hello true false');
   assert.ok(seen?.deadlineMs !== undefined && seen.deadlineMs <= 2_000);
-  await assert.rejects(
-    client.rawUnary(unaryMethod, bytesOf('x'), { headers: { 'x-bad': 'a\r\nb' } }),
-    failsWith('INVALID_REQUEST'),
-  );
+  for (const headers of [
+    { 'x-bad': 'a\r\nb' },
+    { 'X-Upper': 'a' },
+    { te: 'x' },
+    { connection: 'close' },
+    { ':path': '/' },
+  ]) {
+    await assert.rejects(client.rawUnary(unaryMethod, bytesOf('x'), { headers }), failsWith('INVALID_REQUEST'));
+  }
+  const overridden = await client.rawUnary(unaryMethod, bytesOf('x'), { headers: { 'x-word': 'other' } });
+  assert.match(textOf(overridden), /^other /);
+  assert.equal(client.openCalls, 0);
 });
 
 test('errors arrive with code, text, hint and delay; unknown ones with an id only', async () => {

@@ -117,8 +117,6 @@ const statusOfHttp: ReadonlyMap<number, number> = new Map([
 
 /** For a peer that answered plain HTTP: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md */
 export function errorOfHttpStatus(status: number): DomainError {
-  return new DomainError(
-    errorNameOfStatus(statusOfHttp.get(status) ?? 2),
-    `the peer answered HTTP ${status}, not gRPC`,
-  );
+  const code = errorNameOfStatus(statusOfHttp.get(status) ?? 2);
+  return new DomainError(code, `the peer answered HTTP ${status}, not gRPC`, { outcomeUnknown: status >= 500 });
 }
