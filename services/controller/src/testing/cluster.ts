@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DescService } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
+import { type BrokerHeartbeatResponse, ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
 import { createRpcPool, type RpcPool } from '@fleetmq/shared/runtime';
 import { type ControllerConfig, controllerSchema } from '../config.ts';
 import { type Controller, type ControllerPorts, createController } from '../controller.ts';
@@ -67,6 +68,10 @@ export class TestCluster implements AsyncDisposable {
 
   folderOf(id: number): string {
     return join(this.#root, `controller-${id}`);
+  }
+
+  addressOf(id: number): { controllerId: number; host: string; port: number } {
+    return { controllerId: id, host: '127.0.0.1', port: this.#ports[id - 1] as number };
   }
 
   config(id: number): ControllerConfig {
@@ -134,4 +139,44 @@ async function freePorts(count: number): Promise<readonly number[]> {
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
+}
+
+export interface TestBroker {
+  readonly brokerEpoch: bigint;
+  readonly life: { readonly brokerId: number; readonly brokerEpoch: bigint };
+  heartbeat(fields?: { wantShutDown?: boolean; brokerEpoch?: bigint }): Promise<BrokerHeartbeatResponse>;
+  /** One every 100 ms, until disposed of. */
+  heartbeats(): Disposable;
+}
+
+/** Registers a broker with whoever leads, and brings it into service. */
+export async function registerBroker(cluster: TestCluster, brokerId: number): Promise<TestBroker> {
+  const call = async <Result>(use: (client: Client<typeof ControllerBrokerService>) => Promise<Result>) => {
+    const { node } = await cluster.leader();
+    return use(cluster.client(ControllerBrokerService, node.controllerId));
+  };
+  const registration = {
+    brokerId,
+    incarnationId: `incarnation-${brokerId}`,
+    diskId: `disk-${brokerId}`,
+    endpoints: [{ listener: 'client', host: '127.0.0.1', port: 7_000 + brokerId }],
+  };
+  let brokerEpoch = 0n;
+  await eventually(`broker ${brokerId} to register`, async () => {
+    ({ brokerEpoch } = await call((client) => client.registerBroker(registration)));
+    return true;
+  });
+  const heartbeat: TestBroker['heartbeat'] = (fields = {}) =>
+    call((client) => client.heartbeatBroker({ brokerId, brokerEpoch, metadataVersion: brokerEpoch, ...fields }));
+  await eventually(`broker ${brokerId} to be in service`, async () => !(await heartbeat()).fenced);
+  return {
+    brokerEpoch,
+    life: { brokerId, brokerEpoch },
+    heartbeat,
+    heartbeats: () => {
+      // A heartbeat that fails while the cluster is closing concerns nobody.
+      const timer = setInterval(() => void heartbeat().catch(() => undefined), 100);
+      return { [Symbol.dispose]: () => clearInterval(timer) };
+    },
+  };
 }

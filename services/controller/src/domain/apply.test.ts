@@ -1,0 +1,466 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { MetadataImage, type PartitionImage } from '@fleetmq/metadata';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  ErrorName,
+  LeaderEpoch,
+  LogIndex,
+  MetadataVersion,
+  PartitionEpoch,
+  PartitionId,
+  TopicId,
+} from '@fleetmq/shared';
+import fc from 'fast-check';
+import { decodeCommand, encodeCommand } from '../wire/commands.ts';
+import { decodeImage, encodeImage } from '../wire/snapshot.ts';
+import { applyCommand } from './apply.ts';
+import type { MetadataCommand, ResultOf } from './commands.ts';
+
+const id = (broker: number): BrokerId => broker as BrokerId;
+const topicId = (number: number): TopicId => String(number).padStart(32, '0') as TopicId;
+
+/** A state machine without a log: the index counts up. */
+class Machine {
+  image = new MetadataImage();
+  index = 1;
+
+  try<Command extends MetadataCommand>(command: Command): ErrorName | 'ok' {
+    // As it travels: through bytes.
+    const outcome = applyCommand(this.image, decodeCommand(encodeCommand(command)), {
+      index: ++this.index as LogIndex,
+      timestampMs: 0,
+    });
+    if ('error' in outcome) return outcome.error.code;
+    if (outcome.events.length > 0) this.image.apply(this.index as MetadataVersion, outcome.events);
+    this.last = outcome.result;
+    return 'ok';
+  }
+
+  last: unknown;
+
+  do<Command extends MetadataCommand>(command: Command): ResultOf<Command> {
+    assert.equal(this.try(command), 'ok');
+    return this.last as ResultOf<Command>;
+  }
+
+  register(broker: number, how: { incarnation?: string; disk?: string; clean?: boolean } = {}): BrokerEpoch {
+    return this.do({
+      kind: 'register-broker',
+      brokerId: id(broker),
+      incarnationId: how.incarnation ?? `${broker}-${this.index}`,
+      rackId: '',
+      endpoints: [],
+      diskId: how.disk ?? `disk-${broker}`,
+      cleanShutdown: how.clean ?? false,
+      features: new Map(),
+    });
+  }
+
+  life(broker: number): { brokerId: BrokerId; brokerEpoch: BrokerEpoch } {
+    return { brokerId: id(broker), brokerEpoch: this.image.broker(id(broker))?.brokerEpoch ?? (0 as BrokerEpoch) };
+  }
+
+  unfence(broker: number): void {
+    this.do({ kind: 'unfence-broker', ...this.life(broker) });
+  }
+
+  fence(broker: number): void {
+    this.do({ kind: 'fence-broker', ...this.life(broker) });
+  }
+
+  /** Brokers in service, and one topic with one partition on all of them. */
+  static with(...brokers: readonly number[]): Machine {
+    const machine = new Machine();
+    for (const broker of brokers) {
+      machine.register(broker);
+      machine.unfence(broker);
+    }
+    machine.do(topicOn(brokers));
+    return machine;
+  }
+
+  get partition(): PartitionImage {
+    return this.image.partition(topicId(1), 0) as PartitionImage;
+  }
+
+  changeIsr(
+    leader: number,
+    members: readonly number[],
+    change: { leaderEpoch?: number; partitionEpoch?: number } = {},
+  ): ErrorName | 'ok' {
+    return this.try({
+      kind: 'change-isr',
+      ...this.life(leader),
+      topicId: topicId(1),
+      partition: 0 as PartitionId,
+      leaderEpoch: (change.leaderEpoch ?? this.partition.leaderEpoch) as LeaderEpoch,
+      partitionEpoch: (change.partitionEpoch ?? this.partition.partitionEpoch) as PartitionEpoch,
+      inSyncReplicas: members.map((member) => this.life(member)),
+    });
+  }
+}
+
+function topicOn(brokers: readonly number[], number = 1, name = `topic-${number}`): MetadataCommand {
+  const assignments = [brokers.map(id)];
+  return {
+    kind: 'create-topic',
+    name,
+    topicId: topicId(number),
+    assignments,
+    config: new Map(),
+    internal: false,
+  };
+}
+
+/** Leader and in-sync replicas, as `1: 1 2 3`. */
+function shape({ leaderId, inSyncReplicas }: PartitionImage): string {
+  return `${leaderId}: ${inSyncReplicas.join(' ')}`;
+}
+
+describe('lives of brokers', () => {
+  test('a registration is fenced, its epoch is its index, and the same one again changes nothing', () => {
+    const machine = new Machine();
+    const epoch = machine.register(1, { incarnation: 'a' });
+    assert.equal(epoch, machine.index);
+    assert.equal(machine.image.broker(id(1))?.state, 'fenced');
+    const { version } = machine.image;
+    assert.equal(machine.register(1, { incarnation: 'a' }), epoch);
+    assert.equal(machine.image.version, version);
+    assert.ok(machine.register(1, { incarnation: 'b' }) > epoch);
+  });
+
+  test('fencing moves leaderships in the order of the assignment, and leaves the last in-sync replica', () => {
+    const machine = Machine.with(1, 2, 3);
+    assert.equal(shape(machine.partition), '1: 1 2 3');
+    machine.fence(1);
+    assert.equal(shape(machine.partition), '2: 2 3');
+    machine.fence(2);
+    assert.equal(shape(machine.partition), '3: 3');
+    machine.fence(3);
+    assert.equal(shape(machine.partition), '0: 3');
+    // P11: who is back but not in sync does not lead.
+    machine.unfence(1);
+    assert.equal(shape(machine.partition), '0: 3');
+    machine.unfence(3);
+    assert.equal(shape(machine.partition), '3: 3');
+    assert.equal(machine.partition.leaderEpoch, 5);
+  });
+
+  test('P14: after an unclean stop a broker leaves every ISR that has other members; after a clean one it stays', () => {
+    const unclean = Machine.with(1, 2);
+    unclean.register(1);
+    assert.equal(shape(unclean.partition), '2: 2');
+    const clean = Machine.with(1, 2);
+    clean.register(1, { clean: true });
+    assert.equal(shape(clean.partition), '2: 1 2');
+    const alone = Machine.with(1);
+    alone.register(1);
+    assert.equal(shape(alone.partition), '0: 1');
+    alone.unfence(1);
+    assert.equal(shape(alone.partition), '1: 1');
+  });
+
+  test('another data folder under the same id: refused while the old one lives, or was the last in sync', () => {
+    const machine = Machine.with(1, 2);
+    const other = (broker: number): ErrorName | 'ok' =>
+      machine.try({
+        kind: 'register-broker',
+        brokerId: id(broker),
+        incarnationId: 'new',
+        rackId: '',
+        endpoints: [],
+        diskId: 'other',
+        cleanShutdown: true,
+        features: new Map(),
+      });
+    assert.equal(other(1), 'DUPLICATE_REQUEST');
+    machine.fence(1);
+    assert.equal(other(1), 'ok');
+    assert.equal(shape(machine.partition), '2: 2');
+    machine.fence(2);
+    assert.equal(other(2), 'INVALID_REQUEST');
+    assert.equal(machine.try({ kind: 'unregister-broker', brokerId: id(2) }), 'INVALID_REQUEST');
+  });
+
+  test('draining hands over what an active in-sync replica can take, and keeps the rest', () => {
+    const machine = Machine.with(1, 2);
+    machine.do(topicOn([1], 2));
+    machine.do({ kind: 'drain-broker', ...machine.life(1) });
+    assert.equal(shape(machine.partition), '2: 1 2');
+    assert.equal(shape(machine.image.partition(topicId(2), 0) as PartitionImage), '1: 1');
+    // The other one goes away: a draining broker is better than none.
+    machine.fence(2);
+    assert.equal(shape(machine.partition), '1: 1');
+    machine.unfence(1);
+    assert.equal(machine.image.broker(id(1))?.state, 'active');
+  });
+
+  test('commands for another life are refused', () => {
+    const machine = Machine.with(1, 2);
+    const old = machine.life(1);
+    machine.register(1);
+    for (const kind of ['fence-broker', 'unfence-broker', 'drain-broker'] as const) {
+      assert.equal(machine.try({ kind, ...old }), 'STALE_BROKER_EPOCH');
+      assert.equal(machine.try({ kind, ...machine.life(9) }), 'BROKER_NOT_FOUND');
+    }
+    assert.equal(machine.try({ kind: 'allocate-producer-ids', ...old, count: 1 }), 'STALE_BROKER_EPOCH');
+    assert.equal(machine.try({ kind: 'unregister-broker', brokerId: id(2) }), 'INVALID_REQUEST');
+  });
+});
+
+describe('P10: the ISR changes by compare-and-set', () => {
+  test('refusals', () => {
+    const machine = Machine.with(1, 2, 3);
+    machine.register(4);
+    machine.fence(3);
+    const { leaderEpoch, partitionEpoch } = machine.partition;
+    assert.equal(machine.changeIsr(1, [1, 2], { leaderEpoch: leaderEpoch - 1 }), 'STALE_EPOCH');
+    assert.equal(machine.changeIsr(1, [1, 2], { leaderEpoch: leaderEpoch + 1 }), 'STALE_EPOCH');
+    assert.equal(machine.changeIsr(1, [1, 2], { partitionEpoch: partitionEpoch - 1 }), 'STALE_EPOCH');
+    assert.equal(machine.changeIsr(2, [1, 2]), 'NOT_LEADER');
+    assert.equal(machine.changeIsr(1, [2]), 'INVALID_REQUEST');
+    assert.equal(machine.changeIsr(1, [1, 1]), 'INVALID_REQUEST');
+    assert.equal(machine.changeIsr(1, [1, 4]), 'INVALID_REQUEST');
+    assert.equal(machine.changeIsr(1, [1, 3]), 'NOT_AVAILABLE');
+    assert.equal(shape(machine.partition), '1: 1 2');
+    assert.equal(machine.changeIsr(1, [1]), 'ok');
+    assert.equal(machine.changeIsr(1, [2, 1]), 'ok');
+    assert.equal(shape(machine.partition), '1: 1 2');
+    assert.equal(machine.partition.leaderEpoch, leaderEpoch);
+    assert.equal(machine.partition.partitionEpoch, partitionEpoch + 2);
+  });
+
+  test('a member under an older registration is refused', () => {
+    const machine = Machine.with(1, 2);
+    const old = machine.life(2);
+    machine.register(2);
+    machine.unfence(2);
+    const { leaderEpoch, partitionEpoch } = machine.partition;
+    const command = {
+      kind: 'change-isr',
+      ...machine.life(1),
+      topicId: topicId(1),
+      partition: 0 as PartitionId,
+    } as const;
+    const inSyncReplicas = [machine.life(1), old];
+    assert.equal(machine.try({ ...command, leaderEpoch, partitionEpoch, inSyncReplicas }), 'STALE_BROKER_EPOCH');
+  });
+
+  test('leaders are elected from the active in-sync replicas', () => {
+    const machine = Machine.with(1, 2, 3);
+    const elect = (target: number, leaderEpoch?: number): ErrorName | 'ok' =>
+      machine.try({
+        kind: 'elect-leader',
+        topicId: topicId(1),
+        partition: 0 as PartitionId,
+        targetId: id(target),
+        leaderEpoch: leaderEpoch as LeaderEpoch | undefined,
+      });
+    assert.equal(elect(2, 1), 'ok');
+    assert.equal(shape(machine.partition), '2: 1 2 3');
+    assert.equal(elect(3, 1), 'STALE_EPOCH');
+    assert.equal(elect(9), 'INVALID_REQUEST');
+    assert.equal(elect(0), 'ok');
+    assert.equal(machine.partition.leaderId, 1);
+    machine.fence(3);
+    assert.equal(elect(3), 'NOT_AVAILABLE');
+    machine.do({ kind: 'drain-broker', ...machine.life(2) });
+    assert.equal(elect(2), 'NOT_AVAILABLE');
+  });
+});
+
+describe('topics and settings', () => {
+  test('creation checks name, id, brokers and assignments', () => {
+    const machine = Machine.with(1, 2);
+    assert.equal(machine.try(topicOn([1], 2, 'topic-1')), 'TOPIC_ALREADY_EXISTS');
+    assert.equal(machine.try(topicOn([1], 1, 'other')), 'INVALID_REQUEST');
+    assert.equal(machine.try(topicOn([1], 2, 'a b')), 'INVALID_REQUEST');
+    assert.equal(machine.try(topicOn([1, 1], 2)), 'INVALID_REQUEST');
+    assert.equal(machine.try(topicOn([1, 7], 2)), 'BROKER_NOT_FOUND');
+    assert.equal(machine.try(topicOn([], 2)), 'INVALID_REPLICATION_FACTOR');
+    machine.fence(2);
+    assert.equal(machine.try(topicOn([2], 2)), 'NOT_AVAILABLE');
+    assert.equal(machine.try(topicOn([2, 1], 2)), 'ok');
+    assert.equal(shape(machine.image.partition(topicId(2), 0) as PartitionImage), '1: 1');
+  });
+
+  test('a topic grows by compare-and-set, and takes its partitions with it when it goes', () => {
+    const machine = Machine.with(1, 2);
+    const grow = (currentCount: number, replicas: readonly number[]): ErrorName | 'ok' =>
+      machine.try({ kind: 'add-partitions', topicId: topicId(1), currentCount, assignments: [replicas.map(id)] });
+    assert.equal(grow(2, [1, 2]), 'STALE_EPOCH');
+    assert.equal(grow(1, [1]), 'INVALID_REPLICATION_FACTOR');
+    assert.equal(grow(1, [2, 1]), 'ok');
+    assert.equal(machine.image.partitions(topicId(1)).length, 2);
+    machine.do({ kind: 'delete-topic', topicId: topicId(1) });
+    assert.equal(machine.image.partitionsOfBroker(id(1)).length, 0);
+    assert.equal(machine.try({ kind: 'delete-topic', topicId: topicId(1) }), 'TOPIC_NOT_FOUND');
+  });
+
+  test('equal settings are equal bytes, in whatever order they were set', () => {
+    const alter = (machine: Machine, ...names: readonly string[]): void => {
+      for (const name of names) {
+        machine.do({ kind: 'alter-config', topicId: topicId(1), set: new Map([[name, '1']]), remove: [] });
+      }
+    };
+    const [one, two] = [Machine.with(1), Machine.with(1)];
+    alter(one, 'b', 'a', 'c');
+    alter(two, 'c', 'b', 'a');
+    assert.deepEqual(encodeImage(one.image), encodeImage(two.image));
+    const { version } = one.image;
+    one.do({ kind: 'alter-config', topicId: topicId(1), set: new Map([['a', '1']]), remove: ['z'] });
+    assert.equal(one.image.version, version);
+  });
+
+  test('the cluster is named once; producer ids never come twice', () => {
+    const machine = Machine.with(1);
+    machine.do({ kind: 'set-cluster-id', clusterId: 'one' });
+    assert.equal(machine.try({ kind: 'set-cluster-id', clusterId: 'two' }), 'WRONG_CLUSTER');
+    const allocate = (count: number) => machine.do({ kind: 'allocate-producer-ids', ...machine.life(1), count });
+    assert.deepEqual(allocate(10), { first: 1n, count: 10 });
+    assert.deepEqual(allocate(5), { first: 11n, count: 5 });
+    assert.equal(machine.try({ kind: 'allocate-producer-ids', ...machine.life(1), count: 0 }), 'INVALID_REQUEST');
+  });
+});
+
+/** A step whose meaning depends on the state that it meets. */
+interface Step {
+  readonly action: number;
+  readonly broker: number;
+  readonly topic: number;
+  readonly flag: boolean;
+  readonly members: number;
+}
+
+const stepArbitrary: fc.Arbitrary<Step> = fc.record({
+  action: fc.nat(19),
+  broker: fc.integer({ min: 1, max: 4 }),
+  topic: fc.integer({ min: 1, max: 3 }),
+  flag: fc.boolean(),
+  members: fc.nat(15),
+});
+
+function commandOf(machine: Machine, step: Step): MetadataCommand {
+  const { broker, topic, flag, members } = step;
+  const chosen = [1, 2, 3, 4].filter((each) => (members >> (each - 1)) & 1);
+  const life = machine.life(broker);
+  const partition = machine.image.partition(topicId(topic), 0);
+  switch (step.action) {
+    case 0:
+    case 1:
+    case 2:
+      return {
+        kind: 'register-broker',
+        brokerId: id(broker),
+        incarnationId: `${machine.index}`,
+        rackId: '',
+        endpoints: [],
+        diskId: members === 0 ? `new-${machine.index}` : `disk-${broker}`,
+        cleanShutdown: flag,
+        features: new Map(),
+      };
+    case 3:
+    case 4:
+    case 5:
+      return { kind: 'fence-broker', ...life };
+    case 6:
+    case 7:
+    case 8:
+    case 9:
+      return { kind: 'unfence-broker', ...life };
+    case 10:
+      return { kind: 'drain-broker', ...life };
+    case 11:
+      return { kind: 'unregister-broker', brokerId: id(broker) };
+    case 12:
+    case 13:
+      return topicOn(chosen, topic, `topic-${topic}`);
+    case 14:
+      return flag ? { kind: 'delete-topic', topicId: topicId(topic) } : topicOn(chosen, topic);
+    case 15:
+      return {
+        kind: 'elect-leader',
+        topicId: topicId(topic),
+        partition: 0 as PartitionId,
+        targetId: id(flag ? 0 : broker),
+        leaderEpoch: undefined,
+      };
+    default:
+      return {
+        kind: 'change-isr',
+        ...machine.life(flag ? (partition?.leaderId ?? broker) : broker),
+        topicId: topicId(topic),
+        partition: 0 as PartitionId,
+        leaderEpoch: partition?.leaderEpoch ?? (1 as LeaderEpoch),
+        partitionEpoch: partition?.partitionEpoch ?? (1 as PartitionEpoch),
+        inSyncReplicas: chosen.map((each) => machine.life(each)),
+      };
+  }
+}
+
+function partitionsOf(image: MetadataImage): Map<string, PartitionImage> {
+  const all = image.topics().flatMap((topic) => image.partitions(topic.topicId));
+  return new Map(all.map((partition) => [`${partition.topicId}-${partition.partition}`, partition]));
+}
+
+function checkPartition(image: MetadataImage, partition: PartitionImage): void {
+  const { leaderId, inSyncReplicas, replicas } = partition;
+  assert.ok(inSyncReplicas.length > 0, 'an ISR is empty');
+  assert.deepEqual(
+    inSyncReplicas,
+    replicas.filter((each) => inSyncReplicas.includes(each)),
+  );
+  const inService = inSyncReplicas.filter((each) => (image.broker(each)?.state ?? 'fenced') !== 'fenced');
+  // P11, and: who can lead does.
+  if (leaderId === 0) assert.deepEqual(inService, [], 'nobody leads although somebody could');
+  else assert.ok(inService.includes(leaderId), `leader ${leaderId} is fenced or not in sync`);
+}
+
+function checkChange(command: MetadataCommand, before: PartitionImage, after: PartitionImage): void {
+  const isChanged = before !== after;
+  assert.equal(after.partitionEpoch, before.partitionEpoch + (isChanged ? 1 : 0));
+  assert.equal(after.leaderEpoch, before.leaderEpoch + (after.leaderId === before.leaderId ? 0 : 1));
+  const joined = after.inSyncReplicas.filter((each) => !before.inSyncReplicas.includes(each));
+  if (joined.length > 0) assert.equal(command.kind, 'change-isr', 'only the leader may let a replica into the ISR');
+}
+
+describe('properties of the state machine', () => {
+  test('leaders are in sync and in service, epochs only rise, the ISR grows by its leader alone; P12', () => {
+    fc.assert(
+      fc.property(fc.array(stepArbitrary, { maxLength: 120 }), (steps) => {
+        const machine = new Machine();
+        for (const step of steps) {
+          const before = partitionsOf(machine.image);
+          const bytesBefore = encodeImage(machine.image);
+          const command = commandOf(machine, step);
+          const verdict = machine.try(command);
+          if (verdict !== 'ok') assert.deepEqual(encodeImage(machine.image), bytesBefore);
+          for (const [key, partition] of partitionsOf(machine.image)) {
+            checkPartition(machine.image, partition);
+            const known = before.get(key);
+            if (known !== undefined && known.replicas === partition.replicas) checkChange(command, known, partition);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('snapshot = replay, byte for byte, wherever the snapshot was made', () => {
+    fc.assert(
+      fc.property(fc.array(stepArbitrary, { maxLength: 80 }), fc.nat(80), (steps, cut) => {
+        const whole = new Machine();
+        const restored = new Machine();
+        for (const [position, step] of steps.entries()) {
+          if (position === cut) restored.image = decodeImage(encodeImage(restored.image));
+          const command = commandOf(whole, step);
+          assert.equal(whole.try(command), restored.try(command));
+        }
+        assert.deepEqual(encodeImage(whole.image), encodeImage(restored.image));
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
