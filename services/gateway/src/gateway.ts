@@ -1,0 +1,206 @@
+/**
+ * A gateway: the one address that every client can use. It keeps no state but a copy of the metadata, so any number of them
+ * may run side by side. Reads top to bottom as its start order: metadata, connections to brokers, the ops listener, the
+ * client listener; it is ready when the first metadata has come. Disposing stops in reverse order.
+ */
+import {
+  authorityOf,
+  type ControllerAddress,
+  ControllerCalls,
+  MetadataWatch,
+  parseControllers,
+} from '@fleetmq/metadata/link';
+import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
+import {
+  addProcessMetrics,
+  type CallObservation,
+  createHealthState,
+  createRpcPool,
+  latencyBounds,
+  loadTlsFiles,
+  MetricsRegistry,
+  nodeChecksum,
+  nodeClock,
+  nodeRandom,
+  nodeTimers,
+  Readiness,
+  type RpcServer,
+  type ServerTls,
+  startOps,
+  startRpcServer,
+} from '@fleetmq/shared/runtime';
+import type { GatewayConfig } from './config.ts';
+import { fetchBounds } from './domain/fetch.ts';
+import { loopbackOrigins, originMatcher } from './domain/origins.ts';
+import { clientRoutes } from './rpc/routes.ts';
+import { Upstreams } from './shell/upstreams.ts';
+import { createWeb, withGrpcFallback } from './shell/web.ts';
+
+export const serverVersion = '0.1.0';
+
+/** What a gateway wants from the world. */
+export interface GatewayPorts {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly checksum: Checksum;
+  readonly logger: Logger;
+}
+
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly listeners: { readonly client: Listener & { readonly url: string }; readonly ops: Listener };
+  /** Resolves when the first metadata has come; rejects with the signal's reason. */
+  whenReady(signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const metadataKnown = 'metadata known';
+
+export function nodePorts(logger: Logger): GatewayPorts {
+  return { clock: nodeClock, timers: nodeTimers, random: nodeRandom, checksum: nodeChecksum, logger };
+}
+
+/** Opens the listeners. INVALID_CONFIG, and UNIMPLEMENTED for the secured mode. */
+export async function createGateway(config: GatewayConfig, ports: GatewayPorts): Promise<Gateway> {
+  if (config.security.mode === 'secured') {
+    throw new DomainError('UNIMPLEMENTED', 'security.mode = secured is not built yet: only open is');
+  }
+  const { logger } = ports;
+  const controllers = parseControllers(config.controllers);
+  const allowsOrigin = originMatcher(config.cors.origins ?? loopbackOrigins);
+  const tls = await readTls(config);
+  await using stack = new AsyncDisposableStack();
+
+  const metrics = new MetricsRegistry();
+  stack.use(addProcessMetrics(metrics, { service: 'gateway', version: serverVersion }));
+  const readiness = new Readiness([metadataKnown]);
+  const health = createHealthState();
+
+  const { limits } = config;
+  const messageBytes = { readMaxBytes: 16 * 1024 * 1024, writeMaxBytes: 16 * 1024 * 1024 };
+  const pool = stack.use(
+    createRpcPool({ limits: { ...messageBytes, callsMax: limits['calls-per-broker'] }, keepalive }),
+  );
+  const bufferBytes = limits['subscription-buffer-bytes'];
+  const subscriptionPool = stack.use(
+    createRpcPool({
+      limits: { ...messageBytes, receiveBufferBytes: bufferBytes, callsMax: limits['calls-per-broker'] },
+      windows: { streamBytes: Math.max(65_535, bufferBytes) },
+      keepalive,
+    }),
+  );
+  const transportOf = (address: ControllerAddress) => pool.get(`http://${authorityOf(address)}`);
+  const toControllers = { controllers, transportOf, ...ports };
+  const watch = stack.use(new MetadataWatch({ ...toControllers, watcher: 'gateway' }));
+  const calls = new ControllerCalls({ ...toControllers, leaderId: () => watch.leaderId });
+  const upstreams = new Upstreams({ ...ports, watch, pool, subscriptionPool });
+  addMetadataMetrics(metrics, watch);
+  watch.start();
+
+  const ops = stack.use(await startOps({ ...config.listen.ops, readiness, metrics }));
+  const services = clientRoutes({
+    upstreams,
+    calls,
+    ...ports,
+    partitionsMax: limits['partitions-per-call'],
+    bounds: {
+      ...fetchBounds,
+      bytesMax: limits['fetch-bytes'],
+      waitMaxMs: limits['fetch-wait-ms'],
+      partitionsMax: limits['partitions-per-call'],
+    },
+    window: { requestsMax: limits['stream-requests'], bytesMax: limits['stream-bytes'] },
+    metadata: {
+      ...ports,
+      watch,
+      controllers,
+      listener: 'client',
+      securityMode: config.security.mode,
+      serverVersion,
+    },
+  });
+  const server: RpcServer = stack.use(
+    await startRpcServer({
+      listen: { host: config.listen.client.host, port: config.listen.client.port },
+      tls,
+      services,
+      limits: {
+        readMaxBytes: limits['message-bytes'],
+        writeMaxBytes: limits['message-bytes'],
+        connectionsMax: limits.connections,
+        connectionsPerAddressMax: limits.connections,
+        streamsPerConnectionMax: limits['streams-per-connection'],
+        drainMs: limits['drain-ms'],
+      },
+      health,
+      reflection: config.reflection.enabled,
+      logger,
+      onCall: observeCalls(metrics),
+      async createHandler(parts) {
+        const web = stack.use(await createWeb(parts, { allowsOrigin, isReady: () => readiness.ready, logger }));
+        const mounted = new Set(mountedPaths(services));
+        return withGrpcFallback(web.handler, (path) => mounted.has(path) || path.startsWith('/grpc.'));
+      },
+    }),
+  );
+  stack.defer(() => {
+    readiness.fail('running', 'stopping');
+    health.setAll('not_serving');
+  });
+
+  const opened = stack.move();
+  const stop = (): Promise<void> => opened.disposeAsync();
+  return {
+    listeners: { client: server.address, ops: { host: ops.host, port: ops.port } },
+    async whenReady(signal) {
+      await watch.waitForVersion(1, signal);
+      readiness.pass(metadataKnown);
+      for (const name of ['', ...services.map(({ service }) => service.typeName)]) health.set(name, 'serving');
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** Brokers and controllers are near: one that is gone without a word is found within seconds. */
+const keepalive = { intervalMs: 5_000, timeoutMs: 5_000 };
+
+async function readTls({ listen }: GatewayConfig): Promise<ServerTls | undefined> {
+  const { 'tls-cert': certFile, 'tls-key': keyFile } = listen.client;
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile === undefined || keyFile === undefined) {
+    throw new DomainError('INVALID_CONFIG', 'listen.client.tls-cert and listen.client.tls-key: both or none');
+  }
+  return loadTlsFiles({ certFile, keyFile });
+}
+
+function mountedPaths(services: ReturnType<typeof clientRoutes>): string[] {
+  return services.flatMap(({ service }) => service.methods.map((method) => `/${service.typeName}/${method.name}`));
+}
+
+function addMetadataMetrics(metrics: MetricsRegistry, watch: MetadataWatch): void {
+  metrics.observed({ name: 'fleetmq_metadata_version', help: 'Version of the metadata that is known.' }, () => {
+    return watch.version;
+  });
+  metrics.observed(
+    { name: 'fleetmq_metadata_age_seconds', help: 'Since a controller was last heard; -1: never.' },
+    () => (Number.isFinite(watch.ageMs()) ? watch.ageMs() / 1_000 : -1),
+  );
+}
+
+function observeCalls(metrics: MetricsRegistry): (observation: CallObservation) => void {
+  const durations = metrics.histograms({
+    name: 'fleetmq_request_duration_seconds',
+    help: 'Calls by service, method and code, from the request to the end of the answer.',
+    labels: ['service', 'method', 'code'],
+    bounds: latencyBounds,
+  });
+  return ({ method, code, durationMs }) => {
+    durations.series(method.parent.typeName, method.name, code).observe(durationMs / 1_000);
+  };
+}
