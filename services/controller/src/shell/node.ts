@@ -4,7 +4,7 @@
  * Reads top to bottom as the order of the start; the stop runs backwards.
  */
 import { MetadataImage } from '@fleetmq/metadata';
-import { emptyConfState, type Message, type RaftLogger } from '@fleetmq/raft';
+import { emptyConfState, type RaftLogger } from '@fleetmq/raft';
 import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
 import { createRpcPool, type DataFolder } from '@fleetmq/shared/runtime';
 import type { ControllerConfig } from '../config.ts';
@@ -66,62 +66,98 @@ export async function createNode(
   endpoints: ReadonlyMap<number, PeerAddress>,
   ports: NodePorts,
 ): Promise<ControllerNode> {
-  const { clock, timers, random, checksum, logger } = ports;
-  const { raft, limits } = config;
-  const controllerId = config.node.id;
-  const electionTimeoutMs = raft['election-timeout-ms'];
   await using opened = new AsyncDisposableStack();
+  const start: Start = { config, folder, endpoints, ports, opened };
+  const storage = await openStorage(start);
+  const stateMachine = new StateMachine(storage.currentSnapshot());
+  const raft = await createRaft(start, storage, stateMachine);
+  const services = createServices(start, stateMachine, raft);
+  const { leadership, clusterName } = raft;
+  stateMachine.addListener({
+    onEvents: (events, version) => {
+      services.feed.add(events, version);
+      services.topics.onEvents(events, version);
+      clusterName.check();
+    },
+    onRestore: () => {
+      services.feed.reset();
+      services.topics.onRestore();
+      clusterName.check();
+    },
+    onApplied: (entry, outcome) => {
+      raft.proposals.settle(entry, outcome);
+      raft.reads.applied(entry.index);
+      leadership.applied(entry.term);
+    },
+  });
+  clusterName.check();
+  const parts = opened.move();
+  return {
+    controllerId: config.node.id,
+    stateMachine,
+    ...raft,
+    ...services,
+    start: () => raft.driver.start(),
+    handOver: () => handOver(start, raft),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
 
+/** What all steps of the start share. */
+interface Start {
+  readonly config: ControllerConfig;
+  readonly folder: DataFolder;
+  readonly endpoints: ReadonlyMap<number, PeerAddress>;
+  readonly ports: NodePorts;
+  /** What is open is closed in reverse. */
+  readonly opened: AsyncDisposableStack;
+}
+
+async function openStorage({ config, folder, endpoints, ports, opened }: Start): Promise<DiskRaftStorage> {
   const storage = await DiskRaftStorage.open({
     disk: folder.disk,
     folder: 'raft',
-    checksum,
-    logger,
+    checksum: ports.checksum,
+    logger: ports.logger,
     first: {
       confState: { ...emptyConfState, voters: [...endpoints.keys()] },
       data: encodeImage(new MetadataImage()),
     },
-    segmentBytes: raft['segment-bytes'],
+    segmentBytes: config.raft['segment-bytes'],
   });
   opened.defer(() => storage.close());
   requireKnown(storage, endpoints);
-  const stateMachine = new StateMachine(storage.currentSnapshot());
-  const view = (): MetadataImage => stateMachine.image;
+  return storage;
+}
+
+type RaftParts = Pick<
+  ControllerNode,
+  'driver' | 'leadership' | 'identity' | 'inbox' | 'snapshots' | 'quorum' | 'proposals' | 'reads' | 'clusterName'
+>;
+
+/** The driver and what speaks with it. The parts know each other: they are called only after all of them are made. */
+async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: StateMachine): Promise<RaftParts> {
+  const { config, folder, endpoints, ports, opened } = start;
+  const { clock, timers, random, checksum, logger } = ports;
+  const controllerId = config.node.id;
+  const electionTimeoutMs = config.raft['election-timeout-ms'];
   const appliedIndex = () => stateMachine.appliedIndex;
 
-  let isFatal = false;
-  const onFatal = (error: unknown): void => {
-    if (isFatal) return;
-    isFatal = true;
-    leadership.update({ role: 'StateFollower', leaderId: 0, term: leadership.term });
-    ports.onFatal(error);
-  };
-  const route = (message: Message): void => {
-    if (RaftInbox.isAnswer(message)) inbox.answer(message);
-    else peers.send(message);
-  };
-  const driver = new RaftDriver({
-    raft: {
-      id: controllerId,
-      random: () => random.next(),
-      logger: raftLogger(logger.child({ part: 'raft' })),
-      electionTicks: Math.max(2, Math.round(electionTimeoutMs / raft['heartbeat-ms'])),
-      heartbeatTicks: 1,
-    },
+  const driver: RaftDriver = new RaftDriver({
+    ...driverOptions(start),
     storage,
     stateMachine,
-    timers,
-    logger,
-    tickMs: raft['heartbeat-ms'],
-    snapshotEntries: raft['snapshot-entries'],
-    send: route,
+    send: (message) => (RaftInbox.isAnswer(message) ? inbox.answer(message) : peers.send(message)),
     onLeadership: (next) => leadership.update(next),
     onReadState: (state) => reads.confirmed(state),
-    onFatal,
-    failpoint: ports.failpoint,
+    onFatal: (error) => onFatal(error),
   });
   opened.defer(() => driver.stop());
   const leadership = new LeadershipState(endpoints, driver.leadership);
+  const onFatal = once((error: unknown) => {
+    leadership.update({ role: 'StateFollower', leaderId: 0, term: leadership.term });
+    ports.onFatal(error);
+  });
 
   const identity = await RaftIdentity.open({
     controllerId,
@@ -147,41 +183,79 @@ export async function createNode(
     }),
   );
   const inbox = new RaftInbox({ step: (message) => driver.step(message), timers, answerTimeoutMs: electionTimeoutMs });
+  const snapshotBytesMax = config.raft['snapshot-bytes-max'];
   const snapshots = new SnapshotReceiver({
     controllerId,
     identity,
     checksum,
-    snapshotBytesMax: raft['snapshot-bytes-max'],
+    snapshotBytesMax,
     answerTimeoutMs: 30_000,
   });
-  const quorum = new Quorum({
-    controllerId,
-    driver,
-    storage,
-    identity,
-    leadership,
-    endpoints,
-    appliedIndex,
-    clock,
-    timers,
-    electionTimeoutMs,
-  });
+  const known = { controllerId, driver, storage, identity, leadership, endpoints, appliedIndex };
+  const quorum = new Quorum({ ...known, clock, timers, electionTimeoutMs });
 
-  const reserveBytes = limits['disk-reserve-bytes'];
+  const proposals = createProposals(start, driver, leadership);
+  const reads = new LinearReads({ driver, leadership, appliedIndex, timers, timeoutMs: 5_000 });
+  opened.defer(() => reads.close());
+  const clusterName = new ClusterName({
+    clusterId: () => stateMachine.view.cluster.clusterId,
+    boundTo: () => folder.clusterId,
+    bind: (clusterId) => folder.bindCluster(clusterId),
+    proposals,
+    leadership,
+    random,
+    logger,
+    onFatal,
+  });
+  opened.defer(() => clusterName.settled());
+  return { driver, leadership, identity, inbox, snapshots, quorum, proposals, reads, clusterName };
+}
+
+function driverOptions({ config, ports }: Start) {
+  const { raft } = config;
+  return {
+    raft: {
+      id: config.node.id,
+      random: () => ports.random.next(),
+      logger: raftLogger(ports.logger.child({ part: 'raft' })),
+      electionTicks: Math.max(2, Math.round(raft['election-timeout-ms'] / raft['heartbeat-ms'])),
+      heartbeatTicks: 1,
+    },
+    timers: ports.timers,
+    logger: ports.logger,
+    tickMs: raft['heartbeat-ms'],
+    snapshotEntries: raft['snapshot-entries'],
+    failpoint: ports.failpoint,
+  };
+}
+
+function createProposals({ config, folder, ports, opened }: Start, driver: RaftDriver, leadership: LeadershipState) {
+  const { clock, timers, logger } = ports;
+  const reserveBytes = config.limits['disk-reserve-bytes'];
   const reserve = opened.use(new DiskReserve({ disk: folder.disk, timers, logger, reserveBytes }));
   const proposals = new Proposals({
     driver,
     leadership,
     clock,
     timers,
-    pendingMax: limits.proposals,
+    pendingMax: config.limits.proposals,
     timeoutMs: 10_000,
     commandBytesMax: 8 * 1024 * 1024,
     refusal: () => reserve.refusal(),
   });
   opened.defer(() => proposals.close());
-  const reads = new LinearReads({ driver, leadership, appliedIndex, timers, timeoutMs: 5_000 });
-  opened.defer(() => reads.close());
+  return proposals;
+}
+
+/** What serves brokers, gateways and operators. */
+function createServices(
+  { config, ports, opened }: Start,
+  stateMachine: StateMachine,
+  { leadership, proposals, reads }: RaftParts,
+): Pick<ControllerNode, 'topics' | 'sessions' | 'feed'> {
+  const { clock, timers, random, logger } = ports;
+  const { limits } = config;
+  const view = (): MetadataImage => stateMachine.image;
   const feed = new MetadataFeed({
     view,
     leadership,
@@ -196,7 +270,7 @@ export async function createNode(
   });
   const topics = new TopicAdmin({
     image: view,
-    appliedIndex,
+    appliedIndex: () => stateMachine.appliedIndex,
     leadership,
     proposals,
     reads,
@@ -208,74 +282,28 @@ export async function createNode(
       topicsMax: limits.topics,
     },
   });
+  const sessionTimeoutMs = config.broker['session-timeout-ms'];
   const sessions = opened.use(
-    new BrokerSessions({
-      view,
-      leadership,
-      proposals,
-      clock,
-      timers,
-      logger,
-      sessionTimeoutMs: config.broker['session-timeout-ms'],
-    }),
+    new BrokerSessions({ view, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
   );
-  const clusterName = new ClusterName({
-    clusterId: () => view().cluster.clusterId,
-    boundTo: () => folder.clusterId,
-    bind: (clusterId) => folder.bindCluster(clusterId),
-    proposals,
-    leadership,
-    random,
-    logger,
-    onFatal,
-  });
-  opened.defer(() => clusterName.settled());
+  return { feed, topics, sessions };
+}
 
-  stateMachine.addListener({
-    onEvents: (events, version) => {
-      feed.add(events, version);
-      topics.onEvents(events, version);
-      clusterName.check();
-    },
-    onRestore: () => {
-      feed.reset();
-      topics.onRestore();
-      clusterName.check();
-    },
-    onApplied: (entry, outcome) => {
-      proposals.settle(entry, outcome);
-      reads.applied(entry.index);
-      leadership.applied(entry.term);
-    },
-  });
-  clusterName.check();
+async function handOver({ config, endpoints, ports }: Start, { leadership, quorum }: RaftParts): Promise<void> {
+  if (!leadership.isReady || endpoints.size === 1) return;
+  try {
+    await quorum.transferLeadership(0, AbortSignal.timeout(2 * config.raft['election-timeout-ms']));
+  } catch (error) {
+    ports.logger.info({ error }, 'the leadership was not handed over: the others will elect');
+  }
+}
 
-  const parts = opened.move();
-  return {
-    controllerId,
-    driver,
-    stateMachine,
-    leadership,
-    identity,
-    inbox,
-    snapshots,
-    quorum,
-    proposals,
-    reads,
-    topics,
-    sessions,
-    feed,
-    clusterName,
-    start: () => driver.start(),
-    handOver: async () => {
-      if (!leadership.isReady || endpoints.size === 1) return;
-      try {
-        await quorum.transferLeadership(0, AbortSignal.timeout(2 * electionTimeoutMs));
-      } catch (error) {
-        logger.info({ error }, 'the leadership was not handed over: the others will elect');
-      }
-    },
-    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+function once<Argument>(call: (argument: Argument) => void): (argument: Argument) => void {
+  let isDone = false;
+  return (argument) => {
+    if (isDone) return;
+    isDone = true;
+    call(argument);
   };
 }
 
