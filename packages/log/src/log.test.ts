@@ -92,7 +92,7 @@ test('a follower stores the frames of the leader byte for byte, and refuses what
   await leader.flush();
   const frames = await readAll(leader);
   const disk = new MemoryDisk();
-  const follower = await openTestLog(disk, { segmentBytes: 200 });
+  const follower = await openTestLog(disk, { segmentBytes: 150 });
   assert.equal(follower.appendAsFollower(frames), 4);
   await follower.flush();
   assert.deepEqual(await readAll(follower), frames);

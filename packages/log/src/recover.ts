@@ -9,7 +9,7 @@ import { isDomainError, type Offset, toOffset } from '@fleetmq/shared';
 import type { Checkpoint } from './checkpoint.ts';
 import { checkpointName, corruptLog, fileName, offsetsOfKind } from './files.ts';
 import { scanFrames } from './scan.ts';
-import { type LogFolder, Segment } from './segment.ts';
+import { type LogFolder, Segment, syncOrFail } from './segment.ts';
 import { isTornTail } from './tail.ts';
 
 export interface RecoveredSegments {
@@ -54,7 +54,7 @@ export async function recoverSegments(
 
 /** Removes what an interrupted deletion left in front, and what came after a failure. Returns the bases that stay. */
 async function removeLeftovers(folder: LogFolder, checkpoint: Checkpoint, bases: readonly Offset[]): Promise<Offset[]> {
-  const { startOffset, failed, recovery } = checkpoint;
+  const { startOffset, clean, failed, recovery } = checkpoint;
   const first = bases.filter((base) => base <= startOffset).length - 1;
   if (first < 0 && bases.length > 0) {
     throw corruptLog(
@@ -64,12 +64,13 @@ async function removeLeftovers(folder: LogFolder, checkpoint: Checkpoint, bases:
     );
   }
   const kept = bases.slice(Math.max(0, first)).filter((base) => !failed || base <= recovery.segment);
-  const leftovers = bases.filter((base) => !kept.includes(base));
-  for (const base of leftovers) {
+  for (const base of bases) {
+    if (kept.includes(base)) continue;
     await folder.disk.remove(`${folder.path}/${fileName(base, 'index')}`);
     await folder.disk.remove(pathOf(folder, base));
   }
-  if (leftovers.length > 0) await folder.disk.syncFolder(folder.path);
+  // What a killed process has made or removed may still be undone by a power cut: a removed segment would come back.
+  if (!clean || kept.length < bases.length) await syncOrFail(() => folder.disk.syncFolder(folder.path), folder.path);
   return kept;
 }
 

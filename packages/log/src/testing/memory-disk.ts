@@ -126,6 +126,18 @@ export class MemoryDisk implements Disk {
     return next;
   }
 
+  /** The disk as the next process finds it when this one was killed: all that was written is there, and no more durable than before. */
+  afterKill(): MemoryDisk {
+    this.powerOff();
+    const next = new MemoryDisk(this.#options);
+    next.intercept = undefined;
+    for (const folder of this.#folders) next.#folders.add(folder);
+    for (const [path, inode] of this.#names) next.#names.set(path, inode);
+    for (const [path, inode] of this.#durableNames) next.#durableNames.set(path, inode);
+    next.#nameChanges = [...this.#nameChanges];
+    return next;
+  }
+
   /** A copy of what readers see now, all of it durable; for tests that damage files. */
   clone(): MemoryDisk {
     const copy = new MemoryDisk(this.#options);
