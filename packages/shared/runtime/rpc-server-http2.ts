@@ -24,6 +24,9 @@ export interface Http2HalfOptions {
   readonly onActive: (change: 1 | -1) => void;
 }
 
+/** A stream's error is followed by its close event. Without a listener one reset from a peer would end the process. */
+const ignoreError = (): void => undefined;
+
 interface SessionRecord {
   readonly socket: Socket;
   openStreams: number;
@@ -95,6 +98,7 @@ export class Http2Half {
   }
 
   #onStream(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders, rawHeaders: string[]): void {
+    stream.on('error', ignoreError);
     const session = stream.session as http2.ServerHttp2Session | undefined;
     const record = session && this.#records.get(session);
     if (session === undefined || record === undefined) return;
@@ -159,7 +163,9 @@ export class Http2Half {
     const { idleMs, pingMs, pingTimeoutMs } = this.#limits;
     const silentMs = nowMs - record.seenAtMs;
     if (record.openStreams === 0) {
-      if (silentMs >= idleMs) session.close();
+      // A session that is closing and still there waits for a peer that does not answer.
+      if (session.closed && silentMs >= pingMs) session.destroy();
+      else if (silentMs >= idleMs) session.close();
     } else if (record.pingedAtMs !== undefined) {
       if (nowMs - record.pingedAtMs >= pingTimeoutMs) session.destroy();
     } else if (silentMs >= pingMs) {
@@ -178,7 +184,6 @@ function headerBytes(rawHeaders: readonly string[]): number {
 }
 
 function refuseHeaders(stream: http2.ServerHttp2Stream): void {
-  stream.on('error', () => undefined);
   stream.respond({ ':status': 431 }, { endStream: true });
   stream.close(http2.constants.NGHTTP2_NO_ERROR);
 }

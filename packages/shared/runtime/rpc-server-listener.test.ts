@@ -196,6 +196,38 @@ test('too many resets cost the connection, whoever sends them', async () => {
   await assertServes(fixture);
 });
 
+test('a stream that is reset with an error before it is seen harms nobody', async () => {
+  await using fixture = await start();
+  // Passes on what the client says in lumps, so that preface, request and reset are read at once.
+  await using proxy = net.createServer((socket) => {
+    const upstream = net.connect(fixture.port, '127.0.0.1');
+    let lump: Buffer[] = [];
+    socket.on('data', (chunk) => {
+      if (lump.push(chunk) > 1) return;
+      setTimeout(() => {
+        upstream.write(Buffer.concat(lump));
+        lump = [];
+      }, 10);
+    });
+    upstream.pipe(socket);
+    socket.on('close', () => upstream.destroy());
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  for (let round = 0; round < 3; round++) {
+    const session = http2.connect(`http://127.0.0.1:${(proxy.address() as net.AddressInfo).port}`);
+    const stream = session.request({ ':path': '/', ':method': 'POST' });
+    const failed = new Promise((resolve) => stream.on('error', resolve));
+    await new Promise((resolve) => session.once('connect', resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
+    await failed;
+    await new Promise<void>((resolve) => session.ping(() => resolve()));
+    session.destroy();
+  }
+  assert.equal(fixture.server.activeCalls, 0);
+  await assertServes(fixture);
+});
+
 test('a connection without calls is closed when it has been idle', async () => {
   await using fixture = await start({ idleMs: 60 });
   const session = http2.connect(`http://127.0.0.1:${fixture.port}`);

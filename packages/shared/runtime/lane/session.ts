@@ -191,6 +191,7 @@ export class LaneSession {
     const look = (): void => {
       const isSilent = socket.bytesRead === bytesSeen;
       bytesSeen = socket.bytesRead;
+      if (connection.openCalls === 0 && session.closed && isSilent) socket.destroy();
       if (connection.openCalls === 0 || !isSilent || answerBy !== undefined || session.destroyed) return;
       answerBy = setTimeout(lose, keepaliveTimeoutMs);
       if (session.closed) return;
