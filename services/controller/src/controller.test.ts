@@ -194,6 +194,39 @@ describe('three controllers', { timeout: 120_000 }, () => {
   });
 });
 
+describe('one controller that dies', { timeout: 120_000 }, () => {
+  test('J21: at whatever step of the driver, what was answered is there after the restart', async () => {
+    const steps = Array.from({ length: 24 }, (_, position) => position + 1);
+    for (let from = 0; from < steps.length; from += 8) await Promise.all(steps.slice(from, from + 8).map(dieAt));
+  });
+
+  async function dieAt(step: number): Promise<void> {
+    const crash = { left: step, fatal: 0 };
+    const failpoint = (): void => {
+      if (--crash.left === 0) throw new Error('the planned death');
+    };
+    const ports = { failpoint, onFatal: () => crash.fatal++ };
+    await using cluster = await TestCluster.start({ count: 1, snapshotEntries: 10, ports });
+    const answered: string[] = [];
+    try {
+      await registerBroker(cluster, 1, { patienceMs: 300 });
+      for (let number = 0; number < 20; number++) {
+        await cluster.client(AdminService, 1).createTopic({ name: `t-${number}` }, { timeoutMs: 2_000 });
+        answered.push(`t-${number}`);
+      }
+    } catch (error) {
+      assert.equal(crash.fatal, 1, `step ${step}: ${String(error)}`);
+    }
+    await cluster.stopOne(1, 'kill');
+    const restarted = await cluster.startOne(1);
+    await cluster.leader();
+    const names = restarted.node.stateMachine.view.topics().map(({ name }) => name);
+    const lost = answered.filter((name) => !names.includes(name));
+    assert.deepEqual(lost, [], `step ${step}`);
+    assert.ok(names.length <= answered.length + 1);
+  }
+});
+
 describe('brokers at the controllers', { timeout: 120_000 }, () => {
   test('one controller serves brokers from registration to removal', async () => {
     await using cluster = await TestCluster.start({ count: 1, sessionTimeoutMs: 1_500 });

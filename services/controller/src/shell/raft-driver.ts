@@ -103,6 +103,10 @@ export class RaftDriver {
   start(): void {
     this.#running = Promise.all([this.#guarded(() => this.#loop()), this.#guarded(() => this.#writeLoop())]);
     this.#ticker = this.#options.timers.every(this.#options.tickMs, () => this.#call(() => this.#raft.tick()));
+    const { voters, votersOutgoing } = this.#confState;
+    // Alone there is nobody to wait for.
+    const isAlone = voters.length === 1 && voters[0] === this.#raft.id && votersOutgoing.length === 0;
+    if (isAlone) this.#call(() => this.#raft.campaign());
   }
 
   /** Ends the loops; writes under way are finished. Idempotent. */

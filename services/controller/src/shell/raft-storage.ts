@@ -192,7 +192,7 @@ export class DiskRaftStorage implements RaftStorage {
   close(): Promise<void> {
     return this.#inRow(async () => {
       try {
-        await this.#wal.append([{ kind: 'commit', index: this.#commit }]);
+        if (!this.#wal.hasFailed) await this.#wal.append([{ kind: 'commit', index: this.#commit }]);
       } finally {
         await this.#wal.close();
         await this.#hardState.close();

@@ -99,6 +99,11 @@ export class RaftWal {
     return { wal: new RaftWal(options, { segments, file, endFile, position: last.end, lastBatch }), recovered };
   }
 
+  /** A call has failed: what is on disk is not known, and every further one is refused. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Durable when it resolves. Not to be called again before; `records` is not empty. */
   async append(records: readonly WalRecord[]): Promise<void> {
     await this.#guarded(async () => {

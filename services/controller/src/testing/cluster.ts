@@ -99,8 +99,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Waits until one controller leads and is ready. */
-  async leader(): Promise<Controller> {
-    await eventually('a leader', () => this.running.some((each) => each.node.leadership.isReady));
+  async leader(patienceMs = 20_000): Promise<Controller> {
+    await eventually('a leader', () => this.running.some((each) => each.node.leadership.isReady), patienceMs);
     return this.running.find((each) => each.node.leadership.isReady) as Controller;
   }
 
@@ -112,8 +112,12 @@ export class TestCluster implements AsyncDisposable {
 }
 
 /** Waits for a condition, 20 s at most. A condition that throws does not hold. */
-export async function eventually(what: string, condition: () => unknown | Promise<unknown>): Promise<void> {
-  const deadline = performance.now() + 20_000;
+export async function eventually(
+  what: string,
+  condition: () => unknown | Promise<unknown>,
+  patienceMs = 20_000,
+): Promise<void> {
+  const deadline = performance.now() + patienceMs;
   let last: unknown;
   while (performance.now() < deadline) {
     try {
@@ -150,9 +154,13 @@ export interface TestBroker {
 }
 
 /** Registers a broker with whoever leads, and brings it into service. */
-export async function registerBroker(cluster: TestCluster, brokerId: number): Promise<TestBroker> {
+export async function registerBroker(
+  cluster: TestCluster,
+  brokerId: number,
+  { patienceMs = 20_000 } = {},
+): Promise<TestBroker> {
   const call = async <Result>(use: (client: Client<typeof ControllerBrokerService>) => Promise<Result>) => {
-    const { node } = await cluster.leader();
+    const { node } = await cluster.leader(patienceMs);
     return use(cluster.client(ControllerBrokerService, node.controllerId));
   };
   const registration = {
@@ -162,13 +170,17 @@ export async function registerBroker(cluster: TestCluster, brokerId: number): Pr
     endpoints: [{ listener: 'client', host: '127.0.0.1', port: 7_000 + brokerId }],
   };
   let brokerEpoch = 0n;
-  await eventually(`broker ${brokerId} to register`, async () => {
-    ({ brokerEpoch } = await call((client) => client.registerBroker(registration)));
-    return true;
-  });
+  await eventually(
+    `broker ${brokerId} to register`,
+    async () => {
+      ({ brokerEpoch } = await call((client) => client.registerBroker(registration)));
+      return true;
+    },
+    patienceMs,
+  );
   const heartbeat: TestBroker['heartbeat'] = (fields = {}) =>
     call((client) => client.heartbeatBroker({ brokerId, brokerEpoch, metadataVersion: brokerEpoch, ...fields }));
-  await eventually(`broker ${brokerId} to be in service`, async () => !(await heartbeat()).fenced);
+  await eventually(`broker ${brokerId} to be in service`, async () => !(await heartbeat()).fenced, patienceMs);
   return {
     brokerEpoch,
     life: { brokerId, brokerEpoch },
