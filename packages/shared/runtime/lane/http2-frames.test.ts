@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import * as net from 'node:net';
 import { test } from 'node:test';
+import { isDomainError } from '@fleetmq/shared';
 import fc from 'fast-check';
-import { createLaneTransport } from './lane/client.ts';
-import { bytesOf, type FixtureHandlers, startLane, textOf, unaryMethod, until } from './lane/lane-fixture.ts';
+import { createLaneTransport } from './client.ts';
+import { bidiMethod, bytesOf, type FixtureHandlers, startLane, textOf, unaryMethod, until } from './lane-fixture.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
@@ -44,15 +45,7 @@ const uint32 = fc.integer({ min: 0, max: 0xffffffff }).map((value) => {
   bytes.writeUInt32BE(value);
   return bytes;
 });
-const anyFrame = fc.oneof(
-  fc
-    .tuple(
-      fc.constantFrom(4, 5, 5, 0),
-      streamId,
-      fc.constantFrom('UpdateQuery', 'Subscribe', 'BulkLoad', 'InteractiveQuery', 'Nothing'),
-      fc.constantFrom('application/grpc', 'application/grpc', 'application/grpc-web', 'application/json'),
-    )
-    .map(([flags, id, method, type]) => frame(1, flags, id, requestHeaders(method, type))),
+const commonFrames = [
   fc
     .tuple(fc.constantFrom(0, 1), streamId, fc.uint8Array({ maxLength: 20 }))
     .map(([flags, id, body]) => frame(0, flags, id, Buffer.concat([Buffer.from([0, 0, 0, 0, body.length]), body]))),
@@ -72,6 +65,17 @@ const anyFrame = fc.oneof(
       fc.uint8Array({ maxLength: 30 }),
     )
     .map(([type, flags, id, body]) => frame(type, flags, id, body)),
+];
+const anyRequestFrame = fc.oneof(
+  fc
+    .tuple(
+      fc.constantFrom(4, 5, 5, 0),
+      streamId,
+      fc.constantFrom('UpdateQuery', 'Subscribe', 'BulkLoad', 'InteractiveQuery', 'Nothing'),
+      fc.constantFrom('application/grpc', 'application/grpc', 'application/grpc-web', 'application/json'),
+    )
+    .map(([flags, id, method, type]) => frame(1, flags, id, requestHeaders(method, type))),
+  ...commonFrames,
 );
 
 test('no sequence of HTTP/2 frames harms the process or leaves a call behind', async () => {
@@ -102,13 +106,70 @@ test('no sequence of HTTP/2 frames harms the process or leaves a call behind', a
     });
   const runs = Number(process.env['FUZZ_RUNS'] ?? 150);
   await fc.assert(
-    fc.asyncProperty(fc.array(anyFrame, { minLength: 1, maxLength: 12 }), fc.boolean(), async (frames, inOneWrite) => {
-      const all = [preface, frame(4, 0, 0, Buffer.alloc(0)), ...frames];
-      await send(inOneWrite ? [Buffer.concat(all)] : all);
-    }),
+    fc.asyncProperty(
+      fc.array(anyRequestFrame, { minLength: 1, maxLength: 12 }),
+      fc.boolean(),
+      async (frames, inOneWrite) => {
+        const all = [preface, frame(4, 0, 0, Buffer.alloc(0)), ...frames];
+        await send(inOneWrite ? [Buffer.concat(all)] : all);
+      },
+    ),
     { numRuns: runs },
   );
   await until(() => server.lane.openCalls === 0, 'no call is left');
   await using client = createLaneTransport({ baseUrl: server.url });
   assert.equal(textOf(await client.rawUnary(unaryMethod, bytesOf('still here'))), 'still here');
 });
+
+const anyResponseFrame = fc.oneof(
+  fc
+    .tuple(
+      fc.constantFrom(4, 4, 5, 0),
+      streamId,
+      fc.constantFrom(
+        Buffer.concat([Buffer.from([0x88]), literal('content-type', 'application/grpc')]),
+        Buffer.concat([Buffer.from([0x88]), literal('content-type', 'application/grpc'), literal('grpc-status', '14')]),
+        literal('grpc-status', '0'),
+        literal('grpc-status-details-bin', 'CAgSAg'),
+        Buffer.from([0x8d]),
+      ),
+    )
+    .map(([flags, id, block]) => frame(1, flags, id, block)),
+  ...commonFrames,
+);
+
+test('no sequence of HTTP/2 frames harms a client: each call ends with an answer or a DomainError', async () => {
+  let answer: readonly Uint8Array[] = [];
+  await using server = net.createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => {
+      for (const bytes of answer) socket.write(bytes);
+      setTimeout(() => socket.destroy(), 5);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const baseUrl = `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+  const runs = Number(process.env['FUZZ_RUNS'] ?? 150);
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyResponseFrame, { minLength: 1, maxLength: 12 }),
+      fc.boolean(),
+      async (frames, inOneWrite) => {
+        const all = [frame(4, 0, 0, Buffer.alloc(0)), ...frames];
+        answer = inOneWrite ? [Buffer.concat(all)] : all;
+        await using client = createLaneTransport({ baseUrl });
+        const bidi = client.rawBidi(bidiMethod, { timeoutMs: 1_000 });
+        const calls = [client.rawUnary(unaryMethod, bytesOf('x'), { timeoutMs: 1_000 }), drain(bidi.responses)];
+        for (const result of await Promise.allSettled(calls)) {
+          assert.ok(result.status === 'fulfilled' || isDomainError(result.reason), String(Object.values(result)[1]));
+        }
+        assert.equal(client.openCalls, 0);
+      },
+    ),
+    { numRuns: runs },
+  );
+});
+
+async function drain(messages: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of messages);
+}
