@@ -22,9 +22,9 @@ export {
 } from './lane/client.ts';
 export { connectionKey, connectionOf, type PeerConnection } from './lane/connection.ts';
 export type { RawMessage } from './lane/frames.ts';
+export type { CallObservation, Gate, GateCall, LaneLimits } from './lane/limits.ts';
 export * from './lane/raw.ts';
 export { createLane, defaultLaneLimits, type Lane, type LaneOptions } from './lane/server.ts';
-export type { CallObservation, Gate, GateCall, LaneLimits } from './lane/server-call.ts';
 export type { ClientTls } from './lane/session.ts';
 export { runService, type ServiceContext, type ServiceDefinition } from './lifecycle.ts';
 export { createLogger, type LeveledLogger, type LoggerOptions, type LogLevel, logLevels } from './logger.ts';

@@ -1,6 +1,6 @@
 /**
  * What a listener allows: every number has a default, and none can be switched off. The lane's own limits (message sizes,
- * deadlines, buffers) are in lane/server-call.ts.
+ * deadlines, buffers) are in lane/limits.ts.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';

@@ -24,8 +24,8 @@ import { DomainError, isDomainError, type Logger, silentLogger } from '@fleetmq/
 import { createLaneTransport } from './lane/client.ts';
 import { connectionKey } from './lane/connection.ts';
 import { until } from './lane/lane-fixture.ts';
+import type { CallObservation } from './lane/limits.ts';
 import { type RawContext, type ServiceRoutes, serviceRoutes } from './lane/raw.ts';
-import type { CallObservation } from './lane/server-call.ts';
 import { fromConnectError } from './rpc-errors.ts';
 import { type RpcServerOptions, startRpcServer } from './rpc-server.ts';
 

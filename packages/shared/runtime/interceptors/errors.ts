@@ -8,7 +8,7 @@
  */
 import { ConnectError, type Interceptor, type StreamResponse } from '@connectrpc/connect';
 import type { ErrorName, Logger } from '@fleetmq/shared';
-import type { CallObservation } from '../lane/server-call.ts';
+import type { CallObservation } from '../lane/limits.ts';
 import { toConnectError, toDomainError } from '../rpc-errors.ts';
 
 type StreamMessage = StreamResponse['message'] extends AsyncIterable<infer Message> ? Message : never;

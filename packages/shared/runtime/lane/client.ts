@@ -22,11 +22,13 @@ import {
 import type { StreamResponse, Transport, UnaryResponse } from '@connectrpc/connect';
 import { DomainError, isDomainError } from '@fleetmq/shared';
 import { ClientCall, type Receiver } from './client-call.ts';
-import { FrameReader, type RawMessage } from './frames.ts';
+import { plainHeaders, pushHeaders, webHeaders } from './client-headers.ts';
+import type { RawMessage } from './frames.ts';
 import { Inbound } from './inbound.ts';
 import { methodPath } from './raw.ts';
 import { type ClientTls, LaneSession } from './session.ts';
 import { formatTimeout } from './timeout.ts';
+import { UnaryReceiver } from './unary-receiver.ts';
 
 export interface LaneClientLimits {
   /** Largest answer message, in bytes. Default 16 MiB. */
@@ -103,9 +105,6 @@ const defaultLimits: LaneClientLimits = {
   callsMax: 4_096,
   defaultTimeoutMs: 30_000,
 };
-
-const headerName = /^[a-z0-9_.-]+$/;
-const headerValue = /^[\x20-\x7e]*$/;
 
 export function createLaneTransport(options: LaneTransportOptions): LaneTransport {
   return new LaneClient(options);
@@ -314,58 +313,6 @@ interface UnaryAnswer {
   readonly responseHeaders: IncomingHttpHeaders;
 }
 
-/** Headers that belong to HTTP/2, to gRPC or to the transport. */
-const reservedHeaders = new Set([
-  ...['connection', 'host', 'http2-settings', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'],
-  ...['content-length', 'content-type', 'grpc-encoding', 'grpc-timeout', 'user-agent'],
-]);
-
-/** Node writes header values as they are, and throws late for some names: what is not allowed is refused here. */
-function pushHeaders(target: string[], headers: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(headers)) {
-    if (!headerName.test(name) || reservedHeaders.has(name) || !headerValue.test(value)) {
-      throw new DomainError('INVALID_REQUEST', `header ${JSON.stringify(name)}, or its value, is not allowed`);
-    }
-    target.push(name, value);
-  }
-}
-
-class UnaryReceiver implements Receiver {
-  readonly #reader: FrameReader;
-  readonly #answer = Promise.withResolvers<Uint8Array>();
-  #message: Uint8Array | undefined;
-
-  constructor(readMaxBytes: number) {
-    this.#reader = new FrameReader(readMaxBytes);
-    this.#answer.promise.catch(() => undefined); // A call that fails before it is sent has nobody waiting.
-  }
-
-  get answer(): Promise<Uint8Array> {
-    return this.#answer.promise;
-  }
-
-  push(chunk: Uint8Array): void {
-    this.#reader.push(chunk, (message) => {
-      if (this.#message !== undefined) throw badAnswer('the peer answered a unary call twice');
-      this.#message = message;
-    });
-  }
-
-  finish(): void {
-    this.#reader.finish();
-    if (this.#message === undefined) throw badAnswer('the peer answered a unary call with nothing');
-    this.#answer.resolve(this.#message);
-  }
-
-  fail(error: DomainError): void {
-    this.#answer.reject(error);
-  }
-}
-
-function badAnswer(text: string): DomainError {
-  return new DomainError('NOT_AVAILABLE', text, { outcomeUnknown: true });
-}
-
 /** Encodes and sends a typed request stream, as fast as the peer takes it. */
 async function pumpRequests<I extends DescMessage>(
   schema: I,
@@ -388,16 +335,4 @@ async function pumpRequests<I extends DescMessage>(
 
 async function* decodeAll<O extends DescMessage>(schema: O, messages: Inbound): AsyncIterable<MessageShape<O>> {
   for await (const message of messages) yield fromBinary(schema, message);
-}
-
-function plainHeaders(header: HeadersInit | undefined): Record<string, string> | undefined {
-  return header === undefined ? undefined : Object.fromEntries(new Headers(header));
-}
-
-function webHeaders(headers: IncomingHttpHeaders): Headers {
-  const web = new Headers();
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && !name.startsWith(':')) web.set(name, Array.isArray(value) ? value.join(', ') : value);
-  }
-  return web;
 }

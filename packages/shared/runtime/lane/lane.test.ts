@@ -15,8 +15,8 @@ import {
   unaryMethod,
   until,
 } from './lane-fixture.ts';
+import type { CallObservation } from './limits.ts';
 import type { RawContext } from './raw.ts';
-import type { CallObservation } from './server-call.ts';
 
 const failsWith = (code: ErrorName) => (error: unknown) => {
   assert.ok(isDomainError(error), String(error));

@@ -24,39 +24,10 @@ import { toDomainError } from '../rpc-errors.ts';
 import { connectionOfSession, type PeerConnection } from './connection.ts';
 import { endWithFrame, FrameReader, messageLength, type RawMessage, writeFrame } from './frames.ts';
 import { Inbound } from './inbound.ts';
+import type { CallObservation, Gate, LaneLimits } from './limits.ts';
 import { methodPath, type RawContext, type RawRoute } from './raw.ts';
 import { errorTrailers } from './status.ts';
 import { parseTimeout, timerMsMax } from './timeout.ts';
-
-export interface LaneLimits {
-  /** Largest request message, in bytes. Default 4 MiB. */
-  readonly readMaxBytes: number;
-  /** Largest response message, in bytes. Default 4 MiB. */
-  readonly writeMaxBytes: number;
-  /** Bytes of request messages that may wait for a handler before its stream is paused. Default 8 MiB. */
-  readonly receiveBufferBytes: number;
-  /** Deadline of a unary call that names none. Default 30 s. */
-  readonly defaultTimeoutMs: number;
-  /** A unary call that asks for more gets this. Default 10 min. Streams have the deadline they name, or none. */
-  readonly maxTimeoutMs: number;
-  /** A call with one request message must have sent it by then. Default 30 s. */
-  readonly requestTimeoutMs: number;
-  /** A caller that takes nothing for so long loses its stream. Default 5 min. */
-  readonly stallMs: number;
-  /** After the status is decided, the last bytes must leave by then. Default 30 s. */
-  readonly flushMs: number;
-}
-
-/** What a gate may know of a call: it runs after the headers and before the request is handed to the handler. */
-export type GateCall = Pick<RawContext, 'method' | 'header' | 'connection' | 'values'>;
-/** Throws a DomainError to refuse the call; may set `values` for the handler. */
-export type Gate = (call: GateCall) => void | Promise<void>;
-
-export interface CallObservation {
-  readonly method: DescMethod;
-  readonly code: ErrorName | 'OK';
-  readonly durationMs: number;
-}
 
 /** What all calls of one lane share. */
 export interface CallEnvironment {

@@ -7,8 +7,9 @@
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { assert, type DomainError, type Logger, silentLogger } from '@fleetmq/shared';
+import type { CallObservation, Gate, LaneLimits } from './limits.ts';
 import { methodPath, type RawRoute } from './raw.ts';
-import { type CallEnvironment, type CallObservation, type Gate, type LaneLimits, ServerCall } from './server-call.ts';
+import { type CallEnvironment, ServerCall } from './server-call.ts';
 
 export const defaultLaneLimits: LaneLimits = {
   readMaxBytes: 4 * 1024 * 1024,
