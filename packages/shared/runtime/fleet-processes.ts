@@ -30,6 +30,8 @@ export interface FleetProcessesOptions {
   readonly startTimeoutMs?: number;
   /** Of one process, before it is killed. Default 35 s. */
   readonly stopTimeoutMs?: number;
+  /** Hears of each process that was started, before it is ready. */
+  readonly onStarted?: (member: ServiceProcess) => void;
   /** Hears of processes that end without having been told to. */
   readonly onUnexpectedEnd?: (member: ServiceProcess, end: ProcessEnd) => void;
   /** Breaks off the start. */
@@ -166,6 +168,7 @@ export class FleetProcesses implements AsyncDisposable {
       node,
     });
     this.#members.set(keyOf(role, id), member);
+    this.#options.onStarted?.(member);
     await member.ready(startTimeoutMs, signal);
     void member.ended.then((end) => {
       if (!this.#leaving.has(member)) this.#options.onUnexpectedEnd?.(member, end);

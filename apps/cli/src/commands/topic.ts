@@ -1,0 +1,102 @@
+/** `fleetmq topic create | list | describe | delete`. */
+import type { TopicSummary } from '@fleetmq/gen/client/metadata';
+import type { ConfigEntry, PartitionMetadata, TopicMetadata } from '@fleetmq/gen/common/metadata';
+import { type Column, formatTable, plainOf, printOne, printRows } from '../print.ts';
+import { type CommonOptions, confirm, listFormats, outputOf, say, withClient } from '../session.ts';
+import type { Terminal } from '../terminal.ts';
+
+export interface CreateOptions extends CommonOptions {
+  readonly partitions?: number;
+  readonly replicationFactor?: number;
+  readonly config?: readonly (readonly [string, string])[];
+  readonly ifNotExists?: boolean;
+}
+
+export async function createTopic(terminal: Terminal, name: string, options: CreateOptions): Promise<void> {
+  const format = outputOf(options, listFormats, 'table');
+  const { TopicMetadataSchema } = await import('@fleetmq/gen/common/metadata');
+  await withClient(terminal, options, async ({ admin }) => {
+    const { partitions, replicationFactor, config = [] } = options;
+    let topic: TopicMetadata;
+    try {
+      topic = await admin.createTopic(name, {
+        ...(partitions !== undefined && { partitions }),
+        ...(replicationFactor !== undefined && { replicationFactor }),
+        config: Object.fromEntries(config),
+      });
+    } catch (error) {
+      if (options.ifNotExists !== true || (error as { code?: string }).code !== 'TOPIC_ALREADY_EXISTS') throw error;
+      topic = (await admin.describeTopic(name)).topic;
+    }
+    await printOne(terminal, format, plainOf(TopicMetadataSchema, topic), () => {
+      const replicas = topic.partitions[0]?.replicas.length ?? 0;
+      return `topic ${name}: ${count(topic.partitions.length, 'partition')}, ${count(replicas, 'replica')} each\n`;
+    });
+  });
+}
+
+export interface ListOptions extends CommonOptions {
+  readonly prefix?: string;
+  readonly internal?: boolean;
+}
+
+export async function listTopics(terminal: Terminal, options: ListOptions): Promise<void> {
+  const format = outputOf(options, listFormats, 'table');
+  const { TopicSummarySchema } = await import('@fleetmq/gen/client/metadata');
+  const columns: Column<TopicSummary>[] = [
+    { title: 'TOPIC', value: ({ name }) => name },
+    { title: 'PARTITIONS', value: ({ partitionCount }) => partitionCount, align: 'right' },
+    { title: 'REPLICAS', value: ({ replicationFactor }) => replicationFactor, align: 'right' },
+    { title: 'ID', value: ({ topicId }) => topicId },
+  ];
+  await withClient(terminal, options, async ({ admin }) => {
+    const { prefix = '', internal = false } = options;
+    const topics = await admin.listTopics({ prefix, includeInternal: internal });
+    await printRows(terminal, format, topics, columns, (topic) => plainOf(TopicSummarySchema, topic));
+  });
+}
+
+export async function describeTopic(terminal: Terminal, name: string, options: CommonOptions): Promise<void> {
+  const format = outputOf(options, listFormats, 'table');
+  const { ConfigEntrySchema, TopicMetadataSchema } = await import('@fleetmq/gen/common/metadata');
+  await withClient(terminal, options, async ({ admin }) => {
+    const { topic, config } = await admin.describeTopic(name);
+    const plain = {
+      topic: plainOf(TopicMetadataSchema, topic),
+      config: config.map((entry) => plainOf(ConfigEntrySchema, entry)),
+    };
+    await printOne(terminal, format, plain, async () => {
+      const partitions = await formatTable(terminal, topic.partitions, partitionColumns);
+      return `topic ${topic.name}  id ${topic.topicId}\n\n${partitions}\n${await formatTable(terminal, config, configColumns)}`;
+    });
+  });
+}
+
+const partitionColumns: Column<PartitionMetadata>[] = [
+  { title: 'PARTITION', value: ({ partition }) => partition, align: 'right' },
+  { title: 'LEADER', value: ({ leaderId }) => (leaderId === 0 ? 'none' : leaderId), align: 'right' },
+  { title: 'EPOCH', value: ({ leaderEpoch }) => leaderEpoch, align: 'right' },
+  { title: 'REPLICAS', value: ({ replicas }) => replicas.join(',') },
+  { title: 'IN SYNC', value: ({ inSyncReplicas }) => inSyncReplicas.join(',') },
+];
+
+const sources = ['', 'default', 'cluster', 'topic'];
+const configColumns: Column<ConfigEntry>[] = [
+  { title: 'SETTING', value: ({ name }) => name },
+  { title: 'VALUE', value: ({ value }) => value },
+  { title: 'SOURCE', value: ({ source }) => sources[source] ?? '' },
+];
+
+export interface DeleteOptions extends CommonOptions {
+  readonly yes?: boolean;
+}
+
+export async function deleteTopic(terminal: Terminal, name: string, options: DeleteOptions): Promise<void> {
+  await confirm(terminal, `Delete topic ${name} with all its records?`, options.yes);
+  await withClient(terminal, options, ({ admin }) => admin.deleteTopic(name));
+  await say(terminal, options, `topic ${name} is deleted`);
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}

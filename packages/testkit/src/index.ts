@@ -1,0 +1,1 @@
+export { mainOf, startTestFleet, type TestFleet, type TestFleetOptions } from './processes.ts';
