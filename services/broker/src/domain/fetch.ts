@@ -80,3 +80,11 @@ export function assertReadable(offset: number, startOffset: number, highWatermar
 export function clampOffset(offset: number, startOffset: number, highWatermark: number): number {
   return Math.min(Math.max(offset, startOffset), highWatermark);
 }
+
+const topicsMax = 100;
+
+/** INVALID_REQUEST unless a FetchBatch names 1 to 100 topics. */
+export function assertTopicCount(count: number): void {
+  if (count >= 1 && count <= topicsMax) return;
+  throw new DomainError('INVALID_REQUEST', `${count} topics in one call; 1 to ${topicsMax} are allowed`);
+}

@@ -142,6 +142,7 @@ function replicate(
       bytes: bytes.length,
       endOffset,
       highWatermark: 0,
+      startOffset: 0,
       lastEpoch: leader.epochAt(endOffset - 1),
     });
     const late = sent[(noise[round % Math.max(1, noise.length)] ?? 0) % sent.length] as LeaderMessage;

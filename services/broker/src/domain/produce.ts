@@ -161,3 +161,10 @@ function readTimestampMs(reader: WireReader): number {
 /** The tag of a record in a ProduceRequest. */
 export const looseRecordTag: number = looseTag;
 export const looseRecordType: number = wireBytes;
+
+/** INVALID_REQUEST unless a ProduceBatch has 1 to 1,000 entries. */
+export function assertEntryCount(count: number): void {
+  const { partitionsMax } = defaultProduceBounds;
+  if (count >= 1 && count <= partitionsMax) return;
+  throw new DomainError('INVALID_REQUEST', `${count} entries in one call; 1 to ${partitionsMax} are allowed`);
+}

@@ -30,6 +30,13 @@ export interface LeaderLog {
   endOffsetForEpoch(epoch: number): { readonly epoch: number; readonly endOffset: number };
 }
 
+/** What every message carries beside its batches. */
+export interface Watermarks {
+  readonly highWatermark: number;
+  /** First offset of the leader's log. */
+  readonly startOffset: number;
+}
+
 interface InFlight {
   readonly correlationId: number;
   readonly bytes: number;
@@ -49,8 +56,9 @@ export class Progress {
   /** Answers to older messages are not looked at. */
   #firstCorrelationId = 0;
   #reset = false;
-  /** Watermark of the last message. */
+  /** Watermark and log start of the last message. */
   #sentHighWatermark = -1;
+  #sentStartOffset = 0;
   #pausedUntilMs = 0;
   #failures = 0;
 
@@ -70,10 +78,6 @@ export class Progress {
 
   get inFlightBytes(): number {
     return this.#inFlightBytes;
-  }
-
-  get sentHighWatermark(): number {
-    return this.#sentHighWatermark;
   }
 
   /** The next message has to tell the follower to begin anew, at the first batch that the leader still has. */
@@ -102,19 +106,21 @@ export class Progress {
     return this.#state === 'probe' ? size === 0 : size < this.#limits.windowMessages;
   }
 
-  /** Whether there is a reason to send: a place to find, batches to send, or a watermark that the follower does not know. */
-  wantsToSend(sendableEnd: number, highWatermark: number): boolean {
+  /** Whether there is a reason to send: a place to find, batches, or a watermark or log start that the follower does not know. */
+  wantsToSend(leader: Watermarks & { readonly sendableEnd: number }): boolean {
     if (this.#state === 'probe') return true;
-    return (this.#nextOffset < sendableEnd && this.roomBytes > 0) || highWatermark > this.#sentHighWatermark;
+    if (this.#nextOffset < leader.sendableEnd && this.roomBytes > 0) return true;
+    return leader.highWatermark > this.#sentHighWatermark || leader.startOffset > this.#sentStartOffset;
   }
 
   /** A message went out that ends at `endOffset`: behind its batches, or at `nextOffset` if it had none. */
-  onSent(sent: InFlight & { readonly highWatermark: number; readonly lastEpoch: number }): void {
+  onSent(sent: InFlight & Watermarks & { readonly lastEpoch: number }): void {
     this.#inFlight.push(sent);
     this.#inFlightBytes += sent.bytes;
     this.#nextOffset = sent.endOffset;
     if (sent.bytes > 0) this.#sentEpoch = sent.lastEpoch;
     this.#sentHighWatermark = sent.highWatermark;
+    this.#sentStartOffset = sent.startOffset;
   }
 
   /** The follower's log equals the leader's up to what this message had carried. False for an answer that is not awaited. */
@@ -154,6 +160,11 @@ export class Progress {
     this.#pausedUntilMs = retryAtMs;
     this.#failures++;
     return true;
+  }
+
+  /** Sends nothing before `untilMs`. */
+  pause(untilMs: number): void {
+    this.#pausedUntilMs = untilMs;
   }
 
   /** How often in a row the follower has refused. */

@@ -33,6 +33,17 @@ export class ByteBudget {
     this.#bytes += bytes;
   }
 
+  /** Whether `bytes` more fit now. */
+  fits(bytes: number): boolean {
+    return this.#bytes === 0 || this.#bytes + bytes <= this.bytesMax;
+  }
+
+  /** Notes a change that has happened already; whoever causes growth asks `fits` before. */
+  adjust(change: number): void {
+    this.#bytes += change;
+    assert(this.#bytes >= 0, `${this.#name}: more bytes were released than reserved`);
+  }
+
   release(bytes: number): void {
     this.#bytes -= bytes;
     assert(this.#bytes >= 0, `${this.#name}: more bytes were released than reserved`);

@@ -4,6 +4,7 @@
  *
  * Reading is strict about what it reads (a wrong wire type or broken UTF-8 is INVALID_REQUEST) and steps over what it does not know.
  */
+import { assertMajor } from '@fleetmq/metadata';
 import { DomainError, errorNumber, WireReader, WireWriter, wireBytes, wireVarint } from '@fleetmq/shared';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -98,18 +99,12 @@ export function readTopicPartition(reader: WireReader, wireType: number): TopicP
   return { topic, partition };
 }
 
-/** UNSUPPORTED_VERSION for a major above 1. Absent, and 0, mean 1. */
-export function assertVersion(major: number): void {
-  if (major <= 1) return;
-  throw new DomainError('UNSUPPORTED_VERSION', `version ${major} of the contract is not spoken here; spoken: 1`);
-}
-
 /** Reads field 1 of every request and checks it. */
 export function readVersion(reader: WireReader, wireType: number): void {
   const inner = new WireReader(readBytes(reader, wireType, 'version'));
   while (!inner.done) {
     const tag = inner.varint();
-    if (tag === 0x08) assertVersion(readUint32(inner, wireVarint, 'version.major'));
+    if (tag === 0x08) assertMajor(readUint32(inner, wireVarint, 'version.major'));
     else inner.skip(tag & 7);
   }
 }

@@ -1,0 +1,347 @@
+/**
+ * A broker, put together: reads top to bottom as the order of the start. A start that fails half-way closes what was open;
+ * the stop runs backwards: hand over the leaderships, close the listeners, close the logs, leave the mark of a clean stop.
+ *
+ * The listeners open before the registration, because it names their ports; until the metadata has caught up with the
+ * registration they answer NOT_AVAILABLE. No partition is opened before that either: what an older version says about this
+ * broker is about an earlier life of it (P14). No environment is read here, and nothing is global.
+ */
+import type { EndpointImage } from '@fleetmq/metadata';
+import { authorityOf, ControllerCalls, MetadataWatch, parseControllers } from '@fleetmq/metadata/link';
+import {
+  type Clock,
+  type Disk,
+  DomainError,
+  isDomainError,
+  type Logger,
+  type Random,
+  silentLogger,
+  type Timers,
+} from '@fleetmq/shared';
+import {
+  addProcessMetrics,
+  type CallObservation,
+  createHealthState,
+  createRpcPool,
+  type HealthState,
+  internalLimits,
+  latencyBounds,
+  MetricsRegistry,
+  nodeChecksum,
+  nodeClock,
+  nodeRandom,
+  nodeTimers,
+  openDataFolder,
+  Readiness,
+  type RpcServer,
+  startOps,
+  startRpcServer,
+} from '@fleetmq/shared/runtime';
+import type { BrokerConfig } from './config.ts';
+import { clientFetchBounds, internalFetchBounds } from './domain/fetch.ts';
+import type { RpcContext } from './rpc/context.ts';
+import { clientRoutes, internalRoutes } from './rpc/routes.ts';
+import { leaveCleanMark, takeCleanMark } from './shell/clean-marker.ts';
+import type { LinkState } from './shell/controller-link.ts';
+import { createCore } from './shell/core.ts';
+import { createBrokerMetrics, observeBroker } from './shell/metrics.ts';
+import { MetricsHistory } from './shell/metrics-history.ts';
+import type { Partitions } from './shell/partitions.ts';
+import { Purgatory } from './shell/purgatory.ts';
+import { timedDisk } from './shell/timed-disk.ts';
+import { loadWatermarks, saveWatermarks } from './shell/watermarks.ts';
+
+export interface BrokerPorts {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Ends a start that is still waiting for the controllers. */
+  readonly stopping: AbortSignal;
+  /** The broker cannot go on, because another life of it has begun; it should be disposed of. Called once. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface ListenerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Broker extends AsyncDisposable {
+  readonly listeners: {
+    readonly client: ListenerAddress;
+    readonly internal: ListenerAddress;
+    readonly ops: ListenerAddress;
+  };
+  readonly brokerEpoch: number;
+  readonly partitions: Partitions;
+  /** `handOver` false: as if it had been killed, but for open files: no farewell, no mark of a clean stop. Idempotent. */
+  stop(options?: { readonly handOver?: boolean }): Promise<void>;
+}
+
+const version = '0.1.0';
+const registered = 'registered';
+const caughtUp = 'metadata caught up';
+const inService = 'in service';
+const isrCheckMs = 250;
+const rebuildCheckMs = 5_000;
+
+/** Resolves when the broker is in service. Rejects with INVALID_CONFIG, UNIMPLEMENTED, WRONG_CLUSTER, DUPLICATE_REQUEST ... */
+export async function createBroker(config: BrokerConfig, overrides: Partial<BrokerPorts> = {}): Promise<Broker> {
+  checkConfig(config);
+  const ports: BrokerPorts = { ...nodePorts(), ...overrides };
+  const { clock, timers, random, logger } = ports;
+  await using opened = new AsyncDisposableStack();
+
+  const registry = new MetricsRegistry();
+  opened.use(addProcessMetrics(registry, { service: 'broker', version }));
+  const metrics = createBrokerMetrics(registry);
+  const readiness = new Readiness([registered, caughtUp, inService]);
+  const health = createHealthState();
+  const ops = opened.use(await startOps({ ...config.listen.ops, readiness, metrics: registry }));
+
+  const folder = opened.use(
+    await openDataFolder({ path: config.data.folder, role: 'broker', nodeId: config.node.id, random }),
+  );
+  const disk = timedDisk(folder.disk, clock, (durationMs) => metrics.syncSeconds.observe(durationMs / 1_000));
+  const cleanShutdown = await takeCleanMark(disk);
+  const watermarks = await loadWatermarks(disk, nodeChecksum);
+
+  const controllers = parseControllers(config.controllers);
+  const pool = opened.use(createRpcPool());
+  const transportOf = (address: { host: string; port: number }) => pool.get(`http://${authorityOf(address)}`);
+  const linkPorts = { controllers, transportOf, clock, timers, random, logger };
+  const watch = opened.use(new MetadataWatch({ ...linkPorts, watcher: `broker-${config.node.id}` }));
+  const calls = new ControllerCalls({ ...linkPorts, leaderId: () => watch.leaderId });
+
+  const service = new ServiceState(readiness, health);
+  const core = createCore({
+    ...{ config, clock, timers, random, logger, disk, watch, calls, pool, metrics, watermarks },
+    checksum: nodeChecksum,
+    link: {
+      diskId: folder.diskId,
+      cleanShutdown,
+      onEnded: (error) => ports.onFatal(error),
+      onStateChange: (state) => service.onLinkState(state),
+    },
+  });
+  const ending = { clean: false };
+  opened.use(core.link);
+  opened.defer(async () => {
+    if (ending.clean) await leaveCleanMark(disk);
+  });
+  opened.defer(async () => {
+    const isClean = await core.partitions.close();
+    ending.clean &&= isClean;
+  });
+  opened.defer(() => keepWatermarks(disk, core.partitions, logger));
+  opened.use(core.replicator);
+
+  const history = opened.use(new MetricsHistory({ clock, timers, print: () => registry.print() }));
+  const subscriptions = { count: 0 };
+  observeBroker(registry, {
+    ...core,
+    pendingBudget: core.budgets.pending,
+    answerBudget: core.budgets.answers,
+    subscriptions: () => subscriptions.count,
+    metadataVersion: () => watch.version,
+  });
+  const context: Omit<RpcContext, 'listener' | 'fetchBounds'> = {
+    ...core,
+    ...{ clock, timers, watch, calls, controllers, metrics, history, subscriptions },
+    localId: config.node.id,
+    checksum: nodeChecksum,
+    image: watch.image,
+    streams: streamLimits(config),
+    securityMode: config.security.mode,
+    serverVersion: version,
+  };
+  const listeners = await openListeners(config, context, { health, logger, onCall: callObserver(registry) }, opened);
+  service.serves([...clientServices(context), '']);
+
+  opened.use(new Purgatory({ clock, timers, partitions: core.partitions }));
+  opened.defer(() => core.retention.stop());
+  opened.defer(() => core.isrProposer.stop());
+  const every = (periodMs: number, run: () => void): void => {
+    const timer = timers.every(periodMs, run);
+    opened.defer(() => timer.cancel());
+  };
+
+  const endpoints = advertisedEndpoints(config, listeners);
+  const clusterId = await core.link.register(folder.clusterId ?? '', endpoints, ports.stopping);
+  await folder.bindCluster(clusterId);
+  readiness.pass(registered);
+  watch.start();
+  core.link.start();
+  await core.link.untilCaughtUp(ports.stopping);
+  readiness.pass(caughtUp);
+  await core.partitions.setStraysAside();
+  core.follow();
+  every(isrCheckMs, () => core.isrProposer.tick());
+  every(rebuildCheckMs, () => core.partitions.rebuildFailed());
+  every(config.broker['retention-check-ms'], () => core.retention.tick());
+  every(config.broker['watermark-checkpoint-ms'], () => {
+    void keepWatermarks(disk, core.partitions, logger);
+  });
+  await core.link.untilInService(ports.stopping);
+  logger.info({ broker: config.node.id, ...listeners, ops: ops.port }, 'the broker is in service');
+
+  const parts = opened.move();
+  const stop = async (handOver: boolean): Promise<void> => {
+    readiness.fail(inService, 'stopping');
+    health.setAll('not_serving');
+    if (handOver && !(await core.link.drain(config.broker['drain-ms']))) {
+      logger.warn({ drainMs: config.broker['drain-ms'] }, 'not all leaderships could be handed over');
+    }
+    ending.clean = handOver;
+    core.beginStop();
+    await parts.disposeAsync();
+  };
+  let stopped: Promise<void> | undefined;
+  const broker: Broker = {
+    listeners: { ...listeners, ops: { host: ops.host, port: ops.port } },
+    get brokerEpoch() {
+      return core.link.brokerEpoch;
+    },
+    partitions: core.partitions,
+    stop: (options = {}) => {
+      stopped ??= stop(options.handOver ?? true);
+      return stopped;
+    },
+    [Symbol.asyncDispose]: () => broker.stop(),
+  };
+  return broker;
+}
+
+function checkConfig(config: BrokerConfig): void {
+  if (config.security.mode !== 'open') {
+    throw new DomainError(
+      'UNIMPLEMENTED',
+      'security.mode = secured is not built yet: set it to open, on a private network',
+    );
+  }
+  const { limits } = config;
+  if (limits['pending-bytes-per-log'] > limits['pending-bytes']) {
+    throw new DomainError(
+      'INVALID_CONFIG',
+      `limits.pending-bytes-per-log = ${limits['pending-bytes-per-log']} is above limits.pending-bytes = ${limits['pending-bytes']}`,
+    );
+  }
+}
+
+function nodePorts(): BrokerPorts {
+  return {
+    clock: nodeClock,
+    timers: nodeTimers,
+    random: nodeRandom,
+    logger: silentLogger,
+    stopping: new AbortController().signal,
+    onFatal: () => undefined,
+  };
+}
+
+/** What readiness and grpc.health.v1 say, by the state that the controllers have this broker in. */
+class ServiceState {
+  readonly #readiness: Readiness;
+  readonly #health: HealthState;
+  #services: readonly string[] = [];
+
+  constructor(readiness: Readiness, health: HealthState) {
+    this.#readiness = readiness;
+    this.#health = health;
+  }
+
+  serves(services: readonly string[]): void {
+    this.#services = services;
+    this.onLinkState('starting');
+  }
+
+  onLinkState(state: LinkState): void {
+    const isActive = state === 'active';
+    if (isActive) this.#readiness.pass(inService);
+    else this.#readiness.fail(inService, state);
+    for (const service of this.#services) this.#health.set(service, isActive ? 'serving' : 'not_serving');
+  }
+}
+
+interface ServerParts {
+  readonly health: HealthState;
+  readonly logger: Logger;
+  readonly onCall: (observation: CallObservation) => void;
+}
+
+async function openListeners(
+  config: BrokerConfig,
+  context: Omit<RpcContext, 'listener' | 'fetchBounds'>,
+  parts: ServerParts,
+  opened: AsyncDisposableStack,
+): Promise<{ readonly client: ListenerAddress; readonly internal: ListenerAddress }> {
+  const limits = { stallMs: config.limits['stall-ms'], drainMs: drainCallsMs };
+  const open = async (name: 'client' | 'internal'): Promise<RpcServer> => {
+    const isClient = name === 'client';
+    const fetchBounds = isClient ? clientFetchBounds : internalFetchBounds;
+    const routes = isClient ? clientRoutes : internalRoutes;
+    return opened.use(
+      await startRpcServer({
+        ...parts,
+        listen: config.listen[name],
+        services: routes({ ...context, listener: name, fetchBounds }),
+        limits: isClient ? limits : { ...internalLimits, ...limits },
+        reflection: true,
+      }),
+    );
+  };
+  const [client, internal] = [await open('client'), await open('internal')];
+  const addressOf = ({ address: { host, port } }: RpcServer): ListenerAddress => ({ host, port });
+  return { client: addressOf(client), internal: addressOf(internal) };
+}
+
+/** How long open calls may take when the listeners close. */
+const drainCallsMs = 5_000;
+
+function clientServices(context: Omit<RpcContext, 'listener' | 'fetchBounds'>): string[] {
+  const routes = clientRoutes({ ...context, listener: 'client', fetchBounds: clientFetchBounds });
+  return routes.map(({ service }) => service.typeName);
+}
+
+function callObserver(registry: MetricsRegistry): (observation: CallObservation) => void {
+  const durations = registry.histograms({
+    name: 'fleetmq_request_duration_seconds',
+    help: 'How long calls took, by service, method and code.',
+    labels: ['service', 'method', 'code'],
+    bounds: latencyBounds,
+  });
+  return ({ method, code, durationMs }) => {
+    durations.series(method.parent.name, method.name, code).observe(durationMs / 1_000);
+  };
+}
+
+function streamLimits({ limits, replica }: BrokerConfig): RpcContext['streams'] {
+  return {
+    requestsMax: limits['stream-requests'],
+    bytesMax: limits['stream-bytes'],
+    subscriptionsMax: limits.subscriptions,
+    replicationBytesMax: 2 * replica['link-window-bytes'],
+  };
+}
+
+/** The listeners as others reach them. */
+function advertisedEndpoints(
+  { advertise }: BrokerConfig,
+  listeners: { readonly client: ListenerAddress; readonly internal: ListenerAddress },
+): EndpointImage[] {
+  return (['client', 'internal'] as const).map((listener) => {
+    const { host, port } = listeners[listener];
+    return { listener, host: advertise[listener].host ?? host, port: advertise[listener].port ?? port, tls: false };
+  });
+}
+
+async function keepWatermarks(disk: Disk, partitions: Partitions, logger: Logger): Promise<void> {
+  try {
+    await saveWatermarks(disk, nodeChecksum, partitions.watermarks());
+  } catch (error) {
+    if (!isDomainError(error)) throw error;
+    // They are only knowledge that saves time: the old ones stay true.
+    logger.warn({ code: error.code, reason: error.message }, 'the high watermarks could not be written down');
+  }
+}

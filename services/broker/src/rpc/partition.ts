@@ -1,0 +1,64 @@
+/** PartitionManagementService, on internal listeners only. */
+import { create } from '@bufbuild/protobuf';
+import {
+  AssignPartitionResponseSchema,
+  GetPartitionStateResponseSchema,
+  PartitionManagementService,
+  RemovePartitionResponseSchema,
+  UpdatePartitionConfigResponseSchema,
+} from '@fleetmq/gen/broker/partition';
+import { checkVersion, partitionToProto } from '@fleetmq/metadata/wire';
+import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import { locatePartition } from '../domain/topics.ts';
+import { Assignments } from '../shell/assignments.ts';
+import { targetOf } from '../wire/offsets.ts';
+import { type RpcContext, unimplemented } from './context.ts';
+
+export function partitionRoutes(context: RpcContext): ServiceRoutes {
+  const { watch, timers, image, partitions } = context;
+  const assignments = new Assignments(watch, timers);
+  return typedRoutes(PartitionManagementService, {
+    async assignPartition(request, { signal }) {
+      checkVersion(request.version);
+      const command = { ...request, partition: request.partition?.partition ?? 0 };
+      const version = await assignments.follow(command, signal);
+      assignments.assertKnown(command.topicId, command.partition);
+      return create(AssignPartitionResponseSchema, { metadataVersion: BigInt(version) });
+    },
+    async removePartition(request, { signal }) {
+      checkVersion(request.version);
+      const version = await assignments.follow(request, signal);
+      return create(RemovePartitionResponseSchema, { metadataVersion: BigInt(version) });
+    },
+    async updatePartitionConfig(request, { signal }) {
+      checkVersion(request.version);
+      const version = await assignments.follow(request, signal);
+      assignments.assertKnown(request.topicId, request.partition);
+      return create(UpdatePartitionConfigResponseSchema, { metadataVersion: BigInt(version) });
+    },
+    getPartitionState(request) {
+      checkVersion(request.version);
+      const { topic, partition: number } = targetOf(request.topicPartition);
+      const partition = locatePartition(image, topic, number);
+      const replica = partitions.find(partition.topicId, number);
+      const log = replica?.log;
+      const leader = replica?.state.leader;
+      return create(GetPartitionStateResponseSchema, {
+        role: replica?.state.role ?? 'offline',
+        partition: partitionToProto(partition),
+        logStartOffset: BigInt(log?.startOffset ?? 0),
+        highWatermark: BigInt(replica?.state.highWatermark ?? 0),
+        durableEndOffset: BigInt(log?.durableEndOffset ?? 0),
+        endOffset: BigInt(log?.endOffset ?? 0),
+        sizeBytes: BigInt(log?.sizeBytes ?? 0),
+        replicas: (leader?.replicas ?? []).map((brokerId) => ({
+          brokerId,
+          inSync: leader?.isr.has(brokerId) === true,
+          durableEndOffset: BigInt(Math.max(0, leader?.durableEndOf(brokerId) ?? 0)),
+        })),
+        failure: replica?.failure?.message ?? '',
+      });
+    },
+    migratePartition: () => unimplemented('MigratePartition'),
+  });
+}

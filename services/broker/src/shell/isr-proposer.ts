@@ -1,0 +1,137 @@
+/**
+ * Carries ISR proposals of the partitions that this broker leads to the controllers, and their answers back. A proposal is
+ * sent until it has an answer: while it is unanswered the partition counts old and proposed members (P7).
+ *
+ * An attempt that ended without an answer may still succeed; that is noted before the next one is sent. One proposal per
+ * partition is under way at a time, and at most `callsMax` in all.
+ */
+import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
+import type { MetadataImage } from '@fleetmq/metadata';
+import { apiVersion } from '@fleetmq/metadata';
+import type { ControllerCalls } from '@fleetmq/metadata/link';
+import { type BrokerId, type Clock, DomainError, errorName, isDomainError, type Logger } from '@fleetmq/shared';
+import type { IsrProposal } from '../domain/isr.ts';
+import type { Assignment } from '../domain/partition.ts';
+import { assignmentFromProto } from '../wire/partition.ts';
+import type { Partitions } from './partitions.ts';
+import type { Replica } from './replica.ts';
+import { Semaphore } from './semaphore.ts';
+
+export interface IsrProposerOptions {
+  readonly localId: number;
+  readonly partitions: Partitions;
+  readonly image: MetadataImage;
+  readonly calls: ControllerCalls;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly brokerEpoch: () => number;
+  /** A follower that was not caught up for so long is proposed for removal. Default 5 s. */
+  readonly lagMaxMs: number;
+  /** Proposals under way. Default 32. */
+  readonly callsMax: number;
+  readonly onChange: (kind: 'shrink' | 'expand') => void;
+}
+
+const callTimeoutMs = 5_000;
+
+export class IsrProposer {
+  readonly #options: IsrProposerOptions;
+  readonly #calls: Semaphore;
+  readonly #busy = new Set<Replica>();
+  readonly #stopping = new AbortController();
+
+  constructor(options: IsrProposerOptions) {
+    this.#options = options;
+    this.#calls = new Semaphore(options.callsMax);
+  }
+
+  /** To be called periodically: finds what to propose, and proposes it. */
+  tick(): void {
+    const { partitions, clock, lagMaxMs, image } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const liveEpoch = (id: number): number | undefined => {
+      const broker = image.broker(id as BrokerId);
+      return broker?.state === 'active' ? broker.brokerEpoch : undefined;
+    };
+    for (const replica of partitions.all()) {
+      const { leader } = replica.state;
+      if (leader === undefined || this.#busy.has(replica)) continue;
+      leader.maintainIsr(nowMs, lagMaxMs, liveEpoch);
+      const { pending } = leader.isr;
+      if (pending !== undefined) void this.#propose(replica, pending);
+    }
+  }
+
+  stop(): void {
+    this.#stopping.abort(new DomainError('SHUTTING_DOWN', 'the broker stops'));
+  }
+
+  async #propose(replica: Replica, proposal: IsrProposal): Promise<void> {
+    this.#busy.add(replica);
+    try {
+      await this.#calls.run(() => this.#send(replica, proposal));
+    } finally {
+      this.#busy.delete(replica);
+    }
+  }
+
+  async #send(replica: Replica, proposal: IsrProposal): Promise<void> {
+    const { leader } = replica.state;
+    if (leader === undefined || leader.isr.pending !== proposal || this.#stopping.signal.aborted) return;
+    const { calls, localId, brokerEpoch, image } = this.#options;
+    const inSyncReplicas = proposal.members.map((id) => ({
+      brokerId: id,
+      brokerEpoch: BigInt(id === localId ? brokerEpoch() : (image.broker(id as BrokerId)?.brokerEpoch ?? 0)),
+    }));
+    const request = {
+      version: apiVersion,
+      brokerId: localId,
+      brokerEpoch: BigInt(brokerEpoch()),
+      topicId: replica.topicId,
+      partition: replica.partition,
+      leaderEpoch: leader.leaderEpoch,
+      partitionEpoch: proposal.partitionEpoch,
+      inSyncReplicas,
+    };
+    try {
+      const options = { signal: this.#stopping.signal, timeoutMs: callTimeoutMs };
+      const answer = await calls.unary(BrokerReplicationService.method.updateISR, request, options);
+      if (answer.errorCode !== 0)
+        this.#onRefused(replica, proposal, new DomainError(errorName(answer.errorCode), answer.errorMessage));
+      if (answer.partition !== undefined)
+        this.#onAnswer(replica, proposal, answer.errorCode === 0, assignmentFromProto(answer.partition));
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      this.#onError(replica, proposal, error);
+    }
+  }
+
+  #onAnswer(replica: Replica, proposal: IsrProposal, accepted: boolean, partition: Assignment): void {
+    const before = replica.state.leader?.isr.committed.length ?? 0;
+    replica.assign(partition);
+    if (!accepted) return;
+    const kind = proposal.members.length < before ? 'shrink' : 'expand';
+    this.#options.onChange(kind);
+    const fields = {
+      partition: replica.name,
+      inSyncReplicas: partition.inSyncReplicas,
+      leaderEpoch: partition.leaderEpoch,
+    };
+    this.#options.logger.info(fields, `the in-sync replicas ${kind}`);
+  }
+
+  #onError(replica: Replica, proposal: IsrProposal, error: DomainError): void {
+    if (this.#stopping.signal.aborted) return;
+    if (error.outcomeUnknown || mayHaveActed.has(error.code)) replica.state.leader?.isr.markUncertain(proposal);
+    else this.#onRefused(replica, proposal, error);
+  }
+
+  #onRefused(replica: Replica, proposal: IsrProposal, error: DomainError): void {
+    replica.state.leader?.isr.refuse(proposal);
+    const fields = { partition: replica.name, members: proposal.members, code: error.code, reason: error.message };
+    this.#options.logger.warn(fields, 'the controllers refuse a change of the in-sync replicas');
+  }
+}
+
+/** Errors after which a call may have been carried out. */
+const mayHaveActed: ReadonlySet<string> = new Set(['TIMEOUT', 'SHUTTING_DOWN', 'CANCELLED', 'UNKNOWN_ERROR']);

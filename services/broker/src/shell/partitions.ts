@@ -1,0 +1,404 @@
+/**
+ * The replicas of this broker: opens a log for each partition that the metadata gives it, closes what it takes away, and
+ * hands news to the rest. Folders are named by topic id and number, never by a topic's name, so no name reaches a path and
+ * a topic that was created anew never meets the files of the old one.
+ *
+ * Nothing is deleted because it is missing from a snapshot: a folder without a partition in the metadata is moved to
+ * `strays/` and removed after a while (J3, J7). What a live event takes away is removed at once. A log that failed or was
+ * found damaged is rebuilt from the leader, but only once this replica is in no ISR: until then it may be the last copy.
+ * One job at a time per partition changes its folder; at most `opensMax` logs are opened at once.
+ */
+import { type LogConfig, openLog, type PartitionLog } from '@fleetmq/log';
+import {
+  effectiveTopicConfig,
+  type ListenerName,
+  type MetadataEvent,
+  type MetadataImage,
+  type PartitionImage,
+  type TopicConfig,
+} from '@fleetmq/metadata';
+import {
+  type BrokerId,
+  type Checksum,
+  type Clock,
+  type Disk,
+  DomainError,
+  isDomainError,
+  type Logger,
+  type TopicId,
+} from '@fleetmq/shared';
+import { locatePartition, notLeader } from '../domain/topics.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import { Replica, type ReplicaListener } from './replica.ts';
+import { Semaphore } from './semaphore.ts';
+import { type Watermark, watermarkKey } from './watermarks.ts';
+
+export interface PartitionsOptions {
+  readonly localId: number;
+  readonly disk: Disk;
+  readonly checksum: Checksum;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly image: MetadataImage;
+  readonly listener: ReplicaListener;
+  readonly pendingBudget: ByteBudget;
+  readonly watermarks: ReadonlyMap<string, number>;
+  readonly limits: PartitionLimits;
+}
+
+export interface PartitionLimits {
+  /** Replicas on this broker; more are not opened and reported as failed. Default 4,000. */
+  readonly partitionsMax: number;
+  /** Logs that are opened or closed at the same time. Default 8. */
+  readonly opensMax: number;
+  /** Requests of one partition that may wait for acknowledgments under one ack rule. Default 10,000. */
+  readonly ackWaitersMax: number;
+  /** Bytes of one log that are not durable yet. Default 32 MiB. */
+  readonly pendingBytesPerLog: number;
+  /** Sealed segments of one log whose file is open. Default 2. */
+  readonly openSegmentsPerLog: number;
+  /** Producer ids that one log remembers. Default 10,000. */
+  readonly producerIdsPerLog: number;
+  /** Idempotency keys that one log remembers. Default 20,000. */
+  readonly idempotencyKeysPerLog: number;
+  /** A folder that belongs to no partition is removed after this. Default 1 h. */
+  readonly strayRetentionMs: number;
+}
+
+export const defaultPartitionLimits: PartitionLimits = {
+  partitionsMax: 4_000,
+  opensMax: 8,
+  ackWaitersMax: 10_000,
+  pendingBytesPerLog: 32 * 1024 * 1024,
+  openSegmentsPerLog: 2,
+  producerIdsPerLog: 10_000,
+  idempotencyKeysPerLog: 20_000,
+  strayRetentionMs: 3_600_000,
+};
+
+const logsFolder = 'partitions';
+const straysFolder = 'strays';
+const folderName = /^([0-9a-f]{32})-([0-9]{1,10})$/;
+
+export class Partitions {
+  readonly #options: PartitionsOptions;
+  /** By topic id and number; the arrays are sparse. */
+  readonly #replicas = new Map<string, Replica[]>();
+  /** The last job of each folder that has one. */
+  readonly #folders = new Map<string, Promise<void>>();
+  readonly #opens: Semaphore;
+  #count = 0;
+  #closing = false;
+
+  constructor(options: PartitionsOptions) {
+    this.#options = options;
+    this.#opens = new Semaphore(options.limits.opensMax);
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  find(topicId: string, partition: number): Replica | undefined {
+    return this.#replicas.get(topicId)?.[partition];
+  }
+
+  /** By the topic's name; undefined when there is no such partition here. */
+  byName(topic: string, partition: number): Replica | undefined {
+    const found = this.#options.image.topicByName(topic);
+    return found === undefined ? undefined : this.find(found.topicId, partition);
+  }
+
+  *all(): IterableIterator<Replica> {
+    for (const replicas of this.#replicas.values()) {
+      for (const replica of replicas) if (replica !== undefined) yield replica;
+    }
+  }
+
+  /**
+   * The replica of a partition, if this broker leads it. INVALID_REQUEST, TOPIC_NOT_FOUND, PARTITION_NOT_FOUND, NOT_LEADER
+   * with a hint for listeners of this kind, NOT_AVAILABLE, STORAGE_FAILED.
+   */
+  leading(topic: string, partition: number, listener: ListenerName): Replica {
+    const { image, localId } = this.#options;
+    const assigned = locatePartition(image, topic, partition);
+    const replica = this.find(assigned.topicId, partition);
+    if (replica?.state.leader !== undefined) return replica;
+    if (assigned.leaderId !== localId) throw notLeader(image, topic, assigned, listener);
+    replica?.openLog();
+    throw new DomainError('NOT_AVAILABLE', `this broker does not lead ${topic}-${partition} yet, or no longer`, {
+      retryAfterMs: 50,
+    });
+  }
+
+  /** Follows the metadata. To be called with each change, after the image has it. */
+  apply(events: readonly MetadataEvent[]): void {
+    for (const event of events) this.#applyOne(event);
+  }
+
+  /** Once the image has caught up: folders of partitions that this broker does not hold are put aside. */
+  async setStraysAside(): Promise<void> {
+    const { disk, image, localId, logger, clock } = this.#options;
+    for (const name of await disk.list(logsFolder)) {
+      const match = folderName.exec(name);
+      const partition = match === null ? undefined : image.partition(match[1] as TopicId, Number(match[2]));
+      if (partition?.replicas.includes(localId as BrokerId) === true) continue;
+      logger.warn({ folder: name }, 'a log without a partition is put aside');
+      await this.#inFolder(name, async () => {
+        await disk.makeFolder(straysFolder);
+        await disk.rename(`${logsFolder}/${name}`, `${straysFolder}/${name}.${Math.floor(clock.wallMs())}`);
+        await disk.syncFolder(logsFolder);
+        await disk.syncFolder(straysFolder);
+      });
+    }
+  }
+
+  /** Removes what was put aside long enough ago. */
+  async removeOldStrays(): Promise<void> {
+    const { disk, clock, limits } = this.#options;
+    for (const name of await disk.list(straysFolder)) {
+      const since = Number(name.slice(name.lastIndexOf('.') + 1));
+      if (clock.wallMs() - since < limits.strayRetentionMs) continue;
+      await disk.remove(`${straysFolder}/${name}`);
+    }
+  }
+
+  /** Tries to get back replicas whose log has failed, from their leaders. */
+  rebuildFailed(): void {
+    const { image, localId } = this.#options;
+    for (const replica of this.all()) {
+      if (replica.failure === undefined) continue;
+      const partition = image.partition(replica.topicId as TopicId, replica.partition);
+      if (partition === undefined || partition.leaderId === 0 || partition.leaderId === localId) continue;
+      if (partition.inSyncReplicas.includes(localId as BrokerId)) continue;
+      this.#rebuild(replica, partition);
+    }
+  }
+
+  watermarks(): Watermark[] {
+    return [...this.all()]
+      .filter(({ log }) => log !== undefined)
+      .map(({ topicId, partition, state }) => ({ topicId, partition, highWatermark: state.highWatermark }));
+  }
+
+  /** Logs that are closed after an error, for the controllers. */
+  failures(): { readonly topicId: string; readonly partition: number; readonly reason: string }[] {
+    const failed: { topicId: string; partition: number; reason: string }[] = [];
+    for (const { topicId, partition, failure, isSpoilt } of this.all()) {
+      if (failure !== undefined) failed.push({ topicId, partition, reason: failure.message });
+      else if (isSpoilt) failed.push({ topicId, partition, reason: 'the disk is full' });
+    }
+    return failed;
+  }
+
+  /** Closes all logs in order. False when one of them could not be closed cleanly. */
+  async close(): Promise<boolean> {
+    this.#closing = true;
+    const results = await Promise.all(
+      [...this.all()].map((replica) => this.#inFolder(folderOf(replica), () => this.#closeLog(replica))),
+    );
+    this.#replicas.clear();
+    return results.every((closed) => closed);
+  }
+
+  #applyOne(event: MetadataEvent): void {
+    switch (event.kind) {
+      case 'partition-changed':
+        this.#applyPartition(event.partition);
+        return;
+      case 'topic-changed':
+        this.#configureTopic(event.topic.topicId);
+        return;
+      case 'topic-removed':
+        for (const replica of this.#replicas.get(event.topicId) ?? []) {
+          if (replica !== undefined) this.#drop(replica);
+        }
+        return;
+      case 'cluster-changed':
+        for (const topicId of this.#replicas.keys()) this.#configureTopic(topicId as TopicId);
+        return;
+      default:
+        return;
+    }
+  }
+
+  #applyPartition(partition: PartitionImage): void {
+    const { localId } = this.#options;
+    const known = this.find(partition.topicId, partition.partition);
+    if (!partition.replicas.includes(localId as BrokerId)) {
+      if (known !== undefined) this.#drop(known);
+    } else if (known === undefined) this.#open(partition);
+    else known.assign(partition);
+  }
+
+  #open(partition: PartitionImage): void {
+    const { image, listener, limits, localId, pendingBudget, watermarks, clock } = this.#options;
+    const topic = image.topicById(partition.topicId);
+    if (topic === undefined || this.#closing) return;
+    const { topicId, partition: number } = partition;
+    const replica = new Replica({
+      localId,
+      topicId,
+      topic: topic.name,
+      partition: number,
+      config: effectiveTopicConfig(topic, image.cluster, partition.replicas.length),
+      highWatermark: watermarks.get(watermarkKey(topicId, number)) ?? 0,
+      waitersMax: limits.ackWaitersMax,
+      pendingBudget,
+      listener,
+      monotonicMs: () => clock.monotonicMs(),
+    });
+    const replicas = this.#replicas.get(topicId) ?? [];
+    replicas[number] = replica;
+    this.#replicas.set(topicId, replicas);
+    this.#count++;
+    if (this.#count > limits.partitionsMax) {
+      replica.onLogFailure(new DomainError('LIMIT_EXCEEDED', `${limits.partitionsMax} partitions are held already`));
+      return;
+    }
+    void this.#inFolder(folderOf(replica), () => this.#openLog(replica));
+  }
+
+  async #openLog(replica: Replica): Promise<void> {
+    if (!this.#isHeld(replica)) return;
+    const { disk, checksum, logger } = this.#options;
+    const folder = `${logsFolder}/${folderOf(replica)}`;
+    try {
+      const log = await this.#opens.run(async () => {
+        await disk.makeFolder(logsFolder);
+        return openLog({
+          disk,
+          folder,
+          checksum,
+          config: this.#logConfig(replica.config),
+          onDurable: (end) => replica.onDurable(end),
+          onFailure: (error) => this.#onFailure(replica, error),
+          onRollback: (end, error) => replica.onRolledBack(end, error),
+        });
+      });
+      const { recovery } = log;
+      if (recovery.cutBytes > 0) logger.warn({ partition: replica.name, ...recovery }, 'a torn tail was cut');
+      if (!this.#isHeld(replica)) await log.close();
+      else this.#attach(replica, log);
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      this.#onFailure(replica, error);
+    }
+  }
+
+  #attach(replica: Replica, log: PartitionLog): void {
+    replica.attach(log);
+    replica.configure(replica.config);
+    const partition = this.#options.image.partition(replica.topicId as TopicId, replica.partition);
+    if (partition !== undefined) replica.assign(partition);
+  }
+
+  #onFailure(replica: Replica, error: DomainError): void {
+    this.#options.logger.error(
+      { partition: replica.name, code: error.code, reason: error.message },
+      'a log has failed',
+    );
+    replica.onLogFailure(error);
+  }
+
+  #configureTopic(topicId: TopicId): void {
+    const { image } = this.#options;
+    const topic = image.topicById(topicId);
+    if (topic === undefined) return;
+    for (const replica of this.#replicas.get(topicId) ?? []) {
+      const partition = replica && image.partition(topicId, replica.partition);
+      if (replica === undefined || partition === undefined) continue;
+      const config = effectiveTopicConfig(topic, image.cluster, partition.replicas.length);
+      replica.configure(config);
+      replica.log?.configure(this.#logConfig(config));
+    }
+  }
+
+  #logConfig(config: TopicConfig): Partial<LogConfig> {
+    const { limits } = this.#options;
+    return {
+      segmentBytes: config.segmentBytes,
+      segmentMs: Math.min(config.segmentMs, logAgeMaxMs),
+      retentionBytes: config.retentionBytes ?? -1,
+      retentionMs: config.retentionMs === undefined ? -1 : Math.min(config.retentionMs, logAgeMaxMs),
+      flushPolicy: config.flushPolicy,
+      maxPendingBytes: limits.pendingBytesPerLog,
+      maxOpenSegments: limits.openSegmentsPerLog,
+      producerIdsMax: limits.producerIdsPerLog,
+      idempotencyKeysMax: limits.idempotencyKeysPerLog,
+    };
+  }
+
+  /** The partition is not this broker's any more: its log goes. */
+  #drop(replica: Replica): void {
+    const replicas = this.#replicas.get(replica.topicId);
+    if (replicas?.[replica.partition] !== replica) return;
+    delete replicas[replica.partition];
+    if (replicas.every((each) => each === undefined)) this.#replicas.delete(replica.topicId);
+    this.#count--;
+    const folder = folderOf(replica);
+    void this.#inFolder(folder, async () => {
+      await this.#closeLog(replica);
+      await this.#options.disk.remove(`${logsFolder}/${folder}`);
+      this.#options.logger.info({ partition: replica.name, topicId: replica.topicId }, 'a log was removed');
+    });
+  }
+
+  /** Puts the damaged log aside and begins an empty one, which the leader fills. */
+  #rebuild(replica: Replica, partition: PartitionImage): void {
+    const { disk, clock, logger } = this.#options;
+    const replicas = this.#replicas.get(replica.topicId);
+    if (replicas?.[replica.partition] !== replica) return;
+    logger.warn(
+      { partition: replica.name, reason: replica.failure?.message },
+      'a failed log is rebuilt from its leader',
+    );
+    delete replicas[replica.partition];
+    this.#count--;
+    const folder = folderOf(replica);
+    void this.#inFolder(folder, async () => {
+      await this.#closeLog(replica);
+      await disk.makeFolder(straysFolder);
+      await disk.rename(`${logsFolder}/${folder}`, `${straysFolder}/${folder}.${Math.floor(clock.wallMs())}`);
+    });
+    this.#open(partition);
+  }
+
+  async #closeLog(replica: Replica): Promise<boolean> {
+    const log = replica.detach();
+    try {
+      await log?.close();
+      return replica.failure === undefined;
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      this.#options.logger.warn({ partition: replica.name, reason: error.message }, 'a log was not closed cleanly');
+      return false;
+    }
+  }
+
+  #isHeld(replica: Replica): boolean {
+    return !this.#closing && this.find(replica.topicId, replica.partition) === replica;
+  }
+
+  /** Runs jobs on one folder one after the other. A failure of the disk is logged; any other is a bug and ends the process. */
+  #inFolder<Result>(folder: string, job: () => Promise<Result>): Promise<Result | undefined> {
+    const before = this.#folders.get(folder) ?? Promise.resolve();
+    const running = before.then(job).catch((error: unknown) => {
+      if (!isDomainError(error)) throw error;
+      this.#options.logger.error({ folder, code: error.code, reason: error.message }, 'a job on a log folder failed');
+      return undefined;
+    });
+    const settled = running.then(() => {
+      if (this.#folders.get(folder) === settled) this.#folders.delete(folder);
+    });
+    this.#folders.set(folder, settled);
+    return running;
+  }
+}
+
+/** The longest age that a log takes; what is above it is for ever in practice. */
+const logAgeMaxMs = 1000 * 365 * 24 * 3_600_000;
+
+function folderOf(replica: { readonly topicId: string; readonly partition: number }): string {
+  return `${replica.topicId}-${replica.partition}`;
+}

@@ -1,0 +1,312 @@
+/**
+ * One replica on this broker: its log, its role, and those who wait for it. The one place where events of the log, of the
+ * followers and of the controllers meet; everything here runs to completion without waiting, except the jobs that change
+ * the log (truncation, reset), which run one after the other in `jobs`.
+ *
+ * Invariants: while the log has failed the role is offline; whoever waits is told exactly once, by progress, by an error or
+ * by its deadline; an error after the append never claims that nothing was written (P5).
+ */
+import type { PartitionLog } from '@fleetmq/log';
+import type { TopicConfig } from '@fleetmq/metadata';
+import { assert, DomainError, formatTopicPartition } from '@fleetmq/shared';
+import type { AckRule } from '../domain/custom-acks.ts';
+import { type Assignment, PartitionState, type RoleChange } from '../domain/partition.ts';
+import { AckQueue, type AckWaiter } from './ack-queue.ts';
+import type { ByteBudget } from './byte-budget.ts';
+
+/** Told about what moves in a replica. Must not throw and must not wait. */
+export interface ReplicaListener {
+  /** There is more to send to followers, or their watermark is behind. */
+  onProgress(replica: Replica): void;
+  onRoleChange(replica: Replica, change: RoleChange): void;
+  onFailure(replica: Replica): void;
+}
+
+export interface ReplicaOptions {
+  readonly localId: number;
+  readonly topicId: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly config: TopicConfig;
+  /** As it was recorded in an earlier life; at most the end of the log. */
+  readonly highWatermark: number;
+  readonly waitersMax: number;
+  /** Bytes of all logs that are not durable yet. */
+  readonly pendingBudget: ByteBudget;
+  readonly listener: ReplicaListener;
+  readonly monotonicMs: () => number;
+}
+
+interface FollowerAck {
+  readonly endOffset: number;
+  readonly done: (error: DomainError | undefined) => void;
+}
+
+export class Replica {
+  readonly topicId: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly state: PartitionState;
+  readonly acks: AckQueue;
+  readonly #options: ReplicaOptions;
+  config: TopicConfig;
+  #log: PartitionLog | undefined;
+  #failure: DomainError | undefined;
+  #spoiltEpoch = 0;
+  #pendingBytes = 0;
+  #readers = new Set<() => void>();
+  #followerAcks: FollowerAck[] = [];
+  #jobs: Promise<void> = Promise.resolve();
+  #jobCount = 0;
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.topicId = options.topicId;
+    this.topic = options.topic;
+    this.partition = options.partition;
+    this.config = options.config;
+    this.state = new PartitionState(options.localId, options.highWatermark);
+    this.acks = new AckQueue(options.waitersMax);
+  }
+
+  get name(): string {
+    return formatTopicPartition(this.topic, this.partition);
+  }
+
+  /** Undefined while it is being opened, after a failure, and when it was closed. */
+  get log(): PartitionLog | undefined {
+    return this.#log;
+  }
+
+  get failure(): DomainError | undefined {
+    return this.#failure;
+  }
+
+  /** Whether a job that changes the log is under way or waits. */
+  get isBusy(): boolean {
+    return this.#jobCount > 0;
+  }
+
+  get readerCount(): number {
+    return this.#readers.size;
+  }
+
+  attach(log: PartitionLog): void {
+    assert(this.#log === undefined, `${this.name} has a log already`);
+    this.#log = log;
+  }
+
+  /** NOT_AVAILABLE while the log is not open, STORAGE_FAILED after it has failed. */
+  openLog(): PartitionLog {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#log !== undefined) return this.#log;
+    throw new DomainError('NOT_AVAILABLE', `the log of ${this.name} is being opened`, { retryAfterMs: 50 });
+  }
+
+  /** Applies what the controllers say. Nothing before the log is open, and nothing any more after it has failed. */
+  assign(assignment: Assignment): void {
+    const log = this.#log;
+    if (log === undefined || this.#failure !== undefined) return;
+    const change = this.state.applyAssignment(assignment, {
+      endOffset: log.endOffset,
+      durableEndOffset: log.durableEndOffset,
+      minInsyncReplicas: this.config.minInsyncReplicas,
+      nowMs: this.#options.monotonicMs(),
+    });
+    if (change !== undefined) this.#onChange(change);
+  }
+
+  /** A message of a leader came in: a newer epoch than known ends whatever this replica was. */
+  observeLeader(leaderId: number, leaderEpoch: number): void {
+    const change = this.state.observeLeader(leaderId, leaderEpoch);
+    if (change !== undefined) this.#onChange(change);
+  }
+
+  configure(config: TopicConfig): void {
+    this.config = config;
+    if (this.state.leader?.onMinInsyncReplicas(config.minInsyncReplicas) === true) this.#onWatermark();
+    this.#checkInsync();
+  }
+
+  /** How far the log may be sent: without other in-sync replicas only what is durable, for it may still be rolled back. */
+  get sendableEnd(): number {
+    const log = this.#log;
+    if (log === undefined) return 0;
+    const isAlone = (this.state.leader?.isr.maximal.length ?? 1) <= 1;
+    return isAlone ? log.durableEndOffset : log.endOffset;
+  }
+
+  /** Records that followers may have were rolled back in this epoch: the log takes no more of it, leadership has to go. */
+  get isSpoilt(): boolean {
+    return this.#spoiltEpoch !== 0 && this.#spoiltEpoch === this.state.leaderEpoch;
+  }
+
+  /** After each append: the bytes that wait for the disk are charged to the broker's budget. */
+  onAppended(): void {
+    this.#chargePending();
+    if (this.state.role === 'leader') this.#options.listener.onProgress(this);
+  }
+
+  /** The log is durable up to `end`. */
+  onDurable(end: number): void {
+    this.#chargePending();
+    this.#tellFollowerAcks(end);
+    const { leader } = this.state;
+    if (leader === undefined) return;
+    if (leader.onLocalDurable(end)) this.#onWatermark();
+    this.advanceAcks();
+    this.#options.listener.onProgress(this);
+  }
+
+  /** The disk was full: what was not durable is gone from the log, and was never acknowledged (P22). */
+  onRolledBack(durableEnd: number, error: DomainError): void {
+    this.#chargePending();
+    const { leader } = this.state;
+    if (leader !== undefined && leader.isr.maximal.length > 1) this.#spoiltEpoch = leader.leaderEpoch;
+    this.acks.fail(error, (_, waiter) => waiter.endOffset > durableEnd);
+    this.#failFollowerAcks(durableEnd, error);
+    if (this.isSpoilt) this.#options.listener.onFailure(this);
+  }
+
+  /** The log is dead (P21): no ack any more, and leadership has to go. */
+  onLogFailure(error: DomainError): void {
+    if (this.#failure !== undefined) return;
+    const text = `the log of ${this.name} is closed after an I/O error: ${error.message}`;
+    this.#failure = new DomainError(error.code === 'CORRUPT_LOG' ? 'CORRUPT_LOG' : 'STORAGE_FAILED', text, {
+      cause: error,
+    });
+    const change = this.state.stop();
+    this.#chargePending();
+    this.#failFollowerAcks(-1, this.#failure);
+    this.#onChange(change);
+    this.#options.listener.onFailure(this);
+  }
+
+  /** A read found damage. With other in-sync replicas this one gives up and is rebuilt; a last copy serves what is whole (P20). */
+  onReadFailure(error: DomainError): void {
+    const isLast = (this.state.assignment?.inSyncReplicas.length ?? 0) <= 1;
+    if (error.code === 'CORRUPT_LOG' && !isLast) this.onLogFailure(error);
+  }
+
+  /** A follower has confirmed its end. */
+  onFollowerDurable(brokerId: number, end: number, brokerEpoch: number): void {
+    const { leader } = this.state;
+    if (leader === undefined) return;
+    const moved = leader.onFollowerDurable(brokerId, end, brokerEpoch, this.#options.monotonicMs());
+    if (moved) this.#onWatermark();
+    this.advanceAcks();
+  }
+
+  /** The controllers have answered a proposal with this. */
+  advanceAcks(): void {
+    const { leader } = this.state;
+    if (leader !== undefined) this.acks.advance((rule) => leader.ackPoint(rule));
+  }
+
+  /** Waits for the ack of an append that has been made. `done` may be called before this returns. */
+  awaitAck(rule: AckRule, waiter: AckWaiter): void {
+    const { leader } = this.state;
+    assert(leader !== undefined, `${this.name} took an append without leading`);
+    if (leader.ackPoint(rule) >= waiter.endOffset) waiter.done(undefined);
+    else if (!this.acks.add(rule, waiter)) waiter.done(outcomeUnknown('too many requests wait for this partition'));
+  }
+
+  expireAcks(nowMs: number): void {
+    this.acks.expire(nowMs, () => outcomeUnknown('the acknowledgments did not come in time'));
+  }
+
+  /** Calls `wake` at the next change that readers may want to see; the result ends that. */
+  onReadable(wake: () => void): () => void {
+    this.#readers.add(wake);
+    return () => this.#readers.delete(wake);
+  }
+
+  /** Calls `done` once the log is durable up to `endOffset`; in the order of the calls. */
+  whenDurable(endOffset: number, done: (error: DomainError | undefined) => void): void {
+    const log = this.#log;
+    if (log === undefined || this.#failure !== undefined) done(this.#failure ?? closed(this.name));
+    else if (this.#followerAcks.length === 0 && log.durableEndOffset >= endOffset) done(undefined);
+    else this.#followerAcks.push({ endOffset, done });
+  }
+
+  /** Runs a job that changes the log, after those before it. A job must not throw: it tells its caller itself. */
+  runJob(job: () => Promise<void>): Promise<void> {
+    this.#jobCount++;
+    this.#jobs = this.#jobs.then(job).finally(() => {
+      this.#jobCount--;
+    });
+    return this.#jobs;
+  }
+
+  /** The partition leaves this broker, or the broker stops. The log is the caller's to close. */
+  detach(): PartitionLog | undefined {
+    const log = this.#log;
+    const change = this.state.stop();
+    this.#log = undefined;
+    this.#chargePending();
+    this.#failFollowerAcks(-1, closed(this.name));
+    this.#onChange(change);
+    return log;
+  }
+
+  #onChange(change: RoleChange): void {
+    if (change.newEpoch) {
+      this.acks.fail(outcomeUnknown('leadership has moved'));
+      // What an older leader waits for may be cut before it is durable: it must never be told that it is.
+      this.#failFollowerAcks(-1, new DomainError('STALE_EPOCH', `leader epoch ${this.state.leaderEpoch} has begun`));
+      if (this.#spoiltEpoch !== this.state.leaderEpoch) this.#spoiltEpoch = 0;
+    }
+    this.#options.listener.onRoleChange(this, change);
+    if (change.hwMoved) this.#onWatermark();
+    this.#checkInsync();
+    this.advanceAcks();
+    if (change.newEpoch || change.before !== change.after) this.#wakeReaders();
+    if (this.state.role === 'leader') this.#options.listener.onProgress(this);
+  }
+
+  /** Those who wait for the watermark are told at once when it has to stand still (P4). */
+  #checkInsync(): void {
+    const { leader } = this.state;
+    if (leader === undefined || !leader.isBelowMinInsync) return;
+    this.acks.fail(leader.notEnoughReplicasAfterAppend(), (rule) => rule.kind === 'committed');
+  }
+
+  #onWatermark(): void {
+    this.advanceAcks();
+    this.#wakeReaders();
+    this.#options.listener.onProgress(this);
+  }
+
+  #wakeReaders(): void {
+    if (this.#readers.size === 0) return;
+    const readers = this.#readers;
+    this.#readers = new Set();
+    for (const wake of readers) wake();
+  }
+
+  #tellFollowerAcks(end: number): void {
+    let told = 0;
+    while (told < this.#followerAcks.length && (this.#followerAcks[told] as FollowerAck).endOffset <= end) told++;
+    for (const ack of this.#followerAcks.splice(0, told)) ack.done(undefined);
+  }
+
+  #failFollowerAcks(durableEnd: number, error: DomainError): void {
+    const acks = this.#followerAcks;
+    this.#followerAcks = [];
+    for (const ack of acks) ack.done(ack.endOffset <= durableEnd ? undefined : error);
+  }
+
+  #chargePending(): void {
+    const pending = this.#log === undefined || this.#failure !== undefined ? 0 : this.#log.pendingBytes;
+    this.#options.pendingBudget.adjust(pending - this.#pendingBytes);
+    this.#pendingBytes = pending;
+  }
+}
+
+function outcomeUnknown(why: string): DomainError {
+  return new DomainError('TIMEOUT', `${why}: whether the records will survive is not known`, { outcomeUnknown: true });
+}
+
+function closed(name: string): DomainError {
+  return new DomainError('NOT_AVAILABLE', `the log of ${name} is closed`);
+}

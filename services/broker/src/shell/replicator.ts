@@ -1,0 +1,83 @@
+/**
+ * The leader's side of replication: one link per follower broker, over which all partitions that this broker leads and the
+ * other follows are pushed. This file decides which partition is fed over which link; a link (follower-link.ts) moves bytes.
+ *
+ * A feed exists exactly while this broker leads the partition and the other broker is one of its replicas. Watermarks that
+ * moved without new data are sent by a tick, so that a busy partition does not send two messages where one will do.
+ */
+import type { Timer } from '@fleetmq/shared';
+import { FollowerLink, type ReplicatorOptions } from './follower-link.ts';
+import type { Replica } from './replica.ts';
+
+export class Replicator implements AsyncDisposable {
+  readonly #options: ReplicatorOptions;
+  readonly #links = new Map<number, FollowerLink>();
+  readonly #ticker: Timer;
+  #stopped = false;
+
+  constructor(options: ReplicatorOptions) {
+    this.#options = options;
+    this.#ticker = options.timers.every(options.limits.tickMs, () => this.#tick());
+  }
+
+  /** Bytes of messages that were sent since the start, and how many there were. */
+  totals(): { readonly bytes: number; readonly messages: number } {
+    let bytes = 0;
+    let messages = 0;
+    for (const link of this.#links.values()) {
+      bytes += link.sentBytes;
+      messages += link.sentMessages;
+    }
+    return { bytes, messages };
+  }
+
+  /** The replica's role or its followers may have changed: makes the feeds equal to what they should be. */
+  refresh(replica: Replica): void {
+    if (this.#stopped) return;
+    const wanted = new Set(replica.state.leader?.followerIds ?? []);
+    for (const [brokerId, link] of this.#links) if (!wanted.has(brokerId)) link.remove(replica);
+    for (const brokerId of wanted) this.#linkTo(brokerId).add(replica);
+  }
+
+  /** There is something new in the replica's log, or its watermark moved. */
+  onProgress(replica: Replica): void {
+    const { leader } = replica.state;
+    if (leader === undefined) return;
+    for (const brokerId of leader.followerIds) this.#links.get(brokerId)?.notify(replica);
+  }
+
+  /** A broker has registered anew or moved: the link to it begins again. */
+  onBrokerChanged(brokerId: number): void {
+    this.#links.get(brokerId)?.onAddressChanged();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#ticker.cancel();
+    await Promise.all([...this.#links.values()].map((link) => link.stop()));
+    this.#links.clear();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #linkTo(brokerId: number): FollowerLink {
+    let link = this.#links.get(brokerId);
+    if (link === undefined) {
+      link = new FollowerLink(brokerId, this.#options);
+      this.#links.set(brokerId, link);
+    }
+    return link;
+  }
+
+  #tick(): void {
+    for (const [brokerId, link] of this.#links) {
+      if (link.isEmpty) {
+        this.#links.delete(brokerId);
+        void link.stop();
+      } else link.tick();
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Deletes old segments, one partition after the other, so that retention never takes more than one disk request at a time.
+ * Nothing at or above the high watermark goes; times come from the records, bounded by the logs (P23).
+ */
+import { type Clock, isDomainError, type Logger, type Offset } from '@fleetmq/shared';
+import type { Partitions } from './partitions.ts';
+import type { Replica } from './replica.ts';
+
+export interface RetentionOptions {
+  readonly partitions: Partitions;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class Retention {
+  readonly #options: RetentionOptions;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+  }
+
+  /** To be called periodically. Does nothing while the round before is not done. */
+  tick(): void {
+    if (this.#stopped) return;
+    this.#running ??= this.#round().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #round(): Promise<void> {
+    const { partitions, logger } = this.#options;
+    for (const replica of [...partitions.all()]) {
+      if (this.#stopped) return;
+      try {
+        await this.#apply(replica);
+      } catch (error) {
+        if (!isDomainError(error)) throw error;
+        const fields = { partition: replica.name, code: error.code, reason: error.message };
+        logger.warn(fields, 'retention could not be applied');
+      }
+    }
+    await partitions.removeOldStrays();
+  }
+
+  async #apply(replica: Replica): Promise<void> {
+    const { log, failure, isBusy } = replica;
+    if (log === undefined || failure !== undefined || isBusy) return;
+    const nowMs = Math.floor(this.#options.clock.wallMs());
+    const highWatermark = Math.min(replica.state.highWatermark, log.endOffset) as Offset;
+    const report = await log.applyRetention({ nowMs, highWatermark });
+    if (report.deletedSegments > 0) {
+      this.#options.logger.info({ partition: replica.name, ...report }, 'retention deleted old segments');
+    }
+  }
+}
