@@ -16,9 +16,11 @@ import {
   type CallObservation,
   createHealthState,
   createRpcPool,
+  type HealthState,
   latencyBounds,
   loadTlsFiles,
   MetricsRegistry,
+  methodPath,
   nodeChecksum,
   nodeClock,
   nodeRandom,
@@ -26,6 +28,7 @@ import {
   Readiness,
   type RpcServer,
   type ServerTls,
+  type ServiceRoutes,
   startOps,
   startRpcServer,
 } from '@fleetmq/shared/runtime';
@@ -72,8 +75,7 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   }
   const { logger } = ports;
   const controllers = parseControllers(config.controllers);
-  const allowsOrigin = originMatcher(config.cors.origins ?? loopbackOrigins);
-  const tls = await readTls(config);
+  const { limits } = config;
   await using stack = new AsyncDisposableStack();
 
   const metrics = new MetricsRegistry();
@@ -81,19 +83,7 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   const readiness = new Readiness([metadataKnown]);
   const health = createHealthState();
 
-  const { limits } = config;
-  const messageBytes = { readMaxBytes: 16 * 1024 * 1024, writeMaxBytes: 16 * 1024 * 1024 };
-  const pool = stack.use(
-    createRpcPool({ limits: { ...messageBytes, callsMax: limits['calls-per-broker'] }, keepalive }),
-  );
-  const bufferBytes = limits['subscription-buffer-bytes'];
-  const subscriptionPool = stack.use(
-    createRpcPool({
-      limits: { ...messageBytes, receiveBufferBytes: bufferBytes, callsMax: limits['calls-per-broker'] },
-      windows: { streamBytes: Math.max(65_535, bufferBytes) },
-      keepalive,
-    }),
-  );
+  const { pool, subscriptionPool } = openPools(config, stack);
   const transportOf = (address: ControllerAddress) => pool.get(`http://${authorityOf(address)}`);
   const toControllers = { controllers, transportOf, ...ports };
   const watch = stack.use(new MetadataWatch({ ...toControllers, watcher: 'gateway' }));
@@ -124,30 +114,8 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
       serverVersion,
     },
   });
-  const server: RpcServer = stack.use(
-    await startRpcServer({
-      listen: { host: config.listen.client.host, port: config.listen.client.port },
-      tls,
-      services,
-      limits: {
-        readMaxBytes: limits['message-bytes'],
-        writeMaxBytes: limits['message-bytes'],
-        connectionsMax: limits.connections,
-        connectionsPerAddressMax: limits.connections,
-        streamsPerConnectionMax: limits['streams-per-connection'],
-        drainMs: limits['drain-ms'],
-      },
-      health,
-      reflection: config.reflection.enabled,
-      logger,
-      onCall: observeCalls(metrics),
-      async createHandler(parts) {
-        const web = stack.use(await createWeb(parts, { allowsOrigin, isReady: () => readiness.ready, logger }));
-        const mounted = new Set(mountedPaths(services));
-        return withGrpcFallback(web.handler, (path) => mounted.has(path) || path.startsWith('/grpc.'));
-      },
-    }),
-  );
+  const options = { config, services, health, readiness, metrics, logger };
+  const server = stack.use(await openClientListener(options, stack));
   stack.defer(() => {
     readiness.fail('running', 'stopping');
     health.setAll('not_serving');
@@ -167,6 +135,62 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   };
 }
 
+/** Connections to brokers and controllers: for calls, and for subscriptions with their small buffers. */
+function openPools({ limits }: GatewayConfig, stack: AsyncDisposableStack) {
+  const callsMax = limits['calls-per-broker'];
+  const bufferBytes = limits['subscription-buffer-bytes'];
+  const shared = { readMaxBytes: internalBytes, writeMaxBytes: internalBytes, callsMax };
+  const pool = stack.use(createRpcPool({ limits: shared, keepalive }));
+  const subscriptionPool = stack.use(
+    createRpcPool({
+      limits: { ...shared, receiveBufferBytes: bufferBytes },
+      windows: { streamBytes: Math.max(65_535, bufferBytes) },
+      keepalive,
+    }),
+  );
+  return { pool, subscriptionPool };
+}
+
+/** Largest message between nodes. */
+const internalBytes = 16 * 1024 * 1024;
+
+interface ClientListenerOptions {
+  readonly config: GatewayConfig;
+  readonly services: readonly ServiceRoutes[];
+  readonly health: HealthState;
+  readonly readiness: Readiness;
+  readonly metrics: MetricsRegistry;
+  readonly logger: Logger;
+}
+
+async function openClientListener(options: ClientListenerOptions, stack: AsyncDisposableStack): Promise<RpcServer> {
+  const { config, services, health, readiness, metrics, logger } = options;
+  const { limits, listen } = config;
+  const allowsOrigin = originMatcher(config.cors.origins ?? loopbackOrigins);
+  return startRpcServer({
+    listen: { host: listen.client.host, port: listen.client.port },
+    tls: await readTls(config),
+    services,
+    limits: {
+      readMaxBytes: limits['message-bytes'],
+      writeMaxBytes: limits['message-bytes'],
+      connectionsMax: limits.connections,
+      connectionsPerAddressMax: limits.connections,
+      streamsPerConnectionMax: limits['streams-per-connection'],
+      drainMs: limits['drain-ms'],
+    },
+    health,
+    reflection: config.reflection.enabled,
+    logger,
+    onCall: observeCalls(metrics),
+    async createHandler(parts) {
+      const web = stack.use(await createWeb(parts, { allowsOrigin, isReady: () => readiness.ready, logger }));
+      const mounted = new Set(services.flatMap(({ service }) => service.methods.map(methodPath)));
+      return withGrpcFallback(web.handler, (path) => mounted.has(path) || path.startsWith('/grpc.'));
+    },
+  });
+}
+
 /** Brokers and controllers are near: one that is gone without a word is found within seconds. */
 const keepalive = { intervalMs: 5_000, timeoutMs: 5_000 };
 
@@ -177,10 +201,6 @@ async function readTls({ listen }: GatewayConfig): Promise<ServerTls | undefined
     throw new DomainError('INVALID_CONFIG', 'listen.client.tls-cert and listen.client.tls-key: both or none');
   }
   return loadTlsFiles({ certFile, keyFile });
-}
-
-function mountedPaths(services: ReturnType<typeof clientRoutes>): string[] {
-  return services.flatMap(({ service }) => service.methods.map((method) => `/${service.typeName}/${method.name}`));
 }
 
 function addMetadataMetrics(metrics: MetricsRegistry, watch: MetadataWatch): void {
