@@ -150,6 +150,7 @@ describe('three controllers', { timeout: 120_000 }, () => {
     const raft = cluster.client(ControllerRaftService, leader.node.controllerId);
     const moved = await raft.transferControllerLeadership({ targetId: target });
     assert.equal(moved.leaderId, target);
+    await cluster.leader();
     const { configuration, peers } = await cluster
       .client(ControllerRaftService, target)
       .getConfiguration({ linearizable: true });
@@ -161,19 +162,44 @@ describe('three controllers', { timeout: 120_000 }, () => {
   test('Raft messages of strangers are refused', async () => {
     await using cluster = await TestCluster.start({ count: 3 });
     await registerBroker(cluster, 1);
-    const { clusterId } = (await cluster.leader()).node.stateMachine.view.cluster;
-    const raft = cluster.client(ControllerRaftService, 1);
-    const vote = { term: 99n, candidateId: '2', lastLogIndex: 99n, lastLogTerm: 99n };
-    const good = { clusterId, senderId: 2, targetId: 1, senderDiskId: 'another disk' };
-    await eventually('the peers to know each other', () => cluster.one(1).node.identity.diskOf(2) !== undefined);
+    const { node } = await cluster.leader();
+    const { clusterId } = node.stateMachine.view.cluster;
+    // To a follower, as if from the leader.
+    const senderId = node.controllerId;
+    const targetId = cluster.ids.find((id) => id !== senderId) as number;
+    const raft = cluster.client(ControllerRaftService, targetId);
+    const vote = { term: 99n, candidateId: String(senderId), lastLogIndex: 99n, lastLogTerm: 99n };
+    const good = { clusterId, senderId, targetId, senderDiskId: 'another disk' };
+    await eventually('the follower to know its leader', () => cluster.one(targetId).node.identity.diskOf(senderId));
     await rejectsWith(raft.requestVote({ ...vote }), 'INVALID_REQUEST');
     await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, clusterId: 'x' } }), 'WRONG_CLUSTER');
-    await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, targetId: 3 } }), 'WRONG_TARGET');
+    await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, targetId: senderId } }), 'WRONG_TARGET');
     await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, senderId: 9 } }), 'UNAUTHORIZED');
     // The wiped disk under the old id.
     await rejectsWith(raft.requestVote({ ...vote, envelope: good }), 'UNAUTHORIZED');
     await rejectsWith(raft.requestVote({ ...vote, version: { major: 2 } }), 'UNSUPPORTED_VERSION');
     await rejectsWith(raft.timeoutNow({ term: 1n, envelope: good }), 'UNAUTHORIZED');
+  });
+
+  test('P24: a wiped disk under the old id is a stranger: it counts for nothing', async () => {
+    await using cluster = await TestCluster.start({ count: 3 });
+    await registerBroker(cluster, 1);
+    const leader = await cluster.leader();
+    const leaderId = leader.node.controllerId;
+    const [wiped, other] = cluster.ids.filter((id) => id !== leaderId) as [number, number];
+    await eventually('everybody to be known', () => cluster.ids.every((id) => leader.node.identity.diskOf(id)));
+    await cluster.stopOne(wiped, 'kill');
+    await cluster.stopOne(other, 'kill');
+    await cluster.wipe(wiped);
+    await cluster.startOne(wiped);
+    await eventually('check-quorum to depose the leader', () => !leader.node.leadership.isLeader);
+    const { term } = leader.node.leadership;
+    const admin = cluster.client(AdminService, leaderId);
+    await rejectsWith(admin.createTopic({ name: 'lost' }), 'NOT_LEADER');
+    await cluster.startOne(other);
+    await cluster.leader();
+    assert.ok(leader.node.leadership.term > term);
+    assert.equal(cluster.one(wiped).node.stateMachine.view.brokers().length, 0);
   });
 
   test('without a quorum nothing is answered, and with it again everything goes on', async () => {

@@ -21,7 +21,7 @@ const magic = 'FMQHARD1';
 const magicBytes = new TextEncoder().encode(magic);
 const copyBytes = 36;
 
-export type Ballot = Pick<HardState, 'term' | 'vote'>;
+type Ballot = Pick<HardState, 'term' | 'vote'>;
 
 interface Copy extends Ballot {
   readonly sequence: number;

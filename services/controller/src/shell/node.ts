@@ -168,7 +168,14 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
     path: 'raft/peers.json',
     logger,
   });
-  const pool = opened.use(createRpcPool({ connectTimeoutMs: electionTimeoutMs }));
+  // A connection that went silent must not outlive many elections.
+  const silenceMs = Math.max(1_000, 2 * electionTimeoutMs);
+  const pool = opened.use(
+    createRpcPool({
+      connectTimeoutMs: electionTimeoutMs,
+      keepalive: { intervalMs: silenceMs, timeoutMs: silenceMs },
+    }),
+  );
   const peers = opened.use(
     new RaftPeers({
       identity,

@@ -78,7 +78,7 @@ export class SnapshotFiles {
   }
 }
 
-export function encodeSnapshot(snapshot: Snapshot, checksum: Checksum): Uint8Array {
+function encodeSnapshot(snapshot: Snapshot, checksum: Checksum): Uint8Array {
   const { index, term, confState, data } = snapshot;
   const head = new WireWriter(128).varint(index).varint(term);
   for (const ids of [confState.voters, confState.learners, confState.votersOutgoing, confState.learnersNext]) {
@@ -98,7 +98,7 @@ export function encodeSnapshot(snapshot: Snapshot, checksum: Checksum): Uint8Arr
 }
 
 /** Undefined for bytes that are no whole snapshot. */
-export function decodeSnapshot(bytes: Uint8Array, checksum: Checksum): Snapshot | undefined {
+function decodeSnapshot(bytes: Uint8Array, checksum: Checksum): Snapshot | undefined {
   if (bytes.length < 16 || !magicBytes.every((byte, position) => bytes[position] === byte)) return undefined;
   const view = viewOf(bytes);
   const headLength = view.getUint32(8, true);

@@ -23,7 +23,7 @@ import { type Checksum, DomainError, type LogIndex, type Term, viewOf, WireReade
 export const walVersion = 1;
 const headBytes = 8;
 /** A body of more bytes is damage: entries are far smaller. */
-export const bodyBytesMax = 64 * 1024 * 1024;
+const bodyBytesMax = 64 * 1024 * 1024;
 
 export type WalRecord =
   | { readonly kind: 'start'; readonly version: number; readonly segment: number }

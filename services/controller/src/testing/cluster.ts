@@ -66,6 +66,11 @@ export class TestCluster implements AsyncDisposable {
     await controller.stop({ handOver: how === 'stop' });
   }
 
+  /** A new disk for a controller that does not run. */
+  async wipe(id: number): Promise<void> {
+    await rm(this.folderOf(id), { recursive: true });
+  }
+
   folderOf(id: number): string {
     return join(this.#root, `controller-${id}`);
   }

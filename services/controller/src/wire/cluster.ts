@@ -17,8 +17,8 @@ import { assignmentFromProto, lifeFromProto, toMap } from './commands.ts';
 const textMax = 256;
 const failedPartitionsMax = 10_000;
 export const topicIdsMax = 1_000;
-export const producerIdsDefault = 1_000;
-export const producerIdsMax = 100_000;
+const producerIdsDefault = 1_000;
+const producerIdsMax = 100_000;
 
 export function registrationFromProto(request: RegisterBrokerRequest): RegisterBroker {
   const { incarnationId, rackId, diskId, cleanShutdown, endpoints, features } = request;

@@ -79,7 +79,7 @@ function commandCase(command: MetadataCommand): CommandCase {
   }
 }
 
-export function commandFromProto(message: CommandMessage): MetadataCommand {
+function commandFromProto(message: CommandMessage): MetadataCommand {
   const { command } = message;
   switch (command.case) {
     case 'registerBroker': {
