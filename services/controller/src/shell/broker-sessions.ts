@@ -151,20 +151,22 @@ export class BrokerSessions implements Disposable {
   async #fence({ brokerId, brokerEpoch }: BrokerImage): Promise<void> {
     this.#fencing.add(brokerId);
     try {
-      this.#options.logger.warn({ broker: brokerId, brokerEpoch }, 'a broker is silent and is fenced');
-      await this.#tryPropose({ kind: 'fence-broker', brokerId, brokerEpoch });
+      const isFenced = await this.#tryPropose({ kind: 'fence-broker', brokerId, brokerEpoch });
+      if (isFenced) this.#options.logger.warn({ broker: brokerId, brokerEpoch }, 'a broker was silent and is fenced');
     } finally {
       this.#fencing.delete(brokerId);
     }
   }
 
-  /** What is refused or lost is tried again at the next heartbeat or check. */
-  async #tryPropose(command: MetadataCommand, signal?: AbortSignal): Promise<void> {
+  /** Whether it was carried out. What is refused or lost is tried again at the next heartbeat or check. */
+  async #tryPropose(command: MetadataCommand, signal?: AbortSignal): Promise<boolean> {
     try {
       await this.#options.proposals.propose(command, signal);
+      return true;
     } catch (error) {
       if (!isDomainError(error)) throw error;
       this.#options.logger.info({ error, command: command.kind }, 'a command about a broker was not carried out');
+      return false;
     }
   }
 }
