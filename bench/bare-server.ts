@@ -42,7 +42,7 @@ function drain(): void {
 /** Cuts the stream into groups: one byte of flags, four of length, the records. */
 function receive(stream: http2.ServerHttp2Stream): void {
   stream.respond({ ':status': 200 });
-  let head = Buffer.alloc(0);
+  let head: Buffer = Buffer.alloc(0);
   let missing = -1;
   let pieces: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => {

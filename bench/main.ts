@@ -10,7 +10,7 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Client, connect } from '@fleetmq/client/node';
-import { startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet } from '@fleetmq/testkit';
 import { runBareLoop } from './bare-loop.ts';
 import { measureLatency } from './latency.ts';
 import { type BenchReport, median, printReport, type ThroughputRow } from './report.ts';
@@ -60,9 +60,9 @@ async function measureThroughput(
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'fleetmq-bench-'));
   try {
-    await using fleet = await startFleetProcesses({ controllers: 1, brokers: 1, folder: join(folder, 'fleet') });
-    await using mq = await connect({ brokers: fleet.brokers.map((broker) => broker.client) });
-    await using admin = await connect({ url: fleet.gateway.url });
+    await using fleet = await startTestFleet({ controllers: 1, brokers: 1, dataFolder: join(folder, 'fleet') });
+    await using mq = await connect({ brokers: fleet.brokers });
+    await using admin = await connect({ url: fleet.url });
     const throughput: ThroughputRow[] = [];
     for (const { size, count } of workloads) throughput.push(await measureThroughput(folder, mq, admin, size, count));
     process.stderr.write('latency at 500 records/s\n');

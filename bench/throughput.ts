@@ -32,7 +32,7 @@ export async function measureConsume(mq: Client, topic: string, count: number): 
   let records = 0;
   let bytes = 0;
   for await (const batch of mq.consumer({ topic, from: 'earliest', until: 'end' }).batches()) {
-    for (const record of batch) {
+    for (const record of batch.records) {
       records++;
       bytes += record.valueBytes?.length ?? 0;
     }

@@ -8,7 +8,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { type FleetProcesses, startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 import { build } from 'esbuild';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
@@ -49,12 +49,12 @@ async function servePage(): Promise<{ server: Server; url: string }> {
 type Driven = { page: { seen: string[] } & Record<string, (...args: unknown[]) => unknown> };
 
 describe('a page in Chromium', { skip: executablePath ? false : 'Chromium is not installed' }, () => {
-  let fleet: FleetProcesses;
+  let fleet: TestFleet;
   let browser: Browser;
   let site: Awaited<ReturnType<typeof servePage>>;
 
   before(async () => {
-    fleet = await startFleetProcesses({ controllers: 1, brokers: 1 });
+    fleet = await startTestFleet({ controllers: 1, brokers: 1 });
     site = await servePage();
     browser = await chromium.launch({ executablePath: executablePath as string, headless: true, args: chromiumFlags });
   });
@@ -67,7 +67,7 @@ describe('a page in Chromium', { skip: executablePath ? false : 'Chromium is not
 
   async function openTab(protocol: string): Promise<Page> {
     const tab = await browser.newPage();
-    await tab.goto(`${site.url}?protocol=${protocol}&gateway=${encodeURIComponent(fleet.gateway.url)}`);
+    await tab.goto(`${site.url}?protocol=${protocol}&gateway=${encodeURIComponent(fleet.url)}`);
     return tab;
   }
 

@@ -19,7 +19,7 @@ import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import { StreamingService } from '@fleetmq/gen/streaming/stream';
 import { isDomainError } from '@fleetmq/shared';
 import { createLaneTransport, type LaneTransport } from '@fleetmq/shared/runtime';
-import { type FleetProcesses, startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 
 const services: readonly DescService[] = [
   ProducerService,
@@ -92,16 +92,16 @@ test('the table has exactly the calls of the descriptors', () => {
 });
 
 describe('the running fleet and the table agree', () => {
-  let fleet: FleetProcesses;
+  let fleet: TestFleet;
   const transports = new Map<string, LaneTransport>();
 
   before(async () => {
-    fleet = await startFleetProcesses({ controllers: 1, brokers: 1 });
+    fleet = await startTestFleet({ controllers: 1, brokers: 1 });
     const open = (name: string, url: string) => transports.set(name, createLaneTransport({ baseUrl: url }));
-    open('gateway', fleet.gateway.url);
-    open('broker', `http://${fleet.brokers[0]?.client}`);
-    open('broker-internal', `http://${fleet.brokers[0]?.internal}`);
-    open('controller', `http://${fleet.controllers[0]?.internal}`);
+    open('gateway', fleet.url);
+    open('broker', `http://${fleet.brokers[0]}`);
+    open('broker-internal', `http://127.0.0.1:${fleet.processes.ports.brokers[0]?.internal}`);
+    open('controller', `http://127.0.0.1:${fleet.processes.ports.controllers[0]?.internal}`);
   });
 
   after(async () => {

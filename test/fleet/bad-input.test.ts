@@ -15,7 +15,7 @@ import { AcknowledgmentLevel, CompressionType, type RecordBatchSchema } from '@f
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { isDomainError } from '@fleetmq/shared';
 import { createLaneTransport, type LaneTransport } from '@fleetmq/shared/runtime';
-import { type FleetProcesses, startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 
 type BatchInit = MessageInitShape<typeof RecordBatchSchema>;
 
@@ -91,14 +91,14 @@ const badBatches: readonly BatchCase[] = [
 ];
 
 describe('bad input', () => {
-  let fleet: FleetProcesses;
+  let fleet: TestFleet;
   const doors = new Map<string, { url: string; transport: LaneTransport }>();
 
   before(async () => {
-    fleet = await startFleetProcesses({ controllers: 1, brokers: 1 });
+    fleet = await startTestFleet({ controllers: 1, brokers: 1 });
     for (const [name, url] of [
-      ['gateway', fleet.gateway.url],
-      ['broker', `http://${fleet.brokers[0]?.client}`],
+      ['gateway', fleet.url],
+      ['broker', `http://${fleet.brokers[0]}`],
     ] as const) {
       doors.set(name, { url, transport: createLaneTransport({ baseUrl: url }) });
     }

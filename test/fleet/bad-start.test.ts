@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet } from '@fleetmq/testkit';
 
 const mainOf = (role: string): string => fileURLToPath(new URL(`../../services/${role}/src/main.ts`, import.meta.url));
 
@@ -83,14 +83,14 @@ describe('starts that must fail', () => {
   test('a data folder of another node and of another cluster', async () => {
     const first = join(folder, 'first');
     const second = join(folder, 'second');
-    await (await startFleetProcesses({ controllers: 1, brokers: 1, folder: first }))[Symbol.asyncDispose]();
-    await using fleet = await startFleetProcesses({ controllers: 1, brokers: 1, folder: second });
+    await (await startTestFleet({ controllers: 1, brokers: 1, dataFolder: first }))[Symbol.asyncDispose]();
+    await using fleet = await startTestFleet({ controllers: 1, brokers: 1, dataFolder: second });
     const flags = (id: number, data: string): string[] => [
       `--node.id=${id}`,
       '--security.mode=open',
       `--data.folder=${data}`,
       ...['client', 'internal', 'ops'].map((listener) => `--listen.${listener}.port=0`),
-      `--controllers=${fleet.controllers[0]?.internal}`,
+      `--controllers=127.0.0.1:${fleet.processes.ports.controllers[0]?.internal}`,
     ];
     const brokerFolder = join(first, 'broker-1');
     const node = await runService('broker', flags(2, brokerFolder));

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, connect } from '@fleetmq/client/node';
 import { seededRandom } from '@fleetmq/shared';
-import { type FleetProcesses, startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 import { audit, Load } from './load.ts';
 import { waitFor } from './wait.ts';
 
@@ -21,14 +21,14 @@ const writableWithinMs = 5000;
 type Victim = { readonly role: 'controller' | 'broker'; readonly id: number };
 
 describe('kill -9 under load', () => {
-  let fleet: FleetProcesses;
+  let fleet: TestFleet;
   let viaGateway: Client;
   let direct: Client;
 
   before(async () => {
-    fleet = await startFleetProcesses({ controllers: 3, brokers: 3 });
-    viaGateway = await connect({ url: fleet.gateway.url });
-    direct = await connect({ brokers: fleet.brokers.map((broker) => broker.client) });
+    fleet = await startTestFleet({ controllers: 3, brokers: 3 });
+    viaGateway = await connect({ url: fleet.url });
+    direct = await connect({ brokers: fleet.brokers });
     await viaGateway.admin.createTopic(topic, { partitions, replicationFactor: 3 });
   });
 
@@ -67,7 +67,7 @@ describe('kill -9 under load', () => {
     for (let round = 1; round <= rounds; round++) {
       await delay(random.next() * 500);
       const victim = await chooseVictim(() => random.next());
-      await fleet.kill(victim.role, victim.id);
+      await fleet.processes.kill(victim.role, victim.id);
       const killedMs = performance.now();
       const outage = await waitFor(
         `writes after the death of ${victim.role} ${victim.id}`,
@@ -76,7 +76,7 @@ describe('kill -9 under load', () => {
       );
       outages.push(outage);
       t.diagnostic(`round ${round}: ${victim.role} ${victim.id}, writable after ${outage.toFixed(0)} ms`);
-      await fleet.restart(victim.role, victim.id);
+      await fleet.processes.restart(victim.role, victim.id);
       await waitFor(`a whole fleet after the return of ${victim.role} ${victim.id}`, isWhole, 60_000);
     }
     await one.stop();

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { type Client, connect } from '@fleetmq/client/node';
 import { SubscribeRequestSchema } from '@fleetmq/gen/client/consumer';
-import { type FleetProcesses, startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 
 const boundMb = 400;
 const seconds = Number(process.env['FLEETMQ_MEMORY_SECONDS'] ?? 20);
@@ -45,13 +45,13 @@ function subscribeAndNeverRead(address: string): http2.ClientHttp2Session {
 }
 
 describe('memory of a broker', { skip: process.platform === 'linux' ? false : 'reads /proc' }, () => {
-  let fleet: FleetProcesses;
+  let fleet: TestFleet;
   let mq: Client;
 
   before(async () => {
-    fleet = await startFleetProcesses({ controllers: 1, brokers: 1 });
-    mq = await connect({ brokers: fleet.brokers.map((broker) => broker.client) });
-    await using admin = await connect({ url: fleet.gateway.url });
+    fleet = await startTestFleet({ controllers: 1, brokers: 1 });
+    mq = await connect({ brokers: fleet.brokers });
+    await using admin = await connect({ url: fleet.url });
     await admin.admin.createTopic(topic, {
       partitions: 1,
       replicationFactor: 1,
@@ -65,9 +65,8 @@ describe('memory of a broker', { skip: process.platform === 'linux' ? false : 'r
   });
 
   test(`stays under ${boundMb} MB for ${seconds} s of an endless producer and 40 readers that never read`, async (t) => {
-    const broker = fleet.brokers[0];
-    assert.ok(broker);
-    const readers = Array.from({ length: 4 }, () => subscribeAndNeverRead(broker.client));
+    const { pid } = fleet.processes.member('broker');
+    const readers = Array.from({ length: 4 }, () => subscribeAndNeverRead(fleet.brokers[0] ?? ''));
     let peakMb = 0;
     let sent = 0;
     const value = new Uint8Array(1024).fill(97);
@@ -77,7 +76,7 @@ describe('memory of a broker', { skip: process.platform === 'linux' ? false : 'r
       while (performance.now() < end) {
         for (let i = 0; i < 1000 && producer.trySend(topic, value); i++) sent++;
         await delay(0);
-        peakMb = Math.max(peakMb, residentMb(broker.pid));
+        peakMb = Math.max(peakMb, residentMb(pid));
       }
     }
     for (const session of readers) session.destroy();

@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { connect } from '@fleetmq/client/node';
-import { type FleetProcesses, startFleetProcesses } from '@fleetmq/testkit';
+import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 import { exerciseGrpcJs } from './grpc-js-client.ts';
 import { buf, designImage, goClient, hasCommand, type Program, pythonClient } from './toolchains.ts';
 
@@ -26,13 +26,13 @@ function assertOutcome(outcome: Outcome | undefined, name: string): void {
 }
 
 describe('clients of the first contract alone', () => {
-  let fleet: FleetProcesses;
+  let fleet: TestFleet;
   let addresses: string[];
 
   before(async () => {
-    fleet = await startFleetProcesses({ controllers: 1, brokers: 3 });
-    addresses = [new URL(fleet.gateway.url).host, ...fleet.brokers.map((broker) => broker.client)];
-    await using admin = await connect({ url: fleet.gateway.url });
+    fleet = await startTestFleet({ controllers: 1, brokers: 3 });
+    addresses = [new URL(fleet.url).host, ...fleet.brokers];
+    await using admin = await connect({ url: fleet.url });
     for (const name of ['grpc-js', 'python', 'go', 'curl']) {
       await admin.admin.createTopic(name, { partitions: 1, replicationFactor: 3 });
     }
@@ -71,7 +71,7 @@ describe('clients of the first contract alone', () => {
   for (const protocol of ['connect', 'grpc', 'grpcweb']) {
     test(`buf curl over ${protocol}`, async () => {
       const call = async (method: string, message: unknown): Promise<Record<string, unknown>> => {
-        const url = `${fleet.gateway.url}/rustmq.client.${method}`;
+        const url = `${fleet.url}/rustmq.client.${method}`;
         const transport = ['--protocol', protocol, '--http2-prior-knowledge', '--schema', designImage];
         const { stdout } = await execute(buf, ['curl', ...transport, '-d', JSON.stringify(message), url], {
           timeout: 30_000,

@@ -6,8 +6,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Client, connect } from '@fleetmq/client/node';
-import { startFleetProcesses } from '@fleetmq/shared/runtime';
+import { startFleetProcesses } from '@fleetmq/shared/runtime/fleet';
 import { readFlights } from './flights.ts';
 import { consumeAll, produceAll } from './flow.ts';
 import { watchLeaders } from './leaders.ts';
@@ -17,14 +18,16 @@ import { say } from './say.ts';
 
 const topic = 'flights';
 const partitions = 6;
+const entryPoint = (role: string): string =>
+  fileURLToPath(new URL(`../../../services/${role}/src/main.ts`, import.meta.url));
 
 async function main(): Promise<number> {
   const flights = await readFlights();
   const folder = await mkdtemp(join(tmpdir(), 'fleetmq-demo-'));
   try {
     say(`starting 3 controllers, 3 brokers and a gateway; data in ${folder}`);
-    await using fleet = await startFleetProcesses({ controllers: 3, brokers: 3, folder });
-    await using mq: Client = await connect({ url: fleet.gateway.url });
+    await using fleet = await startFleetProcesses({ dataFolder: folder, entryPoint });
+    await using mq: Client = await connect({ url: fleet.url });
     await mq.admin.createTopic(topic, { partitions, replicationFactor: 3 });
     say(
       `created topic ${topic}: ${partitions} partitions, 3 replicas each; producing ${flights.length} records with ACK_ALL`,
@@ -44,7 +47,7 @@ async function main(): Promise<number> {
     const viaGateway = new Ledger(partitions);
     const gatewayRead = await consumeAll(mq, topic, viaGateway);
     say('reading everything back straight from the brokers');
-    await using direct = await connect({ brokers: fleet.brokers.map((broker) => broker.client) });
+    await using direct = await connect({ brokers: fleet.brokerAddresses });
     const viaBrokers = new Ledger(partitions);
     const directRead = await consumeAll(direct, topic, viaBrokers);
 
