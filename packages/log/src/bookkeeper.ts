@@ -1,6 +1,7 @@
 /**
  * Writes what a restart needs besides the segments: checkpoint, epochs, producer snapshots; and computes the producers anew
- * from snapshot and log. When to do it is log.ts's and maintain.ts's business; callers run one call at a time.
+ * from snapshot and log. When to do it is log.ts's and maintain.ts's business; callers run one
+ * call at a time, but for `record`.
  *
  * Order that matters: epochs and snapshots are durable before a checkpoint that makes the scan skip what they stand for.
  */
@@ -8,6 +9,7 @@ import { assert, type Offset } from '@fleetmq/shared';
 import { type Checkpoint, encodeCheckpoint, type RecoveryPoint } from './checkpoint.ts';
 import { type EpochCache, encodeEpochs } from './epochs.ts';
 import { checkpointName, epochsName, fileName } from './files.ts';
+import { Serial } from './gate.ts';
 import { decodeProducers, encodeProducers, noteFrame, type ProducerMemory } from './producer-snapshot.ts';
 import type { LogFolder } from './segment.ts';
 import type { Segments } from './segments.ts';
@@ -18,6 +20,7 @@ export class Bookkeeper {
   readonly #folder: LogFolder;
   readonly #segments: Segments;
   readonly #epochs: EpochCache;
+  readonly #records = new Serial();
   #recorded: Checkpoint;
   /** Offsets of the producer snapshots on disk, rising. */
   #snapshots: Offset[];
@@ -52,14 +55,16 @@ export class Bookkeeper {
     return { segment: active.baseOffset, position: active.size, offset: active.endOffset };
   }
 
-  /** Writes the checkpoint with these changes, after the epochs if they changed. */
-  async record(changes: Partial<Checkpoint>): Promise<void> {
-    await this.#saveEpochs();
-    const next: Checkpoint = { ...this.#recorded, clean: false, discard: false, failed: false, ...changes };
-    assert(next.startOffset >= this.#recorded.startOffset || next.discard, 'the log start only grows');
-    const bytes = encodeCheckpoint(next, this.#folder.checksum);
-    await this.#folder.disk.writeFileAtomic(`${this.#folder.path}/${checkpointName}`, bytes);
-    this.#recorded = next;
+  /** Writes the checkpoint with these changes, after the epochs if they changed. Calls may overlap: they follow one another. */
+  record(changes: Partial<Checkpoint>): Promise<void> {
+    return this.#records.run(async () => {
+      await this.#saveEpochs();
+      const next: Checkpoint = { ...this.#recorded, clean: false, discard: false, failed: false, ...changes };
+      assert(next.startOffset >= this.#recorded.startOffset || next.discard, 'the log start only grows');
+      const bytes = encodeCheckpoint(next, this.#folder.checksum);
+      await this.#folder.disk.writeFileAtomic(`${this.#folder.path}/${checkpointName}`, bytes);
+      this.#recorded = next;
+    });
   }
 
   /** Writes a snapshot that was encoded at `offset`, and removes the oldest. The log is durable up to there. */

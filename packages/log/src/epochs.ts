@@ -3,7 +3,7 @@
  * find the last offset that both share.
  *
  * Invariant: epochs and start offsets rise strictly from entry to entry. It is a function of the frames: one entry for the
- * first frame of each epoch that the log holds.
+ * first frame of each epoch that the log holds; the oldest may begin below the log start.
  */
 import { type Checksum, type LeaderEpoch, type Offset, toOffset } from '@fleetmq/shared';
 import { newEnvelope, openEnvelope, sealEnvelope } from './files.ts';
@@ -64,13 +64,15 @@ export class EpochCache {
     this.#entries = kept;
   }
 
-  /** Forgets epochs that end at or below `startOffset`; the one that holds it begins there now. */
+  /**
+   * Forgets epochs that end below `startOffset`. One that ends there stays, though none of its records does: where it ended is
+   * what a follower may ask.
+   */
   trimTo(startOffset: Offset): void {
     let first = 0;
-    while ((this.#entries[first + 1]?.startOffset ?? Number.POSITIVE_INFINITY) <= startOffset) first++;
-    const holder = this.#entries[first];
-    if (holder === undefined || holder.startOffset >= startOffset) return;
-    this.#entries = [{ epoch: holder.epoch, startOffset }, ...this.#entries.slice(first + 1)];
+    while ((this.#entries[first + 1]?.startOffset ?? Number.POSITIVE_INFINITY) < startOffset) first++;
+    if (first === 0) return;
+    this.#entries = this.#entries.slice(first);
     this.dirty = true;
   }
 

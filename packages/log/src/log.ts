@@ -155,7 +155,9 @@ export class Log implements PartitionLog {
     return gate.read(async () => {
       this.#state.checkOpen();
       const query = { timestampMs, from: this.#state.start, upTo };
-      return (await findByTime(segments, query)) ?? this.#findPendingByTime(query);
+      // The queue first: its frames move to the disk while the disk is searched.
+      const queued = this.#findPendingByTime(query);
+      return (await findByTime(segments, query)) ?? queued;
     });
   }
 

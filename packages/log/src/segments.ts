@@ -108,6 +108,8 @@ export class Segments {
     const { disk, path } = this.folder;
     try {
       await segment.file('create');
+      // A crash may have brought back the index of a removed segment of this name.
+      await disk.remove(segment.indexPath);
       await syncOrFail(() => disk.syncFolder(path), path);
     } catch (error) {
       await segment.close();
@@ -180,6 +182,7 @@ export class Segments {
       if (oldest.users > 0) continue;
       this.#held.delete(oldest);
       oldest.index = undefined;
+      oldest.indexIsProven = false;
       await oldest.close();
     }
   }

@@ -34,7 +34,12 @@ export class Upkeep {
         if (books.recorded.clean) await books.record({});
       },
       durable: (end, bytes) => this.#onDurable(end, bytes),
-      sealed: (segment) => this.#inBackground(() => state.parts.segments.saveIndex(segment)),
+      sealed: (segment) => {
+        this.#inBackground(async () => {
+          // It may have been deleted meanwhile; an index without its segment could pass for that of another one.
+          if (!segment.isRemoved) await state.parts.segments.saveIndex(segment);
+        });
+      },
       rollBack: (error) => this.#onRollBack(error),
       failed: (error) => {
         this.#onFailed(error);

@@ -97,15 +97,17 @@ export class Writer {
   }
 
   async #step(): Promise<void> {
+    // A failure seen elsewhere may drop the queue at each await; then nothing counts any more.
     await this.#events.beforeWrite();
+    if (this.#dead) return;
     const first = this.#pending.first();
     const segment = await this.#segmentFor(first);
-    if (first === undefined) return;
+    if (first === undefined || this.#dead) return;
     const group = this.#groupFor(segment);
     const file = await segment.file();
     await file.write(buffersOf(group), segment.size);
     if (this.#config.flushPolicy === 'fsync') await segment.sync();
-    this.#account(segment, group);
+    if (!this.#dead) this.#account(segment, group);
   }
 
   /** The active segment, or a new one where the first frame (or a request) asks for it. */
@@ -160,6 +162,7 @@ export class Writer {
 
   async #handle(error: unknown): Promise<void> {
     if (!isDomainError(error)) throw error;
+    if (this.#dead) return;
     let cause = error;
     if (error.code === 'DISK_FULL') {
       try {
