@@ -51,7 +51,7 @@ const badBatches: readonly BatchCase[] = [
     code: ErrorCode.CORRUPT_BATCH,
     says: /5/,
   },
-  { name: 'no records', batch: {}, code: ErrorCode.CORRUPT_BATCH, says: /record/i },
+  { name: 'no records', batch: {}, code: ErrorCode.INVALID_REQUEST, says: /empty/ },
   {
     name: 'an unknown codec',
     batch: { compressionType: 9, compressedRecords: new Uint8Array(10), recordCount: 1 },
@@ -66,7 +66,7 @@ const badBatches: readonly BatchCase[] = [
       compressedRecords: new Uint8Array(9),
       recordCount: 1,
     },
-    code: ErrorCode.CORRUPT_BATCH,
+    code: ErrorCode.INVALID_REQUEST,
     says: /both|records/i,
   },
   {
@@ -87,7 +87,7 @@ const badBatches: readonly BatchCase[] = [
     code: ErrorCode.INVALID_REQUEST,
     says: /control/i,
   },
-  { name: 'an unknown format', batch: { records: [record], magic: 9 }, code: ErrorCode.INVALID_REQUEST, says: /9/ },
+  { name: 'an unknown format', batch: { records: [record], magic: 9 }, code: ErrorCode.UNSUPPORTED_VERSION, says: /9/ },
 ];
 
 describe('bad input', () => {

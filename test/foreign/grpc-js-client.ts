@@ -50,21 +50,23 @@ export async function exerciseGrpcJs(
     try {
       const place = { topic, partition: 0 };
       const records = [0, 1, 2].map((i) => ({ key: Buffer.from('js'), value: Buffer.from(`${name}-${i}`) }));
-      const produced = await call('producer', 'Produce', { topicPartition: place, records, acks: 'ACK_ALL' });
-      if (produced['errorCode'] === 'NOT_LEADER') continue;
-      if (produced['errorCode'] !== 'OK') throw new Error(`produce: ${JSON.stringify(produced)}`);
+      const produced = await call('producer', 'Produce', { topic_partition: place, records, acks: 'ACK_ALL' });
+      if (produced['error_code'] === 'NOT_LEADER') continue;
+      if (produced['error_code'] !== 'OK') throw new Error(`produce: ${JSON.stringify(produced)}`);
       const offset = produced['offset'] as number;
-      const partitions = [{ topicPartition: place, fetchOffset: offset }];
-      const answer = await call('consumer', 'Fetch', { minBytes: 1, maxBytes: 1 << 20, partitions });
-      const [partition] = answer['partitions'] as { batches: { baseOffset: number; records: { value: Buffer }[] }[] }[];
+      const partitions = [{ topic_partition: place, fetch_offset: offset }];
+      const answer = await call('consumer', 'Fetch', { min_bytes: 1, max_bytes: 1 << 20, partitions });
+      const [partition] = answer['partitions'] as {
+        batches: { base_offset: number; records: { value: Buffer }[] }[];
+      }[];
       const fetched = (partition?.batches ?? []).flatMap((batch) =>
         batch.records
-          .filter((_, position) => batch.baseOffset + position >= offset)
+          .filter((_, position) => batch.base_offset + position >= offset)
           .map((record) => record.value.toString()),
       );
       await call('metadata', 'ListTopics', {});
       await call('metadata', 'GetPartitionLeader', {});
-      return { offset, leader: produced['leaderId'] as string, fetched: fetched.slice(0, 3) };
+      return { offset, leader: produced['leader_id'] as string, fetched: fetched.slice(0, 3) };
     } finally {
       for (const stub of Object.values(stubs)) stub.close();
     }

@@ -70,7 +70,7 @@ export function pythonClient(): Program {
   });
   return {
     command: join(folder, 'venv/bin/python'),
-    args: [join(here, 'client.py')],
+    args: [join(here, 'python_client.py')],
     env: { PYTHONPATH: join(folder, 'stubs') },
   };
 }

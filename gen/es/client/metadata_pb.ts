@@ -400,7 +400,7 @@ export type GetPartitionLeaderRequest = Message<"rustmq.client.GetPartitionLeade
   clientId: string;
 
   /**
-   * Which partition.
+   * Which partition. Absent (the first contract has no such field): INVALID_REQUEST in the body, with status OK.
    *
    * @generated from field: rustmq.common.TopicPartition topic_partition = 3;
    */

@@ -208,7 +208,7 @@ export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
  */
 export type RecordBatch = Message<"rustmq.common.RecordBatch"> & {
   /**
-   * Version of the batch format: 1. 0 is taken as 1; another is refused with INVALID_REQUEST.
+   * Version of the batch format: 1. 0 is taken as 1; another is refused with UNSUPPORTED_VERSION.
    *
    * @generated from field: uint32 magic = 1;
    */

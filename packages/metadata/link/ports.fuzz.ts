@@ -1,9 +1,9 @@
 /** Real time for the tests of this folder, and a seeded random source. */
 import { type Clock, seededRandom, type Timers } from '@fleetmq/shared';
 
-export const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
+const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
 
-export const timers: Timers = {
+const timers: Timers = {
   after(delayMs, callback) {
     const timer = setTimeout(callback, delayMs);
     return { cancel: () => clearTimeout(timer) };

@@ -132,8 +132,12 @@ export function partitionLeaderAnswer(
   listener: ListenerName,
 ): GetPartitionLeaderResponse {
   const { topicPartition } = request;
-  if (topicPartition === undefined) throw new DomainError('INVALID_REQUEST', 'topic_partition is missing');
   const metadataVersion = BigInt(image.version);
+  if (topicPartition === undefined) {
+    // In band: the request of the first contract has no fields, and its clients must be able to make the call.
+    const missing = inBand('INVALID_REQUEST', 'topic_partition is missing: name a topic and a partition');
+    return create(GetPartitionLeaderResponseSchema, { ...missing, metadataVersion });
+  }
   const topic = image.topicByName(topicPartition.topic);
   if (topic === undefined) {
     return create(GetPartitionLeaderResponseSchema, { ...missingTopic(topicPartition.topic), metadataVersion });

@@ -1,6 +1,6 @@
 """A client of the first contract alone: grpcio and stubs generated from proto/baseline/design.binpb, no code of FleetMQ.
 
-Usage: client.py TOPIC GATEWAY BROKER [BROKER ...]   (host:port each). Prints one JSON object.
+Usage: python_client.py TOPIC GATEWAY BROKER [BROKER ...]   (host:port each). Prints one JSON object.
 """
 import json
 import sys
