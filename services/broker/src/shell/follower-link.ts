@@ -90,6 +90,7 @@ export class FollowerLink {
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #call: RawBidiCall | undefined;
+  #endPause: (() => void) | undefined;
   #brokerEpoch = 0;
   #inFlightBytes = 0;
   #nextCorrelationId = 1;
@@ -147,17 +148,17 @@ export class FollowerLink {
     for (const feed of this.#feeds.values()) if (!feed.isReady && this.#hasWork(feed, nowMs)) this.#markReady(feed);
   }
 
-  onAddressChanged(): void {
+  /** The follower has registered anew, or something else about it changed: a link that waits tries at once. */
+  onBrokerChanged(): void {
     const epoch = this.#options.addressOf(this.#brokerId)?.brokerEpoch ?? 0;
-    if (epoch === this.#brokerEpoch) return;
-    this.#call?.close();
-    this.#wakeup.set();
+    if (epoch !== this.#brokerEpoch) this.#call?.close();
+    this.#endPause?.();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new DomainError('SHUTTING_DOWN', 'replication stops'));
     this.#call?.close();
-    this.#wakeup.set();
+    this.#endPause?.();
     await this.#running;
   }
 
@@ -388,14 +389,12 @@ export class FollowerLink {
     const { timers, limits, random } = this.#options;
     const delayMs = backoffMs(attempt, limits.reconnect, random);
     await new Promise<void>((resolve) => {
-      const { signal } = this.#stopping;
-      const end = (): void => {
+      const timer = timers.after(delayMs, () => this.#endPause?.());
+      this.#endPause = () => {
+        this.#endPause = undefined;
         timer.cancel();
-        signal.removeEventListener('abort', end);
         resolve();
       };
-      const timer = timers.after(delayMs, end);
-      signal.addEventListener('abort', end, { once: true });
     });
   }
 }

@@ -46,9 +46,9 @@ export class Replicator implements AsyncDisposable {
     for (const brokerId of leader.followerIds) this.#links.get(brokerId)?.notify(replica);
   }
 
-  /** A broker has registered anew or moved: the link to it begins again. */
+  /** A broker has registered anew, moved, or come into service. */
   onBrokerChanged(brokerId: number): void {
-    this.#links.get(brokerId)?.onAddressChanged();
+    this.#links.get(brokerId)?.onBrokerChanged();
   }
 
   async stop(): Promise<void> {
