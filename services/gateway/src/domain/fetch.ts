@@ -57,7 +57,7 @@ export function readFetch(request: Uint8Array, bounds: FetchBounds): FetchAsk {
   return { ...split, ...boundWish(wish, bounds) };
 }
 
-export function boundWish(wish: FetchWish, bounds: FetchBounds): FetchWish {
+function boundWish(wish: FetchWish, bounds: FetchBounds): FetchWish {
   const maxBytes = wish.maxBytes === 0 ? bounds.bytesDefault : Math.min(wish.maxBytes, bounds.bytesMax);
   const minBytes = Math.min(Math.max(1, wish.minBytes), maxBytes);
   return { maxWaitMs: Math.min(wish.maxWaitMs, bounds.waitMaxMs), minBytes, maxBytes };

@@ -30,7 +30,7 @@ export function locate(image: MetadataImage, { topic: name, partition: number }:
 }
 
 /** The address of a broker's internal listener, if it is registered with one. */
-export function leaderOf(image: MetadataImage, brokerId: number): Leader | undefined {
+function leaderOf(image: MetadataImage, brokerId: number): Leader | undefined {
   const broker = image.broker(brokerId as Parameters<MetadataImage['broker']>[0]);
   const endpoint = broker === undefined ? undefined : endpointOf(broker, 'internal');
   if (endpoint === undefined) return undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type ErrorName, errorCatalogue } from '@fleetmq/shared';
-import { type RetryStep, stepAfter } from './retry.ts';
+import { failureInBody, isFinal, isOpen, type RetryStep, stepAfter } from './retry.ts';
 
 describe('what follows a failed attempt', () => {
   const table: readonly (readonly [ErrorName, boolean, RetryStep, RetryStep])[] = [
@@ -12,8 +12,8 @@ describe('what follows a failed attempt', () => {
     ['SHUTTING_DOWN', false, 'unknown', 'retry'],
     ['CANCELLED', false, 'unknown', 'retry'],
     ['STORAGE_FAILED', false, 'answer', 'retry'],
-    ['TIMEOUT', false, 'answer', 'answer'],
-    ['TIMEOUT', true, 'unknown', 'unknown'],
+    ['TIMEOUT', false, 'unknown', 'retry'],
+    ['TIMEOUT', true, 'unknown', 'retry'],
   ];
   for (const [code, outcomeUnknown, plain, safe] of table) {
     test(`${code}${outcomeUnknown ? ', outcome unknown' : ''}: ${plain}; recognised: ${safe}`, () => {
@@ -36,5 +36,18 @@ describe('what follows a failed attempt', () => {
       if (code === 'NOT_LEADER') continue; // a leader that says so has written nothing
       assert.notEqual(stepAfter({ code, message: '', outcomeUnknown: true }, false), 'retry', code);
     }
+  });
+
+  test('a body says by its code whether the outcome is open, a connection by how it was lost', () => {
+    assert.equal(isOpen(failureInBody('TIMEOUT', '')), true);
+    assert.equal(isOpen(failureInBody('NOT_LEADER', '')), false);
+    assert.equal(isOpen({ code: 'NOT_AVAILABLE', message: '', outcomeUnknown: true }), true);
+  });
+
+  test('behind an unknown outcome, only what is final is believed', () => {
+    for (const code of ['NOT_ENOUGH_REPLICAS', 'DISK_FULL', 'LIMIT_EXCEEDED'] as const)
+      assert.equal(isFinal(code), false);
+    for (const code of ['PRODUCER_FENCED', 'OUT_OF_ORDER_SEQUENCE', 'UNAUTHORIZED'] as const)
+      assert.equal(isFinal(code), true);
   });
 });

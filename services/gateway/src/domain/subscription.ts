@@ -10,7 +10,7 @@ import { DomainError, type ErrorName, type TopicId } from '@fleetmq/shared';
 import { targetOf } from './entries.ts';
 import { summarize } from './fetch.ts';
 import { bytesTag, decodeText, type Target, varintTag, visitFields } from './fields.ts';
-import { stepAfter } from './retry.ts';
+import { failureInBody, stepAfter } from './retry.ts';
 
 /** One upstream, as far as the state cares: an identity. */
 export type UpstreamId = object;
@@ -108,8 +108,7 @@ export class SubscriptionState {
 
 /** Whether another attempt, at this leader or the next, may go better. */
 export function isPassing(failure: { readonly code: ErrorName; readonly message: string }): boolean {
-  if (failure.code === 'TIMEOUT' || failure.code === 'STALE_EPOCH') return true;
-  return stepAfter({ ...failure, outcomeUnknown: false }, true) === 'retry';
+  return failure.code === 'STALE_EPOCH' || stepAfter(failureInBody(failure.code, failure.message), true) === 'retry';
 }
 
 function keyOf({ topic, partition }: Target): string {

@@ -23,7 +23,7 @@ import {
   summarize,
 } from '../domain/fetch.ts';
 import type { Leader } from '../domain/locate.ts';
-import { type Failure, stepAfter, unansweredError } from '../domain/retry.ts';
+import { type Failure, failureInBody, stepAfter, unansweredError } from '../domain/retry.ts';
 import { budgetMs } from './leader-calls.ts';
 import { outcomesOf } from './produce-calls.ts';
 import { forwardedHeaders, type Upstreams } from './upstreams.ts';
@@ -214,7 +214,7 @@ class PartitionsFetch {
 
 function takeResult(slot: Slot, { content }: Result): void {
   const { code, message, dataBytes } = summarize(content);
-  const failure: Failure | undefined = code === 'OK' ? undefined : { code, message, outcomeUnknown: false };
+  const failure = code === 'OK' ? undefined : failureInBody(code, message);
   const isPassing = failure !== undefined && stepAfter(failure, true) === 'retry';
   slot.failure = isPassing ? failure : undefined;
   slot.fetched = isPassing
@@ -224,7 +224,7 @@ function takeResult(slot: Slot, { content }: Result): void {
 
 /** A leader that hung is asked again like one that was gone: it may not be the leader any more. */
 function takeFailure(slot: Slot, error: DomainError): void {
-  const isPassing = error.code === 'TIMEOUT' || stepAfter(error, true) === 'retry';
+  const isPassing = stepAfter(error, true) === 'retry';
   slot.failure = isPassing ? error : undefined;
   slot.fetched = isPassing ? undefined : failedResult(slot, error);
 }

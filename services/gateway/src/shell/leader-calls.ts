@@ -8,7 +8,15 @@
 import { assert, DomainError, type ErrorName, isDomainError } from '@fleetmq/shared';
 import type { Target } from '../domain/fields.ts';
 import type { Leader, Location } from '../domain/locate.ts';
-import { type Failure, stepAfter, unansweredError, unknownError } from '../domain/retry.ts';
+import {
+  type Failure,
+  failureInBody,
+  isFinal,
+  isOpen,
+  stepAfter,
+  unansweredError,
+  unknownError,
+} from '../domain/retry.ts';
 import type { Upstreams } from './upstreams.ts';
 
 /** What a leader said about one part: its result, and the code in it. */
@@ -26,6 +34,8 @@ export interface AttemptOptions {
 
 export interface LeaderCall<Part extends Target> {
   readonly parts: readonly Part[];
+  /** Whether the call changes something, so that an unknown outcome matters. */
+  readonly isWrite: boolean;
   /** Whether a part may be repeated after an attempt with unknown outcome. */
   readonly isSafe: (part: Part) => boolean;
   /** One attempt; outcomes in the order of `parts`. Throws a DomainError when the leader refused all or could not be asked. */
@@ -43,6 +53,8 @@ interface Pending<Part> {
   readonly part: Part;
   readonly index: number;
   failure: Failure;
+  /** An attempt may have been carried out. */
+  isOpen: boolean;
 }
 
 interface Group<Part> {
@@ -61,7 +73,7 @@ export async function callLeaders<Part extends Target>(
 ): Promise<Uint8Array[]> {
   const run = new CallRun(upstreams, call);
   await run.settle(
-    call.parts.map((part, index) => ({ part, index, failure: notAsked })),
+    call.parts.map((part, index) => ({ part, index, failure: notAsked, isOpen: false })),
     1,
   );
   return run.results;
@@ -94,9 +106,7 @@ class CallRun<Part extends Target> {
       await this.settle(again, attempt + 1);
       return;
     }
-    for (const { part, index, failure } of again) {
-      this.results[index] = this.#call.refuse(part, unansweredError(nameOf(part), this.#spentMs(), failure.message));
-    }
+    for (const each of again) this.#giveUp(each);
   }
 
   /** What does not exist has its result at once and is in no group. */
@@ -138,7 +148,7 @@ class CallRun<Part extends Target> {
 
   /** False: the part has to be asked for again. */
   #take(each: Pending<Part>, { code, message, content }: PartOutcome): boolean {
-    if (code !== 'OK') return this.#finish(each, { code, message, outcomeUnknown: false }, content);
+    if (code !== 'OK') return this.#finish(each, failureInBody(code, message), content);
     this.results[each.index] = content;
     return true;
   }
@@ -147,11 +157,21 @@ class CallRun<Part extends Target> {
   #finish(each: Pending<Part>, failure: Failure, content?: Uint8Array): boolean {
     const { part, index } = each;
     const step = stepAfter(failure, this.#call.isSafe(part));
+    const wasOpen = each.isOpen;
     each.failure = failure;
+    each.isOpen = this.#call.isWrite && (wasOpen || isOpen(failure));
     if (step === 'retry') return false;
-    const error = step === 'unknown' ? unknownError(nameOf(part), failure.message) : asDomainError(failure);
-    this.results[index] = step === 'answer' && content !== undefined ? content : this.#call.refuse(part, error);
+    if (step === 'unknown' || (wasOpen && !isFinal(failure.code))) this.#giveUp(each);
+    else this.results[index] = content ?? this.#call.refuse(part, asDomainError(failure));
     return true;
+  }
+
+  /** The result of a part that nobody answered for good. */
+  #giveUp({ part, index, failure, isOpen: mayBeDone }: Pending<Part>): void {
+    const error = mayBeDone
+      ? unknownError(nameOf(part), failure.message)
+      : unansweredError(nameOf(part), this.#spentMs(), failure.message);
+    this.results[index] = this.#call.refuse(part, error);
   }
 
   /**
@@ -191,7 +211,7 @@ function asDomainError(failure: Failure): DomainError {
   return isDomainError(failure) ? failure : new DomainError(failure.code, failure.message);
 }
 
-function nameOf({ topic, partition }: Target): string {
+export function nameOf({ topic, partition }: Target): string {
   return `partition ${partition} of ${topic}`;
 }
 

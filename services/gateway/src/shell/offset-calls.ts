@@ -39,7 +39,7 @@ export async function callOffsets(
 }
 
 /** The results, in the order of the entries. */
-export function askOffsets(
+function askOffsets(
   upstreams: Upstreams,
   name: OffsetsMethod,
   { common, entries }: SplitRequest,
@@ -50,6 +50,7 @@ export function askOffsets(
   const deadlineMs = budgetMs(context.deadlineMs, deadlineDefaultMs);
   return callLeaders(upstreams, {
     parts: entries,
+    isWrite: false,
     isSafe: () => true,
     async send(leader, parts, options) {
       const message = joinRequest(common, parts);

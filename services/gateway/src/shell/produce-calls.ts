@@ -31,6 +31,7 @@ export async function produceOne(upstreams: Upstreams, head: ProduceHead, contex
   const deadlineMs = budgetMs(context.deadlineMs, deadlineDefaultMs);
   const [answer] = await callLeaders(upstreams, {
     parts: [head],
+    isWrite: true,
     isSafe: () => head.isSafe,
     async send(leader: Leader, _, options) {
       const content = await upstreams.transportTo(leader).rawUnary(method, head.request, { ...options, headers });
@@ -57,6 +58,7 @@ export async function produceBatch(
   const deadlineMs = budgetMs(context.deadlineMs, deadlineDefaultMs);
   const results = await callLeaders(upstreams, {
     parts: ask.entries,
+    isWrite: true,
     isSafe: isSafeEntry,
     async send(leader, entries, options) {
       const message = joinRequest(ask.common, entries);

@@ -21,7 +21,7 @@ export interface StreamWindow {
 }
 
 /** What the contract says. */
-export const streamWindow: StreamWindow = { requestsMax: 1_024, bytesMax: 8 * 1024 * 1024 };
+const streamWindow: StreamWindow = { requestsMax: 1_024, bytesMax: 8 * 1024 * 1024 };
 
 interface Answer {
   readonly content: Uint8Array;
