@@ -36,7 +36,7 @@ export async function withClient<Result>(
 ): Promise<Result> {
   const { connect } = await import('@fleetmq/client/node');
   const { brokers, timeout } = options;
-  const url = brokers === undefined ? (options.url ?? terminal.env['FLEETMQ_URL'] ?? defaultUrl) : undefined;
+  const url = brokers === undefined ? (options.url ?? (terminal.env['FLEETMQ_URL'] || defaultUrl)) : undefined;
   if (brokers !== undefined && options.url !== undefined) throw new UsageError('give --url or --brokers, not both');
   await using client = await connect({
     url,

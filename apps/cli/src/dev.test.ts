@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { run } from './program.ts';
+import { testTerminal } from './test-terminal.ts';
+
+const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+
+interface Ready {
+  readonly gateway: { readonly url: string; readonly pid: number };
+  readonly brokers: readonly { readonly client: string; readonly pid: number }[];
+  readonly controllers: readonly { readonly pid: number }[];
+  readonly data: string;
+}
+
+let folder = '';
+let fleet: ChildProcess;
+let ready: Ready;
+
+before(async () => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'fleetmq-dev-'));
+  const args = [main, 'dev', '--controllers', '1', '--brokers', '2', '--data', folder, '--port', '0', '-q'];
+  fleet = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: string[] = [];
+  fleet.stdout?.on('data', (chunk) => lines.push(String(chunk)));
+  while (!lines.join('').includes('\n')) {
+    if (fleet.exitCode !== null) assert.fail(`dev ended with ${fleet.exitCode}`);
+    await Promise.race([once(fleet.stdout as NodeJS.ReadableStream, 'data'), once(fleet, 'exit')]);
+  }
+  ready = JSON.parse(lines.join('')) as Ready;
+});
+
+after(async () => {
+  if (fleet.exitCode === null && fleet.signalCode === null) {
+    fleet.kill('SIGTERM');
+    await once(fleet, 'exit');
+  }
+  fs.rmSync(folder, { recursive: true, force: true });
+});
+
+async function execute(args: string[], stdin?: string): Promise<{ code: number; out: string; err: string }> {
+  const env = { FLEETMQ_URL: ready.gateway.url };
+  const terminal = testTerminal(stdin === undefined ? { env } : { env, stdin });
+  const code = await run(terminal, args);
+  return { code, out: terminal.out(), err: terminal.err() };
+}
+
+async function succeed(args: string[], stdin?: string): Promise<string> {
+  const { code, out, err } = await execute(args, stdin);
+  assert.equal(code, 0, `${args.join(' ')}: ${err}`);
+  return out;
+}
+
+test('the ready line names every process, and the cluster agrees', async () => {
+  assert.equal(ready.brokers.length, 2);
+  assert.equal(ready.controllers.length, 1);
+  assert.equal(ready.data, folder);
+  const cluster = JSON.parse(await succeed(['cluster', 'describe', '-o', 'json']));
+  assert.deepEqual(
+    cluster.brokers.map(({ state }: { state: string }) => state),
+    ['BROKER_STATE_ACTIVE', 'BROKER_STATE_ACTIVE'],
+  );
+  assert.match(await succeed(['cluster', 'describe']), /BROKER +STATE +CLIENTS/);
+});
+
+test('topics: create, list, describe, delete', async () => {
+  assert.match(
+    await succeed(['topic', 'create', 'a', '-p', '3', '-c', 'retention.ms=60000']),
+    /topic a: 3 partitions, 2 replicas/,
+  );
+  const again = await execute(['topic', 'create', 'a']);
+  assert.deepEqual([again.code, /^error TOPIC_ALREADY_EXISTS/.test(again.err)], [1, true]);
+  await succeed(['topic', 'create', 'a', '--if-not-exists']);
+  const listed = (await succeed(['topic', 'list', '-o', 'ndjson'])).trim().split('\n');
+  assert.equal(listed.map((line) => JSON.parse(line)).find(({ name }) => name === 'a').partitionCount, 3);
+  assert.match(await succeed(['topic', 'describe', 'a']), /retention\.ms +60000 +topic/);
+  assert.equal((await execute(['topic', 'delete', 'a'])).code, 2, 'without --yes and without a terminal');
+  await succeed(['topic', 'delete', 'a', '--yes']);
+  const gone = await execute(['topic', 'describe', 'a']);
+  assert.deepEqual([gone.code, /^error TOPIC_NOT_FOUND/.test(gone.err)], [1, true]);
+});
+
+test('lines, keys, files and NDJSON go in and come out', async () => {
+  await succeed(['topic', 'create', 'b', '-p', '1']);
+  await succeed(['produce', 'b'], 'one\ntwo\n');
+  await succeed(['produce', 'b', '-K', ':', '-H', 'h=x', '-z', 'lz4'], 'k:three\nk:\n');
+  const ndjson = await succeed(['consume', 'b', '--from', 'earliest', '--until', 'end', '-o', 'ndjson']);
+  assert.deepEqual(
+    ndjson
+      .trim()
+      .split('\n')
+      .map((line) => {
+        const { offset, key, value, headers } = JSON.parse(line);
+        return { offset, key, value, headers };
+      }),
+    [
+      { offset: 0, key: null, value: 'one', headers: undefined },
+      { offset: 1, key: null, value: 'two', headers: undefined },
+      { offset: 2, key: 'k', value: 'three', headers: [['h', 'x']] },
+      { offset: 3, key: 'k', value: '', headers: [['h', 'x']] },
+    ],
+  );
+  assert.match(await succeed(['produce', 'b', '--ndjson', '-o', 'table'], ndjson), / +0 +4 +4 +7\n/);
+  assert.equal(
+    await succeed(['consume', 'b', '--from', '-4', '--until', 'end', '-f', '%o:%k=%s\\n']),
+    '4:=one\n5:=two\n6:k=three\n7:k=\n',
+  );
+  assert.equal(
+    await succeed(['consume', 'b', '--from', '0', '-n', '1', '-p', '0', '--brokers', ready.brokers[0]?.client ?? '']),
+    'one\n',
+  );
+  const file = path.join(folder, 'lines');
+  fs.writeFileSync(file, Array.from({ length: 20_000 }, (_, n) => `line ${n}\n`).join(''));
+  const produced = await execute(['produce', 'b', '-f', file, '-o', 'json', '--acks', 'majority']);
+  assert.deepEqual(JSON.parse(produced.out), [{ partition: 0, records: 20_000, first: 8, last: 20_007 }]);
+  assert.match(produced.err, /^20000 records to b in /);
+  assert.equal(await succeed(['consume', 'b', '--from', '20007', '-n', '1']), 'line 19999\n');
+});
+
+test('a follower of the end is stopped by Ctrl-C, with exit code 0', async () => {
+  await succeed(['topic', 'create', 'c', '--if-not-exists']);
+  const terminal = testTerminal({ env: { FLEETMQ_URL: ready.gateway.url } });
+  const running = run(terminal, ['consume', 'c', '--from', 'earliest']);
+  await succeed(['produce', 'c'], 'x\n');
+  while (terminal.out() !== 'x\n') await new Promise((resolve) => setImmediate(resolve));
+  terminal.interrupt();
+  assert.equal(await running, 0);
+  assert.match(terminal.err(), /^1 records$/m);
+});
+
+test('a second fleet on the same data ends with the reason', async () => {
+  const { code, err } = await execute(['dev', '--controllers', '1', '--brokers', '2', '--data', folder, '--port', '0']);
+  assert.notEqual(code, 0);
+  assert.match(err, /controller 1 ended with code \d while it started:\nfleetmq controller: /);
+});
+
+test('SIGTERM stops everything, in order, with exit code 0', async () => {
+  fleet.kill('SIGTERM');
+  const [code] = await once(fleet, 'exit');
+  assert.equal(code, 0);
+  const pids = [ready.gateway, ...ready.brokers, ...ready.controllers].map(({ pid }) => pid);
+  for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+});
