@@ -63,22 +63,23 @@ export function voteFromProto(
 }
 
 export function voteResponse(answer: Message, envelope: RaftEnvelope): VoteResponse {
-  const voteGranted = !answer.reject;
-  return create(VoteResponseSchema, { term: BigInt(answer.term), voteGranted, envelope });
+  return create(VoteResponseSchema, verdict(answer, envelope));
 }
 
 export function preVoteResponse(answer: Message, envelope: RaftEnvelope): PreVoteResponse {
-  const voteGranted = !answer.reject;
-  return create(PreVoteResponseSchema, { term: BigInt(answer.term), voteGranted, envelope });
+  return create(PreVoteResponseSchema, verdict(answer, envelope));
 }
 
 export function voteResponseFromProto(
-  response: Pick<VoteResponse | PreVoteResponse, 'term' | 'voteGranted'>,
+  response: Pick<VoteResponse | PreVoteResponse, 'term' | 'voteGranted' | 'committedIndex' | 'committedTerm'>,
   ends: Ends,
   isPreVote: boolean,
 ): Message {
+  const { term, voteGranted, committedIndex, committedTerm } = response;
+  const committedEntry =
+    committedIndex === 0n ? undefined : { index: toIndex(committedIndex), term: toTerm(committedTerm) };
   const type = isPreVote ? 'MsgPreVoteResp' : 'MsgVoteResp';
-  return createMessage(type, { ...ends, term: toTerm(response.term), reject: !response.voteGranted });
+  return createMessage(type, { ...ends, term: toTerm(term), reject: !voteGranted, committedEntry });
 }
 
 /** MsgApp or MsgHeartbeat. */
@@ -187,6 +188,17 @@ function candidacy(message: Message, envelope: RaftEnvelope) {
     leadershipTransfer: message.transfer,
     envelope,
     version: apiVersion,
+  };
+}
+
+function verdict(answer: Message, envelope: RaftEnvelope) {
+  const { term, reject, committedEntry } = answer;
+  return {
+    term: BigInt(term),
+    voteGranted: !reject,
+    envelope,
+    committedIndex: BigInt(committedEntry?.index ?? 0),
+    committedTerm: BigInt(committedEntry?.term ?? 0),
   };
 }
 

@@ -106,7 +106,8 @@ describe('Raft on the wire', () => {
         const preVote = createMessage('MsgPreVote', { ...ends, term, index, logTerm, transfer });
         const asked = toBinary(PreVoteRequestSchema, wire.preVoteRequest(preVote, envelope));
         assertSame(wire.voteFromProto(fromBinary(PreVoteRequestSchema, asked), ends, true), preVote);
-        const answer = createMessage('MsgVoteResp', { ...back, term, reject: transfer });
+        const committedEntry = transfer && index > 0 ? { index, term: logTerm } : undefined;
+        const answer = createMessage('MsgVoteResp', { ...back, term, reject: transfer, committedEntry });
         const answered = toBinary(VoteResponseSchema, wire.voteResponse(answer, envelope));
         assertSame(wire.voteResponseFromProto(fromBinary(VoteResponseSchema, answered), back, false), answer);
       }),
