@@ -17,7 +17,7 @@ import { DomainError, type ErrorName, type Offset } from '@fleetmq/shared';
 import type { CallBounds, Metadata } from './metadata.ts';
 import { deleteRecordsBefore, findOffsets, type PartitionRef, type Position } from './offsets.ts';
 import type { Channel, UnaryCall } from './rpc/channel.ts';
-import { checkBody, isOutcomeUnknown, toClientError } from './rpc/errors.ts';
+import { checkBody, toClientError } from './rpc/errors.ts';
 
 export interface AdminDeps {
   readonly metadata: Metadata;
@@ -242,7 +242,7 @@ export class Admin {
       } catch (thrown) {
         const error = toClientError(thrown);
         if (mayBeDone && error.code === doneCode) return undefined;
-        mayBeDone ||= isOutcomeUnknown(error);
+        mayBeDone ||= error.outcomeUnknown;
         throw error;
       }
     });

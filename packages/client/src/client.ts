@@ -59,17 +59,6 @@ export class Client implements AsyncDisposable {
     return { clusterId, serverVersion };
   }
 
-  /** This client, once `ping` has an answer; closed when it has none. */
-  async pinged(bounds: CallBounds): Promise<this> {
-    try {
-      await this.ping(bounds);
-      return this;
-    } catch (error) {
-      await this.close();
-      throw error;
-    }
-  }
-
   producer<Key = Plain, Value = Plain>(options: ProducerOptions<Key, Value> = {}): Producer<Key, Value> {
     return this.#own((deps) => new Producer<Key, Value>(options, deps));
   }
@@ -113,5 +102,16 @@ export class Client implements AsyncDisposable {
       this.#children.clear();
       await this.#deps.pool.close();
     }
+  }
+}
+
+/** The client, once the cluster has answered; when it has not, the client is closed and the error thrown. */
+export async function whenReached(client: Client, bounds: CallBounds): Promise<Client> {
+  try {
+    await client.ping(bounds);
+    return client;
+  } catch (error) {
+    await client.close();
+    throw error;
   }
 }

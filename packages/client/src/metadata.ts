@@ -108,6 +108,13 @@ export class Metadata {
     return withDeadline(running, `metadata of topic ${name}`, bounds);
   }
 
+  /** Asks in the background, if what is known is older than that. */
+  refreshIfOlder(name: string, ageMs: number): void {
+    const refreshedAtMs = this.#refreshedAt.get(name);
+    if (refreshedAtMs !== undefined && performance.now() - refreshedAtMs < ageMs) return;
+    this.refresh(name).catch(() => undefined); // What is known stays in use.
+  }
+
   /** Where calls for the partition go; undefined while it has no leader that could be reached. */
   route(topic: string, partition: number): Channel | undefined {
     const { entrance, pool } = this.#options;

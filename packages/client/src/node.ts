@@ -5,7 +5,7 @@
 import { nodeCodecs } from '@fleetmq/record/codecs/node';
 import { DomainError } from '@fleetmq/shared';
 import { createRpcPool, type LaneTransport, nodeChecksum } from '@fleetmq/shared/runtime';
-import { Client, type ClientOptions } from './client.ts';
+import { Client, type ClientOptions, whenReached } from './client.ts';
 import type { Entrance } from './metadata.ts';
 import { type Channel, createChannelPool } from './rpc/channel.ts';
 import { createConnectChannel } from './rpc/connect-channel.ts';
@@ -23,17 +23,19 @@ export interface NodeConnectOptions extends ClientOptions {
 
 /** Answer bytes of a stream that the transport itself may hold, beyond what the consumer has taken. */
 const receiveBufferBytes = 2 * 1024 * 1024;
+/** A server that hangs, or is cut off without a word, is found within 8 s; then the calls are repeated elsewhere. */
+const keepalive = { intervalMs: 3000, timeoutMs: 5000 };
 
 export async function connect(options: NodeConnectOptions): Promise<Client> {
   const { ping = true, timeoutMs, signal } = options;
   const entrance = toEntrance(options);
-  const rpc = createRpcPool({ limits: { receiveBufferBytes } });
+  const rpc = createRpcPool({ limits: { receiveBufferBytes }, keepalive });
   const pool = createChannelPool(
     (baseUrl) => laneChannel(baseUrl, () => rpc.get(baseUrl)),
     () => rpc.close(),
   );
   const client = new Client(options, { entrance, pool, codecs: nodeCodecs, checksum: nodeChecksum });
-  return ping ? await client.pinged({ timeoutMs, signal }) : client;
+  return ping ? await whenReached(client, { timeoutMs, signal }) : client;
 }
 
 function toEntrance({ url, brokers }: NodeConnectOptions): Entrance {

@@ -5,7 +5,7 @@
 import { createConnectTransport, createGrpcWebTransport } from '@connectrpc/connect-web';
 import { webCodecs } from '@fleetmq/record/codecs/web';
 import { tableChecksum } from '@fleetmq/shared';
-import { Client, type ClientOptions } from './client.ts';
+import { Client, type ClientOptions, whenReached } from './client.ts';
 import { createChannelPool } from './rpc/channel.ts';
 import { createConnectChannel } from './rpc/connect-channel.ts';
 
@@ -34,7 +34,7 @@ export async function connect(options: WebConnectOptions): Promise<Client> {
     codecs: webCodecs,
     checksum: tableChecksum,
   });
-  return ping ? await client.pinged({ timeoutMs, signal }) : client;
+  return ping ? await whenReached(client, { timeoutMs, signal }) : client;
 }
 
 export * from './index.ts';

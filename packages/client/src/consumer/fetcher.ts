@@ -229,7 +229,9 @@ export class Fetcher {
       return;
     }
     const hintTaken = this.#metadata.applyHint(progress.topic, progress.partition, error.leaderHint);
-    progress.retryAtMs = hintTaken ? 0 : nowMs + retryDelayMs(progress.failures, error);
+    // Two servers that each name the other as the leader must not make a tight loop.
+    const isQuick = hintTaken && progress.failures === 1;
+    progress.retryAtMs = isQuick ? 0 : nowMs + retryDelayMs(progress.failures, error);
     if (!hintTaken) {
       this.#metadata.refresh(progress.topic).then(
         () => undefined,

@@ -195,7 +195,12 @@ test('every codec and every record shape comes back as it was', async () => {
   await using cluster = await FakeCluster.start({ topics: { none: 1, lz4: 1, zstd: 1, snappy: 1 } });
   await using client = await connect({ url: cluster.url });
   for (const compression of ['none', 'lz4', 'zstd', 'snappy'] as const) {
-    await using producer = client.producer({ compression, key: codec.string, value: codec.json<{ n: number }>() });
+    await using producer = client.producer({
+      compression,
+      batchBytes: 1024,
+      key: codec.string,
+      value: codec.json<{ n: number }>(),
+    });
     const big = { n: 1, text: 'x'.repeat(20_000) };
     await Promise.all([
       producer.send(compression, big, {
@@ -239,6 +244,18 @@ test('what cannot be sent is refused at once, with the value', async () => {
   assert.throws(() => client.producer({ lingerMs: -1 }), { code: 'INVALID_CONFIG' });
   await producer.close();
   await assert.rejects(producer.send('t', 'x'), { code: 'CANCELLED' });
+});
+
+test('servers that name each other as the leader are not asked in a tight loop', async () => {
+  await using cluster = await FakeCluster.start();
+  await using client = await connect({ brokers: cluster.broker(1) });
+  await using producer = client.producer({ lingerMs: 0, deliveryTimeoutMs: 400 });
+  cluster.onProduce = () => {
+    cluster.moveLeader('t', 0, cluster.partition('t').leaderId === 1 ? 2 : 1);
+    return undefined;
+  };
+  await assert.rejects(producer.send('t', 'x'), { code: 'NOT_LEADER' });
+  assert.ok(cluster.calls < 12, `${cluster.calls} calls`);
 });
 
 test('closing breaks off what cannot be delivered in its time, and says so', async () => {

@@ -53,7 +53,7 @@ export interface ProducerOptions<Key, Value> {
   /** No doubles and no disorder by retries. Default true. */
   readonly idempotent?: boolean;
   readonly partitioner?: Partitioner;
-  /** Hears of every settled batch. Must not throw. */
+  /** Hears of every settled batch, before `flush` resolves. What it throws is an uncaught error of the process. */
   readonly onDelivery?: (report: DeliveryReport) => void;
   /** For the sticky choice of partitions. Default: seeded by the system. */
   readonly random?: Random;

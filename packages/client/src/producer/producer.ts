@@ -97,6 +97,8 @@ interface Waiting {
 }
 
 const encoder = new TextEncoder();
+/** So often a topic in use is looked at for new partitions. */
+const metadataAgeMaxMs = 30_000;
 /** Bookkeeping per record, on top of its bytes. */
 const recordOverhead = 64;
 /** No server takes a larger request. */
@@ -322,6 +324,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       state.queues[number] ??= this.#newQueue(state.view, number);
       const queue = state.queues[number];
       const isFirst = queue.isBetweenBatches;
+      if (isFirst) this.#deps.metadata.refreshIfOlder(record.topic, metadataAgeMaxMs);
       const caller = { context: record.context, isAwaited: onPlaced !== undefined };
       const placed = queue.append(record, record.cost, nowMs, caller);
       onPlaced?.(placed);
@@ -365,9 +368,6 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   readonly #onSettled = (batch: ProducerBatch, result: BatchPlace | DomainError): void => {
     const { topic, partition, recordCount } = batch;
     const isFailed = isDomainError(result);
-    if (isFailed) batch.reject(result);
-    else batch.resolve(result);
-    this.#budget.give(batch.cost, recordCount);
     const report: DeliveryReport = {
       topic,
       partition,
@@ -378,11 +378,16 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       timestampMs: isFailed ? undefined : result.timestampMs,
     };
     this.#report(report, recordCount - batch.awaitedCount);
+    if (isFailed) batch.reject(result);
+    else batch.resolve(result);
+    this.#budget.give(batch.cost, recordCount);
   };
 
   #report(report: DeliveryReport, unawaitedCount: number): void {
-    if (this.#onDelivery !== undefined) {
-      this.#onDelivery(report);
+    const onDelivery = this.#onDelivery;
+    if (onDelivery !== undefined) {
+      // Not in the middle of our own work: what it throws is the caller's error, uncaught.
+      queueMicrotask(() => onDelivery(report));
     } else if (report.error !== undefined && unawaitedCount > 0) {
       this.#unreported ??= { first: report.error, records: 0 };
       this.#unreported.records += unawaitedCount;

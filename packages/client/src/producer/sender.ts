@@ -234,7 +234,9 @@ export class Sender {
     const judged = isNewTopic ? new DomainError(error.code, error.message, { retriable: true, cause: error }) : error;
     const hintTaken = metadata.applyHint(queue.topic, queue.partition, error.leaderHint);
     if (!hintTaken && staleRouteCodes.has(error.code)) this.#refresh(queue.topic);
-    const retryAtMs = nowMs + (hintTaken ? 0 : retryDelayMs(entry.attempts, error));
+    // Two servers that each name the other as the leader must not make a tight loop.
+    const isQuick = hintTaken && entry.attempts === 1;
+    const retryAtMs = nowMs + (isQuick ? 0 : retryDelayMs(entry.attempts, error));
     const isFinal = retryAtMs >= entry.batch.deadlineMs || this.#closing.signal.aborted;
     for (const rejection of queue.window.fail(entry, judged, { retryAtMs, isFinal })) {
       this.#deps.onSettled(rejection.entry.batch, finalError(rejection.entry, rejection.error));
@@ -296,8 +298,12 @@ export class Sender {
   }
 }
 
-/** When the oldest batch that waits gives up. */
+/** When the oldest batch that waits gives up. What is under way has the deadline of its request. */
 function expiryMs(queue: PartitionQueue): number {
-  for (const batch of queue.batches()) return batch.deadlineMs;
-  return Number.POSITIVE_INFINITY;
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const { state, batch } of queue.window.entries) {
+    if (state === 'waiting') earliest = Math.min(earliest, batch.deadlineMs);
+  }
+  for (const { deadlineMs } of queue.unsent()) return Math.min(earliest, deadlineMs);
+  return earliest;
 }
