@@ -48,8 +48,15 @@ function* outgoing(topic: string, records: readonly DemoRecord[]): Iterable<Prod
   for (const record of records) yield { topic, key: record.key, value: record.value, context: record };
 }
 
+/** What one reader got. */
+export interface Reading {
+  readonly name: string;
+  readonly flow: Flow;
+  readonly ledger: Ledger;
+}
+
 /** Reads the topic from its beginning to its end. */
-export async function consumeAll(mq: Client, topic: string, ledger: Ledger): Promise<Flow> {
+export async function consumeAll(name: string, mq: Client, topic: string, ledger: Ledger): Promise<Reading> {
   const start = performance.now();
   const decoder = new TextDecoder();
   for await (const record of mq.consumer({ topic, from: 'earliest', until: 'end' })) {
@@ -60,5 +67,6 @@ export async function consumeAll(mq: Client, topic: string, ledger: Ledger): Pro
       record.value ?? new Uint8Array(),
     );
   }
-  return { records: ledger.records, bytes: ledger.bytes, seconds: (performance.now() - start) / 1000 };
+  const seconds = (performance.now() - start) / 1000;
+  return { name, flow: { records: ledger.records, bytes: ledger.bytes, seconds }, ledger };
 }

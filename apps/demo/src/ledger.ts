@@ -52,18 +52,18 @@ export interface Verdict {
 }
 
 /** Counts what was acknowledged and not read, and what was read more than once, over all readers. */
-export function compare(sent: Ledger, readers: Record<string, Ledger>): Verdict {
+export function compare(sent: Ledger, readings: readonly { readonly ledger: Ledger }[]): Verdict {
   let lost = 0;
   let duplicated = 0;
-  for (const reader of Object.values(readers)) {
+  for (const { ledger } of readings) {
     const seen = new Map<string, number>();
-    for (const entry of reader.partitions.flat()) seen.set(entry.key, (seen.get(entry.key) ?? 0) + 1);
+    for (const entry of ledger.partitions.flat()) seen.set(entry.key, (seen.get(entry.key) ?? 0) + 1);
     for (const entry of sent.partitions.flat()) if (!seen.has(entry.key)) lost++;
     for (const count of seen.values()) duplicated += count - 1;
   }
   const partitions = sent.partitions.map((entries, partition) => {
     const checksum = sent.checksum(partition);
-    const equal = Object.values(readers).every((reader) => reader.checksum(partition) === checksum);
+    const equal = readings.every(({ ledger }) => ledger.checksum(partition) === checksum);
     return { partition, records: entries.length, checksum, equal };
   });
   return { lost, duplicated, differing: partitions.filter((partition) => !partition.equal).length, partitions };

@@ -1,12 +1,12 @@
 /** The table at the end of the demo. */
-import type { Flow } from './flow.ts';
+import type { Flow, Reading } from './flow.ts';
 import type { Verdict } from './ledger.ts';
 
 export interface DemoResult {
   readonly produced: Flow;
-  readonly gatewayRead: Flow;
-  readonly directRead: Flow;
-  readonly outageMs: number;
+  readonly readings: readonly Reading[];
+  /** Undefined: nobody was killed. */
+  readonly outageMs: number | undefined;
   readonly verdict: Verdict;
 }
 
@@ -18,21 +18,20 @@ function flowLine(name: string, flow: Flow): string {
   return [...cells, flow.seconds.toFixed(2).padStart(9), rate.padStart(12)].join('');
 }
 
-export function printResult({ produced, gatewayRead, directRead, outageMs, verdict }: DemoResult): void {
+export function printResult({ produced, readings, outageMs, verdict }: DemoResult): void {
   const lines = [
     '',
     `${''.padEnd(26)}${'records'.padStart(10)}${'bytes'.padStart(14)}${'seconds'.padStart(9)}${'records/s'.padStart(12)}`,
-    flowLine('in, ACK_ALL, one kill -9', produced),
-    flowLine('out, through the gateway', gatewayRead),
-    flowLine('out, from the brokers', directRead),
+    flowLine(outageMs === undefined ? 'in, ACK_ALL' : 'in, ACK_ALL, one kill -9', produced),
+    ...readings.map(({ name, flow }) => flowLine(name, flow)),
     '',
-    'partition   records  checksum  in = gateway = brokers',
+    'partition   records  checksum  in = out',
     ...verdict.partitions.map(
       ({ partition, records, checksum, equal }) =>
         `${String(partition).padStart(9)}${grouped.format(records).padStart(10)}  ${checksum}  ${equal ? 'yes' : 'NO'}`,
     ),
     '',
-    `time without a leader: ${grouped.format(outageMs)} ms`,
+    ...(outageMs === undefined ? [] : [`time without a leader: ${grouped.format(outageMs)} ms`]),
     `${verdict.lost} lost, ${verdict.duplicated} duplicated`,
     '',
     'To try next:',
