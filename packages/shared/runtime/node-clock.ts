@@ -42,7 +42,8 @@ class NodeTimer implements Timer {
   }
 
   #arm(delayMs: number): void {
-    this.#timeout = setTimeout(() => this.#fire(), Math.min(Math.ceil(delayMs), NODE_DELAY_MAX_MS));
+    const delay = Math.max(0, Math.min(Math.ceil(delayMs), NODE_DELAY_MAX_MS));
+    this.#timeout = setTimeout(() => this.#fire(), delay);
   }
 
   #fire(): void {

@@ -58,6 +58,8 @@ export interface BrokerPorts {
   readonly logger: Logger;
   /** Ends a start that is still waiting for the controllers. */
   readonly stopping: AbortSignal;
+  /** Stands between the broker and its data folder: for tests with failing disks. Default: nothing does. */
+  readonly wrapDisk: (disk: Disk) => Disk;
   /** The broker cannot go on, because another life of it has begun; it should be disposed of. Called once. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -84,7 +86,7 @@ const registered = 'registered';
 const caughtUp = 'metadata caught up';
 const inService = 'in service';
 const isrCheckMs = 250;
-const rebuildCheckMs = 5_000;
+const rebuildCheckMs = 1_000;
 
 /** Resolves when the broker is in service. Rejects with INVALID_CONFIG, UNIMPLEMENTED, WRONG_CLUSTER, DUPLICATE_REQUEST ... */
 export async function createBroker(config: BrokerConfig, overrides: Partial<BrokerPorts> = {}): Promise<Broker> {
@@ -103,7 +105,9 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
   const folder = opened.use(
     await openDataFolder({ path: config.data.folder, role: 'broker', nodeId: config.node.id, random }),
   );
-  const disk = timedDisk(folder.disk, clock, (durationMs) => metrics.syncSeconds.observe(durationMs / 1_000));
+  const disk = timedDisk(ports.wrapDisk(folder.disk), clock, (durationMs) =>
+    metrics.syncSeconds.observe(durationMs / 1_000),
+  );
   const cleanShutdown = await takeCleanMark(disk);
   const watermarks = await loadWatermarks(disk, nodeChecksum);
 
@@ -236,6 +240,7 @@ function nodePorts(): BrokerPorts {
     random: nodeRandom,
     logger: silentLogger,
     stopping: new AbortController().signal,
+    wrapDisk: (disk) => disk,
     onFatal: () => undefined,
   };
 }

@@ -154,7 +154,7 @@ function readTimestampMs(reader: WireReader): number {
     else reader.skip(tag & 7);
   }
   if (reader.position !== end) throw new DomainError('INVALID_REQUEST', 'a timestamp is longer than it says');
-  if (seconds <= 0n || seconds > 253_402_300_799n || nanos < 0n || nanos > 999_999_999n) return 0;
+  if (seconds < 0n || seconds > 253_402_300_799n || nanos < 0n || nanos > 999_999_999n) return 0;
   return Number(seconds) * 1_000 + Number(nanos / 1_000_000n);
 }
 

@@ -63,6 +63,8 @@ export interface PartitionLimits {
   readonly idempotencyKeysPerLog: number;
   /** A folder that belongs to no partition is removed after this. Default 1 h. */
   readonly strayRetentionMs: number;
+  /** A log that fails again after it was rebuilt is left alone for this long. Default 1 min. */
+  readonly rebuildPauseMs: number;
 }
 
 export const defaultPartitionLimits: PartitionLimits = {
@@ -74,6 +76,7 @@ export const defaultPartitionLimits: PartitionLimits = {
   producerIdsPerLog: 10_000,
   idempotencyKeysPerLog: 20_000,
   strayRetentionMs: 3_600_000,
+  rebuildPauseMs: 60_000,
 };
 
 const logsFolder = 'partitions';
@@ -87,6 +90,8 @@ export class Partitions {
   /** The last job of each folder that has one. */
   readonly #folders = new Map<string, Promise<void>>();
   readonly #opens: Semaphore;
+  /** When a folder was last rebuilt. */
+  readonly #rebuiltAtMs = new Map<string, number>();
   #count = 0;
   #closing = false;
 
@@ -171,6 +176,7 @@ export class Partitions {
       const partition = image.partition(replica.topicId as TopicId, replica.partition);
       if (partition === undefined || partition.leaderId === 0 || partition.leaderId === localId) continue;
       if (partition.inSyncReplicas.includes(localId as BrokerId)) continue;
+      if (!this.#mayRebuild(folderOf(replica))) continue;
       this.#rebuild(replica, partition);
     }
   }
@@ -337,6 +343,7 @@ export class Partitions {
     if (replicas.every((each) => each === undefined)) this.#replicas.delete(replica.topicId);
     this.#count--;
     const folder = folderOf(replica);
+    this.#rebuiltAtMs.delete(folder);
     void this.#inFolder(folder, async () => {
       await this.#closeLog(replica);
       await this.#options.disk.remove(`${logsFolder}/${folder}`);
@@ -374,6 +381,16 @@ export class Partitions {
       this.#options.logger.warn({ partition: replica.name, reason: error.message }, 'a log was not closed cleanly');
       return false;
     }
+  }
+
+  /** A disk that keeps failing must not be filled with what was put aside. */
+  #mayRebuild(folder: string): boolean {
+    const { clock, limits } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const lastMs = this.#rebuiltAtMs.get(folder);
+    if (lastMs !== undefined && nowMs - lastMs < limits.rebuildPauseMs) return false;
+    this.#rebuiltAtMs.set(folder, nowMs);
+    return true;
   }
 
   #isHeld(replica: Replica): boolean {

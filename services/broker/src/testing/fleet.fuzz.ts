@@ -12,7 +12,7 @@ import { MetadataService } from '@fleetmq/gen/client/metadata';
 import { ProducerService } from '@fleetmq/gen/client/producer';
 import type { Logger } from '@fleetmq/shared';
 import { createLaneTransport, type LaneTransport } from '@fleetmq/shared/runtime';
-import { type Broker, createBroker } from '../broker.ts';
+import { type Broker, type BrokerPorts, createBroker } from '../broker.ts';
 import { brokerSchema } from '../config.ts';
 import { TestController } from './controller.fuzz.ts';
 
@@ -53,7 +53,11 @@ export class TestFleet implements AsyncDisposable {
     return join(this.#folder, String(id));
   }
 
-  async startBroker(id: number, settings: Record<string, unknown> = {}): Promise<Broker> {
+  async startBroker(
+    id: number,
+    settings: Record<string, unknown> = {},
+    ports: Partial<BrokerPorts> = {},
+  ): Promise<Broker> {
     const config = brokerSchema.parse({
       node: { id },
       data: { folder: this.folderOf(id) },
@@ -67,7 +71,8 @@ export class TestFleet implements AsyncDisposable {
       log: {},
       ...settings,
     });
-    const broker = await createBroker(config, this.#logger === undefined ? {} : { logger: this.#logger });
+    const logger = this.#logger === undefined ? {} : { logger: this.#logger };
+    const broker = await createBroker(config, { ...logger, ...ports });
     this.#brokers.set(id, broker);
     return broker;
   }

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ErrorCode } from '@fleetmq/gen/common/errors';
+import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
+import { FaultyDisk } from './testing/faulty-disk.fuzz.ts';
+import { TestFleet, until } from './testing/fleet.fuzz.ts';
+
+const record = (text: string) => ({ value: new TextEncoder().encode(text) });
+const { ACK_ALL, ACK_LEADER } = AcknowledgmentLevel;
+const topicPartition = { topic: 'faulty', partition: 0 };
+
+async function fleetWithFaults(ids: readonly number[]): Promise<{ fleet: TestFleet; disk: FaultyDisk }> {
+  const fleet = await TestFleet.start(ids.filter((id) => id !== 1));
+  const disk = new FaultyDisk();
+  await fleet.startBroker(1, {}, { wrapDisk: disk.wrap });
+  fleet.controller.createTopic('faulty', ids);
+  const replica = () => fleet.broker(1).partitions.byName('faulty', 0);
+  await until('it leads', () => replica()?.state.leader?.servable === true);
+  return { fleet, disk };
+}
+
+const produce = (fleet: TestFleet, text: string, acks = ACK_ALL) =>
+  fleet.clients(1).producer.produce({ topicPartition, records: [record(text)], acks });
+
+test('P21: after a failed sync nothing is acknowledged, the controllers are told, and reads go on elsewhere', async () => {
+  const { fleet, disk } = await fleetWithFaults([1, 2, 3]);
+  await using _ = fleet;
+  const { topicId } = fleet.controller.image.topicByName('faulty') ?? {};
+  assert.ok(topicId);
+  assert.equal((await produce(fleet, 'a')).errorCode, ErrorCode.OK);
+  disk.failSyncOf = /\.log$/;
+  const lost = await produce(fleet, 'b');
+  assert.equal(lost.errorCode, ErrorCode.TIMEOUT, lost.errorMessage);
+  disk.failSyncOf = undefined;
+  const after = await produce(fleet, 'c', ACK_LEADER);
+  assert.equal(after.errorCode, ErrorCode.STORAGE_FAILED, after.errorMessage);
+  await until('the controllers know', () => fleet.controller.heartbeats.get(1)?.failed.length === 1);
+  fleet.controller.elect(topicId, 2, [2, 3]);
+  await until('broker 2 leads', () => fleet.broker(2).partitions.byName('faulty', 0)?.state.leader?.servable === true);
+  const { consumer } = fleet.clients(2);
+  const { partitions } = await consumer.fetch({ partitions: [{ topicPartition }] });
+  const values = partitions[0]?.batches.flatMap(({ records }) =>
+    records.map(({ value }) => new TextDecoder().decode(value)),
+  );
+  assert.equal(values?.[0], 'a');
+});
+
+test('P22: a full disk refuses and undoes, reads go on, and writes go on when there is room again', async () => {
+  const { fleet, disk } = await fleetWithFaults([1]);
+  await using _ = fleet;
+  assert.equal((await produce(fleet, 'a')).errorCode, ErrorCode.OK);
+  disk.fullFor = /\.log$/;
+  const refused = await produce(fleet, 'b');
+  assert.equal(refused.errorCode, ErrorCode.DISK_FULL, refused.errorMessage);
+  assert.equal(refused.retriable, true);
+  assert.equal(fleet.broker(1).partitions.byName('faulty', 0)?.log?.endOffset, 1);
+  const { consumer } = fleet.clients(1);
+  assert.equal((await consumer.fetch({ partitions: [{ topicPartition }] })).partitions[0]?.batches.length, 1);
+  disk.fullFor = undefined;
+  await until('writes are taken', async () => (await produce(fleet, 'c')).errorCode === ErrorCode.OK);
+  assert.equal(fleet.broker(1).partitions.byName('faulty', 0)?.log?.endOffset, 2);
+});
+
+test('P21: a follower whose log fails leaves the ISR and is filled anew by its leader', async () => {
+  await using fleet = await TestFleet.start([2, 3]);
+  const disk = new FaultyDisk();
+  await fleet.startBroker(1, {}, { wrapDisk: disk.wrap });
+  const { topicId } = fleet.controller.createTopic('faulty', [2, 3, 1]);
+  const isServable = () => fleet.broker(2).partitions.byName('faulty', 0)?.state.leader?.servable === true;
+  await until('broker 2 leads', isServable);
+  const { producer } = fleet.clients(2);
+  const send = (text: string) => producer.produce({ topicPartition, records: [record(text)], acks: ACK_ALL });
+  assert.equal((await send('a')).errorCode, ErrorCode.OK);
+  disk.failSyncOf = /\.log$/;
+  assert.equal((await send('b')).errorCode, ErrorCode.OK);
+  assert.deepEqual([...fleet.controller.partition(topicId).inSyncReplicas].sort(), [2, 3]);
+  disk.failSyncOf = undefined;
+  await until('it is back in sync', () => fleet.controller.partition(topicId).inSyncReplicas.length === 3, 12_000);
+  assert.equal(fleet.broker(1).partitions.byName('faulty', 0)?.log?.durableEndOffset, 2);
+});
