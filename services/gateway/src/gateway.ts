@@ -140,7 +140,9 @@ function openPools({ limits }: GatewayConfig, stack: AsyncDisposableStack) {
   const callsMax = limits['calls-per-broker'];
   const bufferBytes = limits['subscription-buffer-bytes'];
   const shared = { readMaxBytes: internalBytes, writeMaxBytes: internalBytes, callsMax };
-  const pool = stack.use(createRpcPool({ limits: shared, keepalive }));
+  // A produce stream never has more under way than its window: its requests always fit the buffer.
+  const sendBufferBytes = limits['stream-bytes'];
+  const pool = stack.use(createRpcPool({ limits: { ...shared, sendBufferBytes }, keepalive }));
   const subscriptionPool = stack.use(
     createRpcPool({
       limits: { ...shared, receiveBufferBytes: bufferBytes },

@@ -256,13 +256,8 @@ describe('a produce stream through the gateway', () => {
   test('takes no more than its window while nothing is answered', async () => {
     await using bench = await benchWithTopic({ 'stream-requests': 4 });
     const hung = Promise.withResolvers<void>();
-    let asked = 0;
-    for (const brokerId of [1, 2]) {
-      bench.cluster.broker(brokerId).before = () => {
-        asked++;
-        return hung.promise;
-      };
-    }
+    const asked = (): number => bench.cluster.broker(1).streamed + bench.cluster.broker(2).streamed;
+    for (const brokerId of [1, 2]) bench.cluster.broker(brokerId).before = () => hung.promise;
     bench.cluster.createTopic('wide', [1, 2, 1, 2, 1, 2, 1, 2]);
     await bench.settled();
     const call = bench.transport.rawBidi(ProducerService.method.produceStream);
@@ -270,12 +265,79 @@ describe('a produce stream through the gateway', () => {
       call.send(encode({ topicPartition: { topic: 'wide', partition }, records: [record('a')] }));
     }
     call.end();
-    await eventually(() => asked >= 4, 'the window is full');
+    await eventually(() => asked() >= 4, 'the window is full');
     await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(asked, 4);
+    assert.equal(asked(), 4);
     hung.resolve();
     assert.equal((await collect(call.responses)).length, 8);
-    assert.equal(asked, 8);
+    assert.equal(asked(), 8);
+  });
+
+  test('sends on without waiting for answers', async () => {
+    await using bench = await benchWithTopic();
+    const hung = Promise.withResolvers<void>();
+    bench.cluster.broker(1).before = () => hung.promise;
+    const call = bench.transport.rawBidi(ProducerService.method.produceStream);
+    for (let i = 0; i < 50; i++) call.send(encode({ topicPartition: first, records: [record(`${i}`)] }));
+    call.end();
+    await eventually(() => bench.cluster.broker(1).streamed === 50, 'all are under way');
+    hung.resolve();
+    assert.equal((await collect(call.responses)).length, 50);
+  });
+
+  const lost: readonly (readonly [string, bigint, readonly ErrorCode[]])[] = [
+    ['without a producer id those under way end as unknown', 0n, [ErrorCode.OK, ErrorCode.TIMEOUT]],
+    ['with a producer id nobody notices', 7n, [ErrorCode.OK]],
+  ];
+  for (const [what, producerId, expected] of lost) {
+    test(`when the connection to a leader breaks: ${what}`, async () => {
+      await using bench = await benchWithTopic();
+      const broker = bench.cluster.broker(1);
+      broker.afterAppend = () => {
+        if (bench.cluster.end(first) === 5) broker.cable.break();
+      };
+      const call = bench.transport.rawBidi(ProducerService.method.produceStream);
+      for (let i = 0; i < 20; i++) {
+        const init = { producerId, baseSequence: i, correlationId: BigInt(i) };
+        call.send(encode({ ...init, topicPartition: first, records: [record(`${i}`)] }));
+      }
+      call.end();
+      const answers = (await collect(call.responses)).map((bytes) => fromBinary(ProduceResponseSchema, bytes));
+      assert.deepEqual(
+        answers.map(({ correlationId }) => Number(correlationId)),
+        Array.from({ length: 20 }, (_, i) => i),
+      );
+      for (const { errorCode } of answers) assert.ok(expected.includes(errorCode), `${errorCode}`);
+      const values = bench.cluster.values(first);
+      assert.equal(new Set(values).size, values.length, 'nothing is written twice');
+      for (const { errorCode, correlationId } of answers) {
+        if (errorCode === ErrorCode.OK) assert.ok(values.includes(`${correlationId}`));
+      }
+    });
+  }
+
+  test('a request that nobody could take by its timeout is answered so, and those behind it go on', async () => {
+    await using bench = await benchWithTopic();
+    bench.cluster.announce(first, 0);
+    await bench.settled();
+    const call = bench.transport.rawBidi(ProducerService.method.produceStream);
+    const timeout = { nanos: 50_000_000 };
+    call.send(encode({ topicPartition: first, records: [record('a')], timeout, correlationId: 1n }));
+    call.send(encode({ topicPartition: first, records: [record('b')], correlationId: 2n }));
+    call.send(encode({ topicPartition: second, records: [record('c')], correlationId: 3n }));
+    call.end();
+    const answers: (readonly [bigint, ErrorCode])[] = [];
+    for await (const bytes of call.responses) {
+      const { correlationId, errorCode } = fromBinary(ProduceResponseSchema, bytes);
+      answers.push([correlationId, errorCode]);
+      if (correlationId === 1n) bench.cluster.announce(first, 1);
+    }
+    assert.deepEqual(answers, [
+      [3n, ErrorCode.OK],
+      [1n, ErrorCode.NOT_AVAILABLE],
+      [2n, ErrorCode.OK],
+    ]);
+    assert.deepEqual(bench.cluster.values(first), ['b']);
   });
 
   test('answers what came before a malformed request, then fails', async () => {

@@ -105,6 +105,17 @@ export function readProduceCode(answer: Uint8Array): { readonly code: ErrorName 
   return { code: code === 0 ? 'OK' : errorName(code), message };
 }
 
+/** The correlation id of a ProduceResponse. */
+export function readProduceNumber(answer: Uint8Array): bigint {
+  let number = 0n;
+  visitFields(answer, (tag, reader) => {
+    if (tag !== varintTag(7)) return false;
+    number = reader.varint64();
+    return true;
+  });
+  return number;
+}
+
 /** A ProduceResponse for a request that failed here. */
 export function produceError(head: ProduceHead, error: DomainError): Uint8Array {
   const writer = new WireWriter(128).varintField(1, errorNumber(error.code));

@@ -1,5 +1,6 @@
 /** ProducerService: writes go to the partitions' leaders, producer ids come from any broker. */
 import { ProducerService } from '@fleetmq/gen/client/producer';
+import type { Random } from '@fleetmq/shared';
 import { type RawContext, type ServiceRoutes, serviceRoutes } from '@fleetmq/shared/runtime';
 import { readProduce } from '../domain/produce.ts';
 import { callAnyBroker } from '../shell/any-broker.ts';
@@ -11,9 +12,10 @@ export interface ProducerDeps {
   readonly upstreams: Upstreams;
   readonly partitionsMax: number;
   readonly window: StreamWindow;
+  readonly random: Random;
 }
 
-export function producerRoutes({ upstreams, partitionsMax, window }: ProducerDeps): ServiceRoutes {
+export function producerRoutes({ upstreams, partitionsMax, window, random }: ProducerDeps): ServiceRoutes {
   const { initTransaction, commitTransaction, abortTransaction } = ProducerService.method;
   const toAny = (method: typeof initTransaction | typeof commitTransaction | typeof abortTransaction) => {
     return (request: Uint8Array, context: RawContext) => callAnyBroker(upstreams, method, request, context);
@@ -25,7 +27,7 @@ export function producerRoutes({ upstreams, partitionsMax, window }: ProducerDep
       produceBatch: (request: Uint8Array, context: RawContext) =>
         produceBatch(upstreams, request, context, partitionsMax),
       produceStream: (requests: AsyncIterable<Uint8Array>, context: RawContext) =>
-        produceStream(upstreams, requests, context, window),
+        produceStream(upstreams, requests, context, window, random),
       initTransaction: toAny(initTransaction),
       commitTransaction: toAny(commitTransaction),
       abortTransaction: toAny(abortTransaction),

@@ -211,7 +211,7 @@ function asDomainError(failure: Failure): DomainError {
   return isDomainError(failure) ? failure : new DomainError(failure.code, failure.message);
 }
 
-export function nameOf({ topic, partition }: Target): string {
+function nameOf({ topic, partition }: Target): string {
   return `partition ${partition} of ${topic}`;
 }
 

@@ -1,17 +1,20 @@
 /**
- * ProduceStream: each request goes to its partition's leader, answers come back in order per partition. Requests for one
- * partition are sent one after the other, those for different partitions in parallel; so a repeated request never overtakes
- * or is overtaken. At most a window of requests and bytes is taken without an answer that the caller has read; then the
- * stream is not read.
+ * ProduceStream: each request goes to its partition's leader over one upstream per leader, answers come back in order per
+ * partition. At most a window of requests and bytes is taken without an answer that the caller has read; then the stream is
+ * not read. What happens when leaders move or fail is decided in `domain/produce-lane.ts`.
  *
  * Ends when the caller has ended and all is answered. A malformed request ends it with its error, and a gateway that closes
  * with SHUTTING_DOWN, in both cases behind the answers to everything that was taken.
  */
-import { DomainError, Ring } from '@fleetmq/shared';
+import { type BackoffOptions, backoffMs, DomainError, type Random, Ring, type Timer } from '@fleetmq/shared';
 import type { RawContext } from '@fleetmq/shared/runtime';
-import { type ProduceHead, readProduce } from '../domain/produce.ts';
-import { produceOne } from './produce-calls.ts';
-import type { Upstreams } from './upstreams.ts';
+import type { Target } from '../domain/fields.ts';
+import type { Leader } from '../domain/locate.ts';
+import { produceError, readProduce, readProduceCode } from '../domain/produce.ts';
+import { type LaneRequest, ProduceLane } from '../domain/produce-lane.ts';
+import { type Failure, failureInBody, stepAfter } from '../domain/retry.ts';
+import { ProduceUpstream } from './produce-upstream.ts';
+import { forwardedHeaders, type Upstreams } from './upstreams.ts';
 
 export interface StreamWindow {
   /** Requests that are taken and not answered. */
@@ -20,29 +23,21 @@ export interface StreamWindow {
   readonly bytesMax: number;
 }
 
-/** What the contract says. */
-const streamWindow: StreamWindow = { requestsMax: 1_024, bytesMax: 8 * 1024 * 1024 };
-
-interface Answer {
-  readonly content: Uint8Array;
-  /** Of its request. */
-  readonly bytes: number;
-}
+const retryBackoff: BackoffOptions = { baseMs: 10, maxMs: 250 };
+/** A leader answers TIMEOUT itself when a request's time is over; it is given this much longer. */
+const graceMs = 1_000;
 
 export async function* produceStream(
   upstreams: Upstreams,
   requests: AsyncIterable<Uint8Array>,
   context: RawContext,
-  window: StreamWindow = streamWindow,
+  window: StreamWindow,
+  random: Random,
 ): AsyncGenerator<Uint8Array> {
-  const stream = new ProduceStream(upstreams, context, window);
-  const reading = stream.readAll(requests);
+  const stream = new ProduceStream(upstreams, context, window, random);
+  void stream.readAll(requests);
   try {
-    for (let answer = await stream.next(); answer !== undefined; answer = await stream.next()) {
-      yield answer.content;
-      stream.release(answer);
-    }
-    await reading;
+    for (let answer = await stream.next(); answer !== undefined; answer = await stream.next()) yield answer;
   } finally {
     stream.stop();
   }
@@ -52,53 +47,61 @@ class ProduceStream {
   readonly #upstreams: Upstreams;
   readonly #context: RawContext;
   readonly #window: StreamWindow;
-  readonly #answers: Ring<Answer>;
-  /** The last request of each partition that is not done. */
-  readonly #tails = new Map<string, Promise<void>>();
-  readonly #stopping = new AbortController();
+  readonly #random: Random;
+  readonly #lanes = new Map<string, ProduceLane>();
+  readonly #leaders = new Map<string, ProduceUpstream>();
+  readonly #answers: Ring<LaneRequest>;
+  readonly #stopListening: () => void;
   #taken = 0;
   #takenBytes = 0;
-  #running = 0;
   #hasEnded = false;
+  #isStopped = false;
   #failure: unknown;
+  #timer: Timer | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
 
-  constructor(upstreams: Upstreams, context: RawContext, window: StreamWindow) {
+  constructor(upstreams: Upstreams, context: RawContext, window: StreamWindow, random: Random) {
     this.#upstreams = upstreams;
     this.#context = context;
     this.#window = window;
+    this.#random = random;
     this.#answers = new Ring(window.requestsMax);
-    const stop = (): void => this.stop();
-    context.signal.addEventListener('abort', stop, { once: true });
+    this.#stopListening = upstreams.onChange(() => this.#followLeaders());
+    context.signal.addEventListener('abort', () => this.stop(), { once: true });
   }
 
-  /** Takes requests while the window has room. Rejects with what ends the stream early, once everything is answered. */
+  /** Takes requests while the window has room. Never rejects: what ends the stream early is thrown by `next`. */
   async readAll(requests: AsyncIterable<Uint8Array>): Promise<void> {
     const iterator = requests[Symbol.asyncIterator]();
     const { draining } = this.#context;
     try {
-      while (!this.#stopping.signal.aborted) {
+      while (!this.#isEnding()) {
         const next = await unlessAborted(iterator.next(), draining);
         if (next === undefined || next.done === true) break;
-        const head = readProduce(next.value);
         await this.#room(next.value.length);
-        this.#start(head);
+        if (!this.#isEnding()) this.#take(next.value);
       }
       if (draining.aborted) throw new DomainError('SHUTTING_DOWN', 'the gateway closes: go on at another one');
     } catch (error) {
-      this.#failure = error;
+      this.#failure ??= error;
     }
     this.#hasEnded = true;
     this.#wakeWriter?.();
   }
 
-  /** The next answer; undefined when there will be none. Rejects with what ended the stream, or a bug of ours. */
-  async next(): Promise<Answer | undefined> {
+  /** The next answer; undefined when there will be none. Rejects with what ended the stream, behind all answers. */
+  async next(): Promise<Uint8Array | undefined> {
     for (;;) {
-      const answer = this.#answers.shift();
-      if (answer !== undefined) return answer;
-      if (this.#stopping.signal.aborted || (this.#hasEnded && this.#running === 0)) break;
+      const request = this.#answers.shift();
+      if (request !== undefined) {
+        this.#taken--;
+        this.#takenBytes -= request.head.request.length;
+        this.#wakeReader?.();
+        return request.answer;
+      }
+      if (this.#isStopped || (this.#hasEnded && this.#taken === 0)) break;
       await new Promise<void>((resolve) => {
         this.#wakeWriter = resolve;
       });
@@ -107,49 +110,143 @@ class ProduceStream {
     return undefined;
   }
 
-  /** The caller has taken the answer. */
-  release({ bytes }: Answer): void {
-    this.#taken--;
-    this.#takenBytes -= bytes;
-    this.#wakeReader?.();
-  }
-
   /** Cancels what is still under way. */
   stop(): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#stopping.abort(new DomainError('CANCELLED', 'the stream has ended'));
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#stopListening();
+    this.#timer?.cancel();
+    for (const upstream of this.#leaders.values()) upstream.close();
     this.#wakeReader?.();
     this.#wakeWriter?.();
   }
 
-  #start(head: ProduceHead): void {
-    const key = `${head.topic}:${head.partition}`;
-    const before = this.#tails.get(key);
-    this.#taken++;
-    this.#takenBytes += head.request.length;
-    this.#running++;
-    const done = this.#run(head, before).then(() => {
-      if (this.#tails.get(key) === done) this.#tails.delete(key);
-      this.#running--;
-      this.#wakeWriter?.();
-    });
-    this.#tails.set(key, done);
+  /** Whether nothing more is taken. */
+  #isEnding(): boolean {
+    return this.#isStopped || this.#failure !== undefined;
   }
 
-  /** Never rejects. */
-  async #run(head: ProduceHead, before: Promise<void> | undefined): Promise<void> {
-    try {
-      await before;
-      if (this.#stopping.signal.aborted) return;
-      const { signal } = this.#stopping;
-      const header = (name: string): string | undefined => this.#context.header(name);
-      const content = await produceOne(this.#upstreams, head, { signal, deadlineMs: undefined, header });
-      this.#answers.push({ content, bytes: head.request.length });
-    } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      this.#failure ??= error;
-      this.stop();
+  #take(bytes: Uint8Array): void {
+    const head = readProduce(bytes);
+    const key = keyOf(head);
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      lane = new ProduceLane(head, { refuse: produceError, graceMs });
+      this.#lanes.set(key, lane);
     }
+    this.#taken++;
+    this.#takenBytes += bytes.length;
+    const nowMs = this.#nowMs();
+    lane.add(head, nowMs);
+    this.#wakeAt(nowMs + head.timeoutMs);
+    this.#advance(lane);
+  }
+
+  /** Moves a lane on: failed requests, requests to send, answers to hand out. */
+  #advance(lane: ProduceLane): void {
+    if (this.#isStopped) return;
+    const nowMs = this.#nowMs();
+    if (lane.recover()) {
+      lane.retryAtMs = nowMs + backoffMs(lane.attempts, retryBackoff, this.#random);
+      this.#wakeAt(lane.retryAtMs);
+    }
+    if (lane.hasWaiting && lane.retryAtMs <= nowMs) this.#send(lane, nowMs);
+    for (const request of lane.answered()) this.#answers.push(request);
+    if (lane.isEmpty) this.#lanes.delete(keyOf(lane));
+    if (this.#answers.size > 0) this.#wakeWriter?.();
+  }
+
+  #send(lane: ProduceLane, nowMs: number): void {
+    const location = this.#upstreams.locate(lane);
+    if (location.kind === 'missing') {
+      lane.refuseWaiting(location.error);
+    } else if (location.kind === 'leader') {
+      const upstream = this.#upstreamTo(location.leader);
+      while (upstream.hasRoom) {
+        const request = lane.send(upstream, nowMs);
+        if (request === undefined) break;
+        upstream.send(lane, request);
+      }
+    }
+  }
+
+  #upstreamTo(leader: Leader): ProduceUpstream {
+    const known = this.#leaders.get(leader.url);
+    if (known !== undefined) return known;
+    const upstream = new ProduceUpstream(leader, this.#upstreams.transportTo(leader), {
+      headers: forwardedHeaders(this.#context),
+      onAnswer: (lane, request, content) => {
+        const { code, message } = readProduceCode(content);
+        lane.take(request, { failure: code === 'OK' ? undefined : failureInBody(code, message), content });
+        this.#advance(lane);
+      },
+      onRoom: () => this.#advanceAll(),
+      onEnd: (error) => this.#lose(upstream, error),
+    });
+    this.#leaders.set(leader.url, upstream);
+    return upstream;
+  }
+
+  /** An upstream is gone. What it refused as a whole, a request that it could not read above all, ends the stream. */
+  #lose(upstream: ProduceUpstream, error: DomainError): void {
+    this.#leaders.delete(upstream.leader.url);
+    const { code, message } = error;
+    const isRefusal = stepAfter(error, true) === 'answer';
+    if (isRefusal) {
+      this.#failure ??= error;
+      this.#hasEnded = true;
+    }
+    const failure: Failure = isRefusal
+      ? { code: 'CANCELLED', message, outcomeUnknown: true }
+      : { code, message, outcomeUnknown: error.outcomeUnknown };
+    for (const lane of [...this.#lanes.values()]) {
+      if (lane.upstream !== upstream) continue;
+      lane.lose(failure);
+      if (isRefusal) lane.abandon(failure);
+      this.#advance(lane);
+    }
+    this.#wakeWriter?.();
+  }
+
+  /** The metadata has changed: requests at a leader that leads no more are given up if they may be repeated. */
+  #followLeaders(): void {
+    for (const lane of [...this.#lanes.values()]) {
+      const { upstream } = lane;
+      const location = this.#upstreams.locate(lane);
+      const hasMoved =
+        location.kind === 'leader' && upstream !== undefined && upstream !== this.#leaders.get(location.leader.url);
+      if (hasMoved && lane.isAllSafe) {
+        lane.lose({ code: 'NOT_AVAILABLE', message: 'its leader has changed', outcomeUnknown: true });
+      }
+      lane.retryAtMs = Math.min(lane.retryAtMs, this.#nowMs());
+      this.#advance(lane);
+    }
+  }
+
+  #advanceAll(): void {
+    for (const lane of [...this.#lanes.values()]) this.#advance(lane);
+  }
+
+  #onTime(): void {
+    this.#timerAtMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#nowMs();
+    for (const lane of [...this.#lanes.values()]) {
+      this.#wakeAt(lane.expire(nowMs));
+      if (lane.retryAtMs > nowMs) this.#wakeAt(lane.retryAtMs);
+      this.#advance(lane);
+    }
+  }
+
+  /** Looks at all lanes at this time, or earlier. */
+  #wakeAt(atMs: number): void {
+    if (atMs >= this.#timerAtMs || this.#isStopped) return;
+    this.#timer?.cancel();
+    this.#timerAtMs = atMs;
+    this.#timer = this.#upstreams.timers.after(Math.max(1, atMs - this.#nowMs()), () => this.#onTime());
+  }
+
+  #nowMs(): number {
+    return this.#upstreams.clock.monotonicMs();
   }
 
   /** Waits until the window takes this many bytes more. */
@@ -157,12 +254,16 @@ class ProduceStream {
     const { requestsMax, bytesMax } = this.#window;
     const isFull = (): boolean =>
       this.#taken > 0 && (this.#taken >= requestsMax || this.#takenBytes + bytes > bytesMax);
-    while (isFull() && !this.#stopping.signal.aborted) {
+    while (isFull() && !this.#isStopped) {
       await new Promise<void>((resolve) => {
         this.#wakeReader = resolve;
       });
     }
   }
+}
+
+function keyOf({ topic, partition }: Target): string {
+  return `${topic}:${partition}`;
 }
 
 /** Undefined when the signal aborts before the value comes. */

@@ -127,6 +127,8 @@ export class FakeBroker {
   before: (method: string) => void | Promise<void> = () => undefined;
   /** Messages that subscriptions have handed out. */
   pushed = 0;
+  /** Requests that came on produce streams. */
+  streamed = 0;
 
   constructor(brokerId: number, cluster: FakeCluster) {
     this.brokerId = brokerId;
@@ -167,18 +169,10 @@ export class FakeBroker {
       {
         produce: async (bytes: Uint8Array, context: RawContext) => {
           await this.#enter(context);
-          const request = fromBinary(ProduceRequestSchema, bytes);
-          const place = placeOf(request.topicPartition);
-          const { correlationId } = request;
-          const refusal = this.#refusal(place);
-          if (refusal !== undefined) {
-            return toBinary(ProduceResponseSchema, create(ProduceResponseSchema, { ...refusal, correlationId }));
-          }
-          const offset = this.#cluster.append(place, request.records, identityOf(request));
-          await this.afterAppend();
-          const answer = { offset: BigInt(offset), leaderId: String(this.brokerId), correlationId };
-          return toBinary(ProduceResponseSchema, create(ProduceResponseSchema, answer));
+          return this.#produce(bytes);
         },
+        produceStream: (requests: AsyncIterable<Uint8Array>, context: RawContext) =>
+          this.#produceStream(requests, context),
         produceBatch: async (bytes: Uint8Array, context: RawContext) => {
           await this.#enter(context);
           const request = fromBinary(ProduceBatchRequestSchema, bytes);
@@ -198,8 +192,47 @@ export class FakeBroker {
           return toBinary(InitTransactionResponseSchema, create(InitTransactionResponseSchema, { producerId }));
         },
       },
-      { produceStream: notThere, commitTransaction: notThere, abortTransaction: notThere } as never,
+      { commitTransaction: notThere, abortTransaction: notThere } as never,
     );
+  }
+
+  async #produce(bytes: Uint8Array): Promise<Uint8Array> {
+    const request = fromBinary(ProduceRequestSchema, bytes);
+    const place = placeOf(request.topicPartition);
+    const { correlationId } = request;
+    const refusal = this.#refusal(place);
+    if (refusal !== undefined) {
+      return toBinary(ProduceResponseSchema, create(ProduceResponseSchema, { ...refusal, correlationId }));
+    }
+    const offset = this.#cluster.append(place, request.records, identityOf(request));
+    await this.afterAppend();
+    const answer = { offset: BigInt(offset), leaderId: String(this.brokerId), correlationId };
+    return toBinary(ProduceResponseSchema, create(ProduceResponseSchema, answer));
+  }
+
+  /** Takes every request as it comes; appends and answers in order, as fast as the hooks allow. */
+  async *#produceStream(requests: AsyncIterable<Uint8Array>, context: RawContext): AsyncGenerator<Uint8Array> {
+    this.calls.push({ method: context.method.name, context, deadlineMs: context.deadlineMs });
+    const answers: Promise<Uint8Array>[] = [];
+    let last: Promise<unknown> = Promise.resolve();
+    let arrived = Promise.withResolvers<boolean>();
+    const reading = (async () => {
+      for await (const request of requests) {
+        this.streamed++;
+        const answer = last.then(() => this.before('ProduceStream')).then(() => this.#produce(request));
+        answer.catch(() => undefined);
+        last = answer;
+        answers.push(answer);
+        arrived.resolve(true);
+      }
+    })().finally(() => arrived.resolve(false));
+    reading.catch(() => undefined);
+    for (;;) {
+      const answer = answers.shift();
+      if (answer !== undefined) yield await answer;
+      else if (await arrived.promise) arrived = Promise.withResolvers();
+      else return;
+    }
   }
 
   #consumer(): ServiceRoutes {
