@@ -44,7 +44,7 @@ function outputIn(args: readonly string[]): string | undefined {
   return at >= 0 ? args[at + 1] : args.find((arg) => arg.startsWith('--output='))?.slice('--output='.length);
 }
 
-export function createProgram(terminal: Terminal): Command {
+function createProgram(terminal: Terminal): Command {
   const program = new Command('fleetmq')
     .description('A distributed message log: topics, records, clusters.')
     .version('0.1.0')

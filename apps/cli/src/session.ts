@@ -13,7 +13,7 @@ export interface CommonOptions {
 }
 
 const pingTimeoutMs = 5000;
-export const defaultUrl = 'http://127.0.0.1:7600';
+const defaultUrl = 'http://127.0.0.1:7600';
 
 /** `-o`, checked against what the command can print. */
 export function outputOf<Format extends string>(

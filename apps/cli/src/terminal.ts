@@ -23,7 +23,7 @@ export interface Terminal {
 }
 
 /** The reader of our output has left. */
-export class OutputClosed extends Error {
+class OutputClosed extends Error {
   constructor() {
     super('the output was closed');
     this.name = 'OutputClosed';

@@ -5,7 +5,8 @@
 import type { Codecs } from '@fleetmq/record';
 import { type Checksum, DomainError } from '@fleetmq/shared';
 import { Admin } from './admin.ts';
-import { Consumer, type ConsumerOptions } from './consumer/consumer.ts';
+import { Consumer } from './consumer/consumer.ts';
+import type { ConsumerOptions } from './consumer/options.ts';
 import { type CallBounds, type Entrance, Metadata } from './metadata.ts';
 import type { ProducerOptions } from './producer/options.ts';
 import { Producer, type ProducerDeps } from './producer/producer.ts';

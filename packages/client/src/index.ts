@@ -10,7 +10,8 @@ export {
   type TopicDescription,
 } from './admin.ts';
 export { Client, type ClientDeps, type ClientOptions } from './client.ts';
-export { Consumer, type ConsumerOptions } from './consumer/consumer.ts';
+export { Consumer } from './consumer/consumer.ts';
+export type { ConsumerOptions } from './consumer/options.ts';
 export type { Until } from './consumer/progress.ts';
 export { type ConsumedBatch, ConsumedRecord } from './consumer/record.ts';
 export type { CallBounds, Entrance } from './metadata.ts';
@@ -18,13 +19,8 @@ export type { PartitionRef, Position } from './offsets.ts';
 export { murmur2, partitionOfKey } from './producer/murmur2.ts';
 export type { CompressionName, DeliveryReport, ProducerOptions } from './producer/options.ts';
 export type { Partitioner } from './producer/partitioner.ts';
-export {
-  type HeaderInput,
-  Producer,
-  type ProducerRecord,
-  type Receipt,
-  type SendOptions,
-} from './producer/producer.ts';
+export { Producer } from './producer/producer.ts';
+export type { HeaderInput, ProducerRecord, Receipt, SendOptions } from './producer/record.ts';
 export type { Acks } from './producer/wire.ts';
 export { type Channel, type ChannelPool, createChannelPool, type RawMessage, type UnaryCall } from './rpc/channel.ts';
 export { createConnectChannel } from './rpc/connect-channel.ts';

@@ -54,6 +54,8 @@ export interface CallBounds {
   readonly signal?: AbortSignal | undefined;
 }
 
+const topicsMaxDefault = 10_000;
+
 export class Metadata {
   readonly #options: MetadataOptions;
   readonly #topics = new Map<string, TopicView>();
@@ -187,8 +189,16 @@ export class Metadata {
         return this.#learn(name, response);
       });
     } finally {
-      this.#refreshedAt.set(name, performance.now());
+      this.#noteRefresh(name);
     }
+  }
+
+  /** Also for names that do not exist; the oldest is forgotten. */
+  #noteRefresh(name: string): void {
+    const { topicsMax = topicsMaxDefault } = this.#options;
+    this.#refreshedAt.delete(name);
+    this.#refreshedAt.set(name, performance.now());
+    if (this.#refreshedAt.size > topicsMax) this.#refreshedAt.delete(this.#refreshedAt.keys().next().value as string);
   }
 
   #learn(name: string, response: MessageShape<typeof MetadataService.method.getTopicMetadata.output>): TopicView {
@@ -213,13 +223,11 @@ export class Metadata {
   }
 
   #remember(view: TopicView): void {
-    const { topicsMax = 10_000 } = this.#options;
+    const { topicsMax = topicsMaxDefault } = this.#options;
     this.#topics.delete(view.name);
     this.#topics.set(view.name, view);
     if (this.#topics.size <= topicsMax) return;
-    const oldest = this.#topics.keys().next().value as string;
-    this.#topics.delete(oldest);
-    this.#refreshedAt.delete(oldest);
+    this.#topics.delete(this.#topics.keys().next().value as string);
   }
 
   #learnBrokers(brokers: readonly BrokerMetadata[]): void {

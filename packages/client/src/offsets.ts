@@ -5,7 +5,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { ConsumerService, OffsetBoundary, type StartPositionSchema } from '@fleetmq/gen/client/consumer';
 import { DomainError, formatTopicPartition, type Offset, toOffset } from '@fleetmq/shared';
-import type { CallBounds, Metadata } from './metadata.ts';
+import type { Metadata } from './metadata.ts';
 import type { Channel, UnaryCall } from './rpc/channel.ts';
 import { checkBody, errorOfResult, toClientError, toDuration, type WireResult } from './rpc/errors.ts';
 import { retryDelayMs, sleep } from './rpc/retry.ts';
@@ -183,5 +183,3 @@ export function unroutable(metadata: Metadata, topic: string, partition: number)
   }
   return new DomainError('NOT_AVAILABLE', `${formatTopicPartition(topic, partition)} has no leader at the moment`);
 }
-
-export type { CallBounds };

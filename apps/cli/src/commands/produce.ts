@@ -2,6 +2,7 @@
  * `fleetmq produce TOPIC`: each line of stdin (or of a file) is a record. Makes no promise per record: it reads as fast as the
  * producer takes it, and the delivery reports make the summary. Ctrl-C stops the reading; what was read is still delivered.
  */
+/// <reference path="../cli-progress.d.ts" />
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { CompressionName, DeliveryReport, ProducerRecord } from '@fleetmq/client';

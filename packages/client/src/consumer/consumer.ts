@@ -6,65 +6,17 @@
  * A position moves when a batch's records have been handed over (`batches`), or record by record (`for await`).
  * Leaving the loop closes the consumer. Groups are not built: a group id is UNIMPLEMENTED.
  */
-import type { Codecs } from '@fleetmq/record';
-import { type Checksum, DomainError, formatTopicPartition, type Offset } from '@fleetmq/shared';
-import type { CallBounds, Metadata } from '../metadata.ts';
-import { findOffsets, type PartitionRef, type Position } from '../offsets.ts';
-import { inRange } from '../producer/options.ts';
+import { DomainError, formatTopicPartition, type Offset } from '@fleetmq/shared';
+import type { CallBounds } from '../metadata.ts';
+import type { PartitionRef, Position } from '../offsets.ts';
 import { cancelled } from '../rpc/errors.ts';
 import { codec, type Serde } from '../serde.ts';
 import { ReceiveBuffer } from './buffer.ts';
 import { Fetcher } from './fetcher.ts';
-import { checkUntil, PartitionProgress, type Until } from './progress.ts';
+import { type ConsumerDeps, type ConsumerOptions, checkConsumerOptions } from './options.ts';
+import { type Assignment, originOf, type Placed, resolveAssignment, resolvePlaces } from './plan.ts';
+import { countOf, PartitionProgress, type Until } from './progress.ts';
 import { type BufferedBatch, type ConsumedBatch, type ConsumedRecord, recordsOf, type Serdes } from './record.ts';
-
-export interface ConsumerOptions<Key, Value> {
-  /** One topic, all its partitions. Exactly one of `topic`, `topics` and `assignment`. */
-  readonly topic?: string;
-  /** Several topics, all their partitions. */
-  readonly topics?: readonly string[];
-  /** These partitions; each may have a start of its own. */
-  readonly assignment?: readonly (PartitionRef & { readonly from?: Position })[];
-  /** Where to begin. Default `latest`. A Date: the first record at or after it. */
-  readonly from?: Position;
-  /** Where to end: the end as of the start, an offset or time that is not read any more, or after so many records. Default: never. */
-  readonly until?: Until;
-  /** Default: bytes as they are. */
-  readonly key?: Serde<Key>;
-  /** Default: bytes as they are. */
-  readonly value?: Serde<Value>;
-  /** Bytes that are received and not handed over, before inflation. Default 16 MiB; one answer per server comes on top. */
-  readonly maxBytesInFlight?: number;
-  /** Bytes of one answer. Default 1 MiB, at most 3 MiB. */
-  readonly maxBytes?: number;
-  /** When an offset is not in the log (any more). Default `error`. */
-  readonly outOfRange?: 'earliest' | 'latest' | 'error';
-  /** How often servers show that they live while there is no news. Default 2,000 ms, 100 to 30,000. */
-  readonly heartbeatMs?: number;
-  /** How long a partition may have no leader that answers. Default 120,000 ms. */
-  readonly unavailableTimeoutMs?: number;
-  /** One look-up of offsets, with retries. Default 30,000 ms. */
-  readonly requestTimeoutMs?: number;
-  /** How often new partitions of the topics are looked for. Default 30,000 ms. */
-  readonly discoverMs?: number;
-  /** Compares the checksum of each batch. Default true. */
-  readonly verify?: boolean;
-  /** Ends the iteration with CANCELLED. */
-  readonly signal?: AbortSignal;
-  /** Not built: UNIMPLEMENTED. */
-  readonly group?: string;
-}
-
-export interface ConsumerDeps {
-  readonly metadata: Metadata;
-  readonly clientId: string;
-  readonly codecs: Codecs;
-  readonly checksum: Checksum;
-  /** Runs when the consumer has been closed. */
-  readonly onClosed?: () => void;
-}
-
-const maxAgeMs = 30 * 60_000;
 
 export class Consumer<Key = Uint8Array, Value = Uint8Array>
   implements AsyncIterable<ConsumedRecord<Key, Value>>, AsyncDisposable
@@ -74,6 +26,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   readonly #serdes: Serdes<Key, Value>;
   readonly #buffer: ReceiveBuffer;
   readonly #fetcher: Fetcher;
+  readonly #requestTimeoutMs: number;
   readonly #partitions = new Map<string, PartitionProgress>();
   readonly #closing = new AbortController();
   #countLeft: number;
@@ -84,32 +37,17 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   #closed: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions<Key, Value>, deps: ConsumerDeps) {
-    checkConsumerOptions(options as ConsumerOptions<never, never>);
     this.#options = options;
     this.#deps = deps;
     this.#serdes = {
       key: options.key ?? (codec.bytes as unknown as Serde<Key>),
       value: options.value ?? (codec.bytes as unknown as Serde<Value>),
     };
-    this.#countLeft =
-      typeof options.until === 'object' && 'count' in options.until ? options.until.count : Number.POSITIVE_INFINITY;
-    this.#buffer = new ReceiveBuffer(
-      inRange('maxBytesInFlight', options.maxBytesInFlight ?? 16 * 1024 * 1024, 1, 2 ** 40),
-    );
-    this.#fetcher = new Fetcher(
-      {
-        clientId: deps.clientId,
-        maxBytes: inRange('maxBytes', options.maxBytes ?? 1024 * 1024, 1, 3 * 1024 * 1024),
-        heartbeatMs: inRange('heartbeatMs', options.heartbeatMs ?? 2000, 100, 30_000),
-        maxAgeMs,
-        acceptedCodecs: [...deps.codecs.keys()],
-        outOfRange: options.outOfRange ?? 'error',
-        unavailableTimeoutMs: inRange('unavailableTimeoutMs', options.unavailableTimeoutMs ?? 120_000, 1, 2 ** 31),
-        requestTimeoutMs: this.#requestTimeoutMs,
-      },
-      deps.metadata,
-      this.#buffer,
-    );
+    this.#countLeft = countOf(options.until);
+    const checked = checkConsumerOptions(options as ConsumerOptions<never, never>, deps);
+    this.#buffer = new ReceiveBuffer(checked.maxBytesInFlight);
+    this.#fetcher = new Fetcher(checked.fetcher, deps.metadata, this.#buffer);
+    this.#requestTimeoutMs = checked.fetcher.requestTimeoutMs;
     const { signal } = options;
     if (signal?.aborted === true) this.#abort();
     else signal?.addEventListener('abort', this.#abort, { once: true });
@@ -236,10 +174,6 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
     return this.close();
   }
 
-  get #requestTimeoutMs(): number {
-    return this.#options.requestTimeoutMs ?? 30_000;
-  }
-
   readonly #abort = (): void => {
     const error = cancelled(this.#options.signal?.reason);
     this.#closing.abort(error);
@@ -263,17 +197,15 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   }
 
   async #start(): Promise<void> {
-    const assignment = await this.#resolveAssignment();
+    const assignment = await this.#assign();
     const { until, discoverMs = 30_000, from = 'latest' } = this.#options;
-    const starts = await this.#resolve(
-      assignment.map((entry) => ({ ...entry, position: entry.from })),
-      {},
-    );
+    const starts = await this.#resolve(assignment.map((entry) => ({ ...entry, position: entry.from })));
     const made = assignment.map(
       ({ topic, partition, from: own }, index) =>
         new PartitionProgress(topic, partition, starts[index] as Offset, originOf(own)),
     );
     if (until !== undefined) await this.#setEnds(made, until);
+    if (this.#closing.signal.aborted) throw cancelled(this.#closing.signal.reason);
     for (const progress of made) {
       this.#partitions.set(formatTopicPartition(progress.topic, progress.partition), progress);
       this.#fetcher.add(progress);
@@ -284,30 +216,16 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
     }
   }
 
-  async #resolveAssignment(): Promise<(PartitionRef & { readonly from: Position })[]> {
-    const { topic, topics = topic === undefined ? [] : [topic], assignment, from = 'latest' } = this.#options;
-    if (assignment !== undefined) return assignment.map((entry) => ({ from, ...entry }));
-    const bounds = { timeoutMs: this.#requestTimeoutMs, signal: this.#closing.signal };
-    const views = await Promise.all([...new Set(topics)].map((name) => this.#deps.metadata.refresh(name, bounds)));
-    return views.flatMap(({ name, partitions }) =>
-      partitions.map(({ partition }) => ({ topic: name, partition, from })),
-    );
+  #assign(): Promise<Assignment[]> {
+    return resolveAssignment(this.#deps.metadata, this.#options, this.#bounds());
   }
 
-  /** Places as offsets; plain offsets are taken as they are. */
-  async #resolve(
-    places: readonly (PartitionRef & { readonly position: Position })[],
-    bounds: CallBounds,
-  ): Promise<Offset[]> {
-    const asked = places.filter(({ position }) => typeof position !== 'number');
-    const found = await findOffsets(this.#deps.metadata, this.#deps.clientId, asked, {
-      timeoutMs: bounds.timeoutMs ?? this.#requestTimeoutMs,
-      signal: bounds.signal ?? this.#closing.signal,
-    });
-    let next = 0;
-    return places.map(({ position }) =>
-      typeof position === 'number' ? (position as Offset) : (found[next++] as Offset),
-    );
+  #resolve(places: readonly Placed[], bounds: CallBounds = {}): Promise<Offset[]> {
+    return resolvePlaces(this.#deps, places, this.#bounds(bounds));
+  }
+
+  #bounds({ timeoutMs, signal }: CallBounds = {}): { readonly timeoutMs: number; readonly signal: AbortSignal } {
+    return { timeoutMs: timeoutMs ?? this.#requestTimeoutMs, signal: signal ?? this.#closing.signal };
   }
 
   async #setEnds(made: readonly PartitionProgress[], until: Until): Promise<void> {
@@ -319,10 +237,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
       return;
     }
     const position = until === 'end' ? 'latest' : until;
-    const ends = await this.#resolve(
-      made.map(({ topic, partition }) => ({ topic, partition, position })),
-      {},
-    );
+    const ends = await this.#resolve(made.map(({ topic, partition }) => ({ topic, partition, position })));
     made.forEach((progress, index) => {
       progress.end = ends[index] as Offset;
     });
@@ -346,14 +261,11 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   /** Partitions that were added to the topics: whatever they hold came after the start, so all of it is read. */
   async #discover(): Promise<void> {
     try {
-      const assignment = await this.#resolveAssignment();
+      const assignment = await this.#assign();
       const added = assignment.filter(
         ({ topic, partition }) => !this.#partitions.has(formatTopicPartition(topic, partition)),
       );
-      const starts = await this.#resolve(
-        added.map((entry) => ({ ...entry, position: 'earliest' as const })),
-        {},
-      );
+      const starts = await this.#resolve(added.map((entry) => ({ ...entry, position: 'earliest' as const })));
       added.forEach(({ topic, partition }, index) => {
         const progress = new PartitionProgress(topic, partition, starts[index] as Offset, 'earliest');
         this.#partitions.set(formatTopicPartition(topic, partition), progress);
@@ -419,19 +331,4 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
 interface Opened<Key, Value> {
   readonly buffered: BufferedBatch;
   readonly records: readonly ConsumedRecord<Key, Value>[];
-}
-
-function originOf(position: Position): 'earliest' | 'latest' | undefined {
-  return position === 'earliest' || position === 'latest' ? position : undefined;
-}
-
-function checkConsumerOptions(options: ConsumerOptions<never, never>): void {
-  if (options.group !== undefined) {
-    throw new DomainError('UNIMPLEMENTED', 'consumer groups are not built yet: name topics or an assignment');
-  }
-  const targets = [options.topic, options.topics, options.assignment].filter((target) => target !== undefined);
-  if (targets.length !== 1 || options.topics?.length === 0 || options.assignment?.length === 0) {
-    throw new DomainError('INVALID_REQUEST', 'a consumer needs exactly one of topic, topics and assignment, not empty');
-  }
-  checkUntil(options.until);
 }

@@ -110,3 +110,8 @@ export function checkUntil(until: Until | undefined): void {
     throw new DomainError('INVALID_REQUEST', `until has a count of ${until.count}, expected 0 or more`);
   }
 }
+
+/** How many records are wanted: Infinity when `until` is no count. */
+export function countOf(until: Until | undefined): number {
+  return typeof until === 'object' && 'count' in until ? until.count : Number.POSITIVE_INFINITY;
+}

@@ -7,16 +7,8 @@
  * `onDelivery`, and else thrown by the next `flush` or `close`, so none is lost in silence.
  * Bounds: the budget (bytes, records, waiting callers) covers everything that was accepted and is not settled.
  */
-import type { Codecs, RecordHeader } from '@fleetmq/record';
-import {
-  type Checksum,
-  DomainError,
-  isDomainError,
-  isTopicName,
-  type Offset,
-  type Random,
-  toOffset,
-} from '@fleetmq/shared';
+import type { Codecs } from '@fleetmq/record';
+import { type Checksum, DomainError, isDomainError, type Random } from '@fleetmq/shared';
 import type { CallBounds, Metadata, TopicView } from '../metadata.ts';
 import { toClientError } from '../rpc/errors.ts';
 import { jitter, withDeadline } from '../rpc/retry.ts';
@@ -25,41 +17,19 @@ import type { BatchPlace, ProducerBatch } from './batch.ts';
 import { Budget } from './budget.ts';
 import { IdentitySource } from './identity.ts';
 import { type CheckedOptions, checkProducerOptions, type DeliveryReport, type ProducerOptions } from './options.ts';
-import { type OutgoingRecord, PartitionQueue } from './partition-queue.ts';
+import { PartitionQueue } from './partition-queue.ts';
 import { fixedPartition, StickyChoice } from './partitioner.ts';
+import {
+  type Accepted,
+  acceptRecord,
+  type Placed,
+  type ProducerRecord,
+  type Receipt,
+  receiptOf,
+  recordBytesMax,
+  type SendOptions,
+} from './record.ts';
 import { Sender } from './sender.ts';
-
-export type HeaderInput =
-  | Readonly<Record<string, string | Uint8Array>>
-  | readonly (readonly [string, string | Uint8Array])[];
-
-export interface SendOptions<Key = Plain> {
-  /** Decides the partition. `null` or absent: no key. */
-  readonly key?: Key | null | undefined;
-  /** A list keeps order and duplicates. */
-  readonly headers?: HeaderInput | undefined;
-  /** Overrides every other choice of the partition. */
-  readonly partition?: number | undefined;
-  /** Milliseconds since 1970-01-01 UTC, or a Date. Default: now. */
-  readonly timestamp?: number | Date | undefined;
-  /** Comes back in the delivery report. */
-  readonly context?: unknown;
-}
-
-export interface ProducerRecord<Key = Plain, Value = Plain> extends SendOptions<Key> {
-  readonly topic: string;
-  /** `null`: a tombstone. */
-  readonly value: Value | null;
-}
-
-/** Where a record lies. With acks `none` it binds nobody. */
-export interface Receipt {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: Offset;
-  /** Append time at the leader, milliseconds since 1970-01-01 UTC. */
-  readonly timestampMs: number;
-}
 
 export interface ProducerDeps {
   readonly metadata: Metadata;
@@ -69,19 +39,6 @@ export interface ProducerDeps {
   readonly wallMs?: () => number;
   /** Runs when the producer has been closed. */
   readonly onClosed?: () => void;
-}
-
-/** A record with its room in the budget. */
-interface Accepted extends OutgoingRecord {
-  readonly topic: string;
-  readonly partition: number | undefined;
-  readonly context: unknown;
-  readonly cost: number;
-}
-
-interface Placed {
-  readonly batch: ProducerBatch;
-  readonly index: number;
 }
 
 interface TopicState {
@@ -96,19 +53,13 @@ interface Waiting {
   readonly onPlaced: ((placed: Placed | DomainError) => void) | undefined;
 }
 
-const encoder = new TextEncoder();
 /** So often a topic in use is looked at for new partitions. */
 const metadataAgeMaxMs = 30_000;
-/** Bookkeeping per record, on top of its bytes. */
-const recordOverhead = 64;
-/** No server takes a larger request. */
-const recordBytesMax = 3 * 1024 * 1024;
 
 export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   readonly #options: CheckedOptions;
   readonly #deps: ProducerDeps;
-  readonly #key: Serde<Key>;
-  readonly #value: Serde<Value>;
+  readonly #serdes: { readonly key: Serde<Key>; readonly value: Serde<Value> };
   readonly #partitioner: ProducerOptions<Key, Value>['partitioner'];
   readonly #onDelivery: ProducerOptions<Key, Value>['onDelivery'];
   readonly #random: Random;
@@ -124,8 +75,10 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   constructor(options: ProducerOptions<Key, Value>, deps: ProducerDeps) {
     this.#options = checkProducerOptions(options as ProducerOptions<never, never>, deps.codecs);
     this.#deps = deps;
-    this.#key = options.key ?? (plainSerde as unknown as Serde<Key>);
-    this.#value = options.value ?? (plainSerde as unknown as Serde<Value>);
+    this.#serdes = {
+      key: options.key ?? (plainSerde as unknown as Serde<Key>),
+      value: options.value ?? (plainSerde as unknown as Serde<Value>),
+    };
     this.#partitioner = options.partitioner;
     this.#onDelivery = options.onDelivery;
     this.#random = options.random ?? jitter;
@@ -224,32 +177,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
 
   #accept(topic: string, value: Value | null, options: SendOptions<Key>): Accepted {
     if (this.#isClosed) throw new DomainError('CANCELLED', 'the producer is closed');
-    if (!isTopicName(topic)) throw new DomainError('INVALID_REQUEST', `"${topic}" is no topic name`);
-    const key = options.key === undefined || options.key === null ? undefined : this.#key.encode(options.key);
-    const bytes = value === null ? undefined : this.#value.encode(value);
-    const headers = options.headers === undefined ? undefined : toHeaders(options.headers);
-    let headerBytes = 0;
-    if (headers !== undefined)
-      for (const header of headers) headerBytes += header.key.length * 3 + header.value.length + 12;
-    const size = (key?.length ?? 0) + (bytes?.length ?? 0) + headerBytes;
-    if (size > recordBytesMax - 1024) {
-      throw new DomainError('RECORD_TOO_LARGE', `a record of ${size} bytes is over ${recordBytesMax - 1024} bytes`);
-    }
-    const { timestamp, partition, context } = options;
-    const timestampMs = timestamp === undefined ? (this.#deps.wallMs ?? Date.now)() : Math.floor(Number(timestamp));
-    if (!Number.isSafeInteger(timestampMs))
-      throw new DomainError('INVALID_REQUEST', `timestamp ${timestamp} is no time`);
-    return {
-      topic,
-      key,
-      value: bytes,
-      headers,
-      headerBytes,
-      timestampMs,
-      partition,
-      context,
-      cost: size + recordOverhead,
-    };
+    return acceptRecord(topic, value, options, this.#serdes, this.#deps.wallMs ?? Date.now);
   }
 
   #sendOne(record: Accepted): Promise<Receipt> {
@@ -408,21 +336,4 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     }
     await Promise.allSettled(settling);
   }
-}
-
-function receiptOf({ batch, index }: Placed): Promise<Receipt> {
-  const { topic, partition } = batch;
-  return batch.settled().then(({ baseOffset, timestampMs }) => ({
-    topic,
-    partition,
-    offset: toOffset(baseOffset + index),
-    timestampMs,
-  }));
-}
-
-function toHeaders(input: HeaderInput): RecordHeader[] {
-  const entries = Array.isArray(input)
-    ? (input as readonly (readonly [string, string | Uint8Array])[])
-    : Object.entries(input);
-  return entries.map(([key, value]) => ({ key, value: typeof value === 'string' ? encoder.encode(value) : value }));
 }

@@ -31,7 +31,7 @@ interface WireDuration {
 }
 
 /** A google.protobuf.Duration in milliseconds. */
-export function durationMs(duration: WireDuration): number {
+function durationMs(duration: WireDuration): number {
   return Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 

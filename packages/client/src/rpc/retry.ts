@@ -18,7 +18,7 @@ export interface RetryOptions {
   readonly onRetry?: ((error: DomainError) => void | Promise<void>) | undefined;
 }
 
-export const defaultBackoff: BackoffOptions = { baseMs: 25, maxMs: 1000 };
+const defaultBackoff: BackoffOptions = { baseMs: 25, maxMs: 1000 };
 /** For delays and sticky choices; nothing here needs a secret. */
 export const jitter: Random = seededRandom(crypto.getRandomValues(new Uint32Array(1))[0] as number);
 
