@@ -2,8 +2,8 @@
  * A whole fleet as processes on this machine: controllers, brokers, a gateway, in open mode on the loopback interface. For
  * `fleetmq dev`, tests and benches; it restarts nothing by itself.
  *
- * Start order: controllers (together, they need each other), then brokers, then the gateway. A start that fails stops what was
- * started. Stop order: gateway, brokers (together), controllers. Below `dataFolder`: `controller-1`, `broker-1`, ..., `logs`.
+ * All start together: brokers and gateways wait for their controllers by themselves, as they do anywhere. A start that fails
+ * stops what was started. Stop order: gateway, brokers (together), controllers. Below `dataFolder`: `controller-1`, `broker-1`, ..., `logs`.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -107,9 +107,11 @@ export class FleetProcesses implements AsyncDisposable {
   /** Starts what is not running. `startFleetProcesses` does it. */
   async start(): Promise<void> {
     const { controllers, brokers } = this.ports;
-    await Promise.all(controllers.map((_, index) => this.#start('controller', index + 1)));
-    await Promise.all(brokers.map((_, index) => this.#start('broker', index + 1)));
-    if (this.#options.gateway !== false) await this.#start('gateway', 1);
+    await Promise.all([
+      ...controllers.map((_, index) => this.#start('controller', index + 1)),
+      ...brokers.map((_, index) => this.#start('broker', index + 1)),
+      ...(this.#options.gateway === false ? [] : [this.#start('gateway', 1)]),
+    ]);
   }
 
   /** Sends a signal and does not wait: for SIGSTOP and SIGCONT. */
