@@ -12,13 +12,13 @@ export interface RetryOptions {
   /** Bound of one attempt, in milliseconds. Default: what is left. */
   readonly attemptTimeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Default 25 ms growing to 1 s. */
+  /** Default 20 ms growing to 300 ms: a leader is usually there again within seconds. */
   readonly backoff?: BackoffOptions | undefined;
   /** Runs before the next attempt; may refresh what the call depends on. */
   readonly onRetry?: ((error: DomainError) => void | Promise<void>) | undefined;
 }
 
-const defaultBackoff: BackoffOptions = { baseMs: 25, maxMs: 1000 };
+const defaultBackoff: BackoffOptions = { baseMs: 20, maxMs: 300 };
 /** For delays and sticky choices; nothing here needs a secret. */
 export const jitter: Random = seededRandom(crypto.getRandomValues(new Uint32Array(1))[0] as number);
 

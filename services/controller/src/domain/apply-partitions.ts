@@ -6,7 +6,7 @@
  * (KIP-841, KIP-903); leaders come from the ISR alone.
  */
 import type { PartitionImage, TopicImage } from '@fleetmq/metadata';
-import { DomainError, formatTopicPartition, type TopicId } from '@fleetmq/shared';
+import { DomainError, formatTopicPartition, type PartitionEpoch, type TopicId } from '@fleetmq/shared';
 import { requireLife } from './apply-brokers.ts';
 import { requireTopic } from './apply-topics.ts';
 import type { ChangeIsr, ElectLeader } from './commands.ts';
@@ -34,7 +34,15 @@ export function applyChangeIsr(view: MetadataView, command: ChangeIsr): Applied<
   }
   checkMembers(view, command, partition, name);
   const inSyncReplicas = command.inSyncReplicas.map(({ brokerId }) => brokerId);
-  return changed(partition, changePartition(partition, { inSyncReplicas }));
+  return changed(partition, voided(partition, changePartition(partition, { inSyncReplicas })));
+}
+
+/**
+ * A leader that asks for the set that is there already voids its earlier proposals: whatever of them is still on its way
+ * compares with an older partition epoch from now on. So a leader can stop to count a member that it once proposed.
+ */
+function voided(before: PartitionImage, after: PartitionImage): PartitionImage {
+  return after === before ? { ...before, partitionEpoch: (before.partitionEpoch + 1) as PartitionEpoch } : after;
 }
 
 export function applyElectLeader(view: MetadataView, command: ElectLeader): Applied<PartitionImage> {

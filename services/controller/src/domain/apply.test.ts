@@ -230,6 +230,10 @@ describe('P10: the ISR changes by compare-and-set', () => {
     assert.equal(shape(machine.partition), '1: 1 2');
     assert.equal(machine.partition.leaderEpoch, leaderEpoch);
     assert.equal(machine.partition.partitionEpoch, partitionEpoch + 2);
+    // P7: the same set again voids what the leader has asked for before.
+    assert.equal(machine.changeIsr(1, [1, 2]), 'ok');
+    assert.equal(machine.partition.partitionEpoch, partitionEpoch + 3);
+    assert.equal(machine.changeIsr(1, [1], { partitionEpoch: partitionEpoch + 2 }), 'STALE_EPOCH');
   });
 
   test('a member under an older registration is refused', () => {

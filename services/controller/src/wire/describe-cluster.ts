@@ -27,7 +27,7 @@ export function describeCluster(image: MetadataImage, quorum: QuorumReport): Des
       active: member.isActive,
       matchIndex: BigInt(member.matchIndex),
     })),
-    brokers: image.brokers().map((broker) => brokerToProto(broker, 'internal')),
+    brokers: image.brokers().map((broker) => brokerToProto(broker, 'client')),
     term: BigInt(quorum.term),
     commitIndex: BigInt(quorum.commitIndex),
     topicCount: image.topics().length,

@@ -38,7 +38,7 @@ const heartbeat = { defaultMs: 5_000, minMs: 100, maxMs: 30_000 };
 const maxAgeMs = 30 * 60_000;
 /** An upstream that says nothing for this many heartbeats is left. */
 const silentHeartbeatsMax = 3;
-const retryBackoff = { baseMs: 20, maxMs: 1_000 };
+const retryBackoff = { baseMs: 20, maxMs: 300 };
 /** A deadline for finding where partitions begin. */
 const startsWithinMs = 10_000;
 const cursorField = 4;
