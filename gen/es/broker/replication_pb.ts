@@ -595,7 +595,8 @@ export type UpdateISRRequest = Message<"rustmq.broker.UpdateISRRequest"> & {
   partitionEpoch: number;
 
   /**
-   * The whole new ISR; the leader is in it.
+   * The whole new ISR; the leader is in it. The set that is there already only raises the partition epoch, which voids
+   * what the leader has asked for before.
    *
    * @generated from field: repeated rustmq.broker.IsrMember in_sync_replicas = 8;
    */
