@@ -27,7 +27,7 @@ export function fileName(offset: number, kind: FileKind): string {
 }
 
 /** The offset in a name of this kind; undefined for every other name. */
-export function offsetOfName(name: string, kind: FileKind): Offset | undefined {
+function offsetOfName(name: string, kind: FileKind): Offset | undefined {
   const match = /^([0-9]{20})\.([a-z]+)$/.exec(name);
   if (match === null || match[2] !== kind) return undefined;
   const offset = Number(match[1]);

@@ -14,6 +14,7 @@ import { IdempotencyWindow } from './idempotency.ts';
 import { noProducer, type ProducedBatch, ProducerTable, type StoredBatch } from './producers.ts';
 
 const magic = 'FMQP';
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** What decides whether a batch was seen before. */
 export interface IdentifiedBatch extends ProducedBatch {
@@ -137,7 +138,7 @@ function readProducer(reader: WireReader, memory: ProducerMemory): void {
 }
 
 function readKey(reader: WireReader, memory: ProducerMemory): void {
-  const key = new TextDecoder().decode(reader.view());
+  const key = utf8.decode(reader.view());
   const crc = reader.varint();
   const recordCount = reader.varint();
   memory.keys.restore(key, { crc, recordCount, baseOffset: reader.varint(), appendTimeMs: reader.varint() });

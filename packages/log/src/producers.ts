@@ -86,7 +86,7 @@ export class ProducerTable {
   /** Takes note of a batch in the log. It does not judge: what is in the log has happened. */
   record(batch: ProducedBatch, baseOffset: number, appendTimeMs: number): void {
     if (batch.producerId === noProducer) return;
-    const state = this.#states.get(batch.producerId);
+    const state = this.#live(batch.producerId, appendTimeMs);
     const sameEpoch = state?.producerEpoch === batch.producerEpoch;
     const isControl = (batch.attributes & attribute.control) !== 0;
     const batches = sameEpoch ? state.batches : [];

@@ -110,7 +110,7 @@ class Walk {
 }
 
 /** Why the frame under the cursor is not the one that follows `expected`; undefined when it is. */
-export function frameFault(
+function frameFault(
   cursor: FrameCursor,
   expected: { readonly offset: number; readonly leaderEpoch: number },
   checksum: Checksum,

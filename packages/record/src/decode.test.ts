@@ -25,7 +25,10 @@ const recordInput = fc.record({
   key: bytesOrNone,
   value: bytesOrNone,
   headers: fc.array(
-    fc.record({ key: fc.string({ unit: 'grapheme', maxLength: 8 }), value: fc.uint8Array({ maxLength: 9 }) }),
+    fc.record({
+      key: fc.oneof(fc.string({ unit: 'grapheme', maxLength: 8 }), fc.constant('\ufeffkey')),
+      value: fc.uint8Array({ maxLength: 9 }),
+    }),
     {
       maxLength: 3,
     },

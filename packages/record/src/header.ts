@@ -75,7 +75,8 @@ function emptyHeader(): BatchHeader {
   };
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** `ignoreBOM` keeps a leading U+FEFF: two keys that differ in it are two keys. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Header of the RecordBatch in `bytes[start, end)`. CORRUPT_BATCH when that is not protobuf or a field has a wrong type. */
 export function readBatchHeader(bytes: Uint8Array, start = 0, end: number = bytes.length): BatchHeader {

@@ -34,7 +34,7 @@ export interface MemoryDiskOptions {
 /** Says whether an unsynced piece survives. Asked once per piece, in order. */
 export type Survives = (piece: { readonly path: string; readonly what: 'data' | 'size' | 'name' }) => boolean;
 
-export const pieceBytes = 512;
+const pieceBytes = 512;
 const temporarySuffix = '~';
 
 type Change = { readonly position: number; readonly bytes: Uint8Array } | { readonly size: number };
