@@ -35,6 +35,16 @@ test('the window is full at its bound, and takes nothing without an identity', (
   assert.throws(() => new InFlightWindow({ maxInFlight: 6, idempotent: true }), /expected 1 to 5/);
 });
 
+test('P15: nothing is sent five batches ahead of one that is not settled, for the broker would not know that one again', () => {
+  const window = started();
+  const entries = ['a', 'b', 'c', 'd', 'e'].map((name) => window.take(name, 1));
+  for (const entry of entries.slice(1)) window.succeed(entry);
+  assert.equal(window.size, 1);
+  assert.equal(window.canTake(), false);
+  window.succeed(entries[0] as Entry);
+  assert.equal(window.canTake(), true);
+});
+
 test('while one waits nothing new goes out, and waiting ones go one by one from the front', () => {
   const window = started();
   const [a, b, c] = ['a', 'b', 'c'].map((name) => window.take(name, 1)) as [Entry, Entry, Entry];

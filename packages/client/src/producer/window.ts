@@ -14,7 +14,9 @@
  *    whose earlier attempt has an unknown outcome may be in the log: it is rejected rather than doubled (KIP-360 judges alike).
  * A batch that is dropped leaves a possible gap behind it; the next answer for a later batch tells whether it is one.
  *
- * Invariants: entries are in sequence order without holes while the identity is whole; at most `maxInFlight` entries.
+ * Invariants: entries are in sequence order without holes while the identity is whole; the newest batch is less than
+ * `maxInFlight` batches ahead of the oldest that is not settled, also when those between have settled: a broker knows only the
+ * last five again, so a retry of the oldest must never find five newer ones stored.
  */
 import { assert, DomainError } from '@fleetmq/shared';
 import { isOutcomeUnknown } from '../rpc/errors.ts';
@@ -112,7 +114,9 @@ export class InFlightWindow<Batch> {
 
   /** Whether a batch that was never sent may go now. */
   canTake(): boolean {
-    if (this.#entries.length >= this.#options.maxInFlight || this.#hasWaiting()) return false;
+    const first = this.#entries[0];
+    if (first !== undefined && this.#nextOrdinal - first.ordinal >= this.#options.maxInFlight) return false;
+    if (this.#hasWaiting()) return false;
     return !this.#options.idempotent || (this.#identity !== undefined && this.#broken === undefined);
   }
 
