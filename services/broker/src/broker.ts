@@ -7,7 +7,13 @@
  * broker is about an earlier life of it (P14). No environment is read here, and nothing is global.
  */
 import type { EndpointImage } from '@fleetmq/metadata';
-import { authorityOf, ControllerCalls, MetadataWatch, parseControllers } from '@fleetmq/metadata/link';
+import {
+  authorityOf,
+  type ControllerAddress,
+  ControllerCalls,
+  MetadataWatch,
+  parseControllers,
+} from '@fleetmq/metadata/link';
 import {
   type Clock,
   type Disk,
@@ -23,6 +29,7 @@ import {
   type CallObservation,
   createHealthState,
   createRpcPool,
+  type DataFolder,
   type HealthState,
   internalLimits,
   latencyBounds,
@@ -33,7 +40,8 @@ import {
   nodeTimers,
   openDataFolder,
   Readiness,
-  type RpcServer,
+  type RpcPool,
+  type RpcServerOptions,
   startOps,
   startRpcServer,
 } from '@fleetmq/shared/runtime';
@@ -43,8 +51,8 @@ import type { RpcContext } from './rpc/context.ts';
 import { clientRoutes, internalRoutes } from './rpc/routes.ts';
 import { leaveCleanMark, takeCleanMark } from './shell/clean-marker.ts';
 import type { LinkState } from './shell/controller-link.ts';
-import { createCore } from './shell/core.ts';
-import { createBrokerMetrics, observeBroker } from './shell/metrics.ts';
+import { type Core, createCore } from './shell/core.ts';
+import { type BrokerMetrics, createBrokerMetrics, observeBroker } from './shell/metrics.ts';
 import { MetricsHistory } from './shell/metrics-history.ts';
 import type { Partitions } from './shell/partitions.ts';
 import { Purgatory } from './shell/purgatory.ts';
@@ -69,12 +77,13 @@ export interface ListenerAddress {
   readonly port: number;
 }
 
+interface Listeners {
+  readonly client: ListenerAddress;
+  readonly internal: ListenerAddress;
+}
+
 export interface Broker extends AsyncDisposable {
-  readonly listeners: {
-    readonly client: ListenerAddress;
-    readonly internal: ListenerAddress;
-    readonly ops: ListenerAddress;
-  };
+  readonly listeners: Listeners & { readonly ops: ListenerAddress };
   readonly brokerEpoch: number;
   readonly partitions: Partitions;
   /** `handOver` false: as if it had been killed, but for open files: no farewell, no mark of a clean stop. Idempotent. */
@@ -92,55 +101,143 @@ const rebuildCheckMs = 1_000;
 export async function createBroker(config: BrokerConfig, overrides: Partial<BrokerPorts> = {}): Promise<Broker> {
   checkConfig(config);
   const ports: BrokerPorts = { ...nodePorts(), ...overrides };
-  const { clock, timers, random, logger } = ports;
+  const { logger } = ports;
   await using opened = new AsyncDisposableStack();
 
-  const registry = new MetricsRegistry();
-  opened.use(addProcessMetrics(registry, { service: 'broker', version }));
-  const metrics = createBrokerMetrics(registry);
-  const readiness = new Readiness([registered, caughtUp, inService]);
-  const health = createHealthState();
-  const ops = opened.use(await startOps({ ...config.listen.ops, readiness, metrics: registry }));
-
-  const folder = opened.use(
-    await openDataFolder({ path: config.data.folder, role: 'broker', nodeId: config.node.id, random }),
-  );
-  const disk = timedDisk(ports.wrapDisk(folder.disk), clock, (durationMs) =>
-    metrics.syncSeconds.observe(durationMs / 1_000),
-  );
-  const cleanShutdown = await takeCleanMark(disk);
-  const watermarks = await loadWatermarks(disk, nodeChecksum);
-
-  const controllers = parseControllers(config.controllers);
-  const pool = opened.use(createRpcPool());
-  const transportOf = (address: { host: string; port: number }) => pool.get(`http://${authorityOf(address)}`);
-  const linkPorts = { controllers, transportOf, clock, timers, random, logger };
-  const watch = opened.use(new MetadataWatch({ ...linkPorts, watcher: `broker-${config.node.id}` }));
-  const calls = new ControllerCalls({ ...linkPorts, leaderId: () => watch.leaderId });
-
-  const service = new ServiceState(readiness, health);
+  const watching = await openWatching(config, opened);
+  const storage = await openStorage(config, ports, watching, opened);
+  const links = linkControllers(config, ports, opened);
   const core = createCore({
-    ...{ config, clock, timers, random, logger, disk, watch, calls, pool, metrics, watermarks },
+    ...{ config, ...ports, ...storage, ...links },
     checksum: nodeChecksum,
+    metrics: watching.metrics,
     link: {
-      diskId: folder.diskId,
-      cleanShutdown,
+      diskId: storage.folder.diskId,
+      cleanShutdown: storage.cleanShutdown,
       onEnded: (error) => ports.onFatal(error),
-      onStateChange: (state) => service.onLinkState(state),
+      onStateChange: (state) => watching.service.onLinkState(state),
     },
   });
-  const ending = { clean: false };
+  const ending = closeInOrder(core, storage.disk, logger, opened);
+  const listeners = await openServices(config, ports, { ...watching, ...links, core }, opened);
+
+  await joinCluster(config, ports, { ...storage, ...links, ...watching, core, listeners });
+  startChores(config, ports, core, storage.disk, opened);
+  await core.link.untilInService(ports.stopping);
+  logger.info({ broker: config.node.id, ...listeners }, 'the broker is in service');
+
+  const parts = opened.move();
+  const stop = async (handOver: boolean): Promise<void> => {
+    watching.service.onStop();
+    if (handOver && !(await core.link.drain(config.broker['drain-ms']))) {
+      logger.warn({ drainMs: config.broker['drain-ms'] }, 'not all leaderships could be handed over');
+    }
+    ending.isClean = handOver;
+    core.beginStop();
+    await parts.disposeAsync();
+  };
+  let stopped: Promise<void> | undefined;
+  const broker: Broker = {
+    listeners: { ...listeners, ops: watching.ops },
+    get brokerEpoch() {
+      return core.link.brokerEpoch;
+    },
+    partitions: core.partitions,
+    stop: (options = {}) => {
+      stopped ??= stop(options.handOver ?? true);
+      return stopped;
+    },
+    [Symbol.asyncDispose]: () => broker.stop(),
+  };
+  return broker;
+}
+
+interface Watching {
+  readonly registry: MetricsRegistry;
+  readonly metrics: BrokerMetrics;
+  readonly readiness: Readiness;
+  readonly health: HealthState;
+  readonly service: ServiceState;
+  readonly ops: ListenerAddress;
+}
+
+/** Metrics, readiness and the ops listener: first, so that they answer while the rest is still starting. */
+async function openWatching(config: BrokerConfig, opened: AsyncDisposableStack): Promise<Watching> {
+  const registry = new MetricsRegistry();
+  opened.use(addProcessMetrics(registry, { service: 'broker', version }));
+  const readiness = new Readiness([registered, caughtUp, inService]);
+  const health = createHealthState();
+  const { host, port } = opened.use(await startOps({ ...config.listen.ops, readiness, metrics: registry }));
+  const service = new ServiceState(readiness, health);
+  return { registry, metrics: createBrokerMetrics(registry), readiness, health, service, ops: { host, port } };
+}
+
+interface Storage {
+  readonly folder: DataFolder;
+  readonly disk: Disk;
+  readonly cleanShutdown: boolean;
+  readonly watermarks: ReadonlyMap<string, number>;
+}
+
+async function openStorage(
+  config: BrokerConfig,
+  { clock, random, wrapDisk }: BrokerPorts,
+  { metrics }: Watching,
+  opened: AsyncDisposableStack,
+): Promise<Storage> {
+  const options = { path: config.data.folder, role: 'broker', nodeId: config.node.id, random } as const;
+  const folder = opened.use(await openDataFolder(options));
+  const observe = (durationMs: number): void => metrics.syncSeconds.observe(durationMs / 1_000);
+  const disk = timedDisk(wrapDisk(folder.disk), clock, observe);
+  const cleanShutdown = await takeCleanMark(disk);
+  return { folder, disk, cleanShutdown, watermarks: await loadWatermarks(disk, nodeChecksum) };
+}
+
+interface Links {
+  readonly controllers: readonly ControllerAddress[];
+  readonly pool: RpcPool;
+  readonly watch: MetadataWatch;
+  readonly calls: ControllerCalls;
+}
+
+/** Ways to the controllers; nothing is sent yet. */
+function linkControllers(config: BrokerConfig, ports: BrokerPorts, opened: AsyncDisposableStack): Links {
+  const { clock, timers, random, logger } = ports;
+  const controllers = parseControllers(config.controllers);
+  const pool = opened.use(createRpcPool());
+  const transportOf = (address: ControllerAddress) => pool.get(`http://${authorityOf(address)}`);
+  const shared = { controllers, transportOf, clock, timers, random, logger };
+  const watch = opened.use(new MetadataWatch({ ...shared, watcher: `broker-${config.node.id}` }));
+  return { controllers, pool, watch, calls: new ControllerCalls({ ...shared, leaderId: () => watch.leaderId }) };
+}
+
+/** What has to happen when everything before it in the stop is done, last first. */
+function closeInOrder(core: Core, disk: Disk, logger: Logger, opened: AsyncDisposableStack): { isClean: boolean } {
+  const ending = { isClean: false };
   opened.use(core.link);
   opened.defer(async () => {
-    if (ending.clean) await leaveCleanMark(disk);
+    if (ending.isClean) await leaveCleanMark(disk);
   });
   opened.defer(async () => {
     const isClean = await core.partitions.close();
-    ending.clean &&= isClean;
+    ending.isClean &&= isClean;
   });
   opened.defer(() => keepWatermarks(disk, core.partitions, logger));
   opened.use(core.replicator);
+  return ending;
+}
 
+interface ServedParts extends Watching, Links {
+  readonly core: Core;
+}
+
+async function openServices(
+  config: BrokerConfig,
+  { clock, timers, logger }: BrokerPorts,
+  parts: ServedParts,
+  opened: AsyncDisposableStack,
+): Promise<Listeners> {
+  const { core, registry, metrics, watch, calls, controllers, health, service } = parts;
   const history = opened.use(new MetricsHistory({ clock, timers, print: () => registry.print() }));
   const subscriptions = { count: 0 };
   observeBroker(registry, {
@@ -160,9 +257,54 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
     securityMode: config.security.mode,
     serverVersion: version,
   };
-  const listeners = await openListeners(config, context, { health, logger, onCall: callObserver(registry) }, opened);
-  service.serves([...clientServices(context), '']);
+  const client = clientRoutes({ ...context, listener: 'client', fetchBounds: clientFetchBounds });
+  const internal = internalRoutes({ ...context, listener: 'internal', fetchBounds: internalFetchBounds });
+  service.serves(['', ...client.map((routes) => routes.service.typeName)]);
+  const shared = { health, logger, reflection: true, onCall: callObserver(registry) };
+  const limits = { stallMs: config.limits['stall-ms'], drainMs: drainCallsMs };
+  const open = async (options: RpcServerOptions): Promise<ListenerAddress> => {
+    const { host, port } = opened.use(await startRpcServer(options)).address;
+    return { host, port };
+  };
+  return {
+    client: await open({ ...shared, listen: config.listen.client, services: client, limits }),
+    internal: await open({
+      ...shared,
+      listen: config.listen.internal,
+      services: internal,
+      limits: { ...internalLimits, ...limits },
+    }),
+  };
+}
 
+interface JoiningParts extends Storage, Links, Watching {
+  readonly core: Core;
+  readonly listeners: Listeners;
+}
+
+/** Registers, follows the metadata, and opens the partitions once it has caught up with the registration. */
+async function joinCluster(config: BrokerConfig, { stopping }: BrokerPorts, parts: JoiningParts): Promise<void> {
+  const { core, folder, watch, readiness, listeners } = parts;
+  const endpoints = advertisedEndpoints(config, listeners);
+  const clusterId = await core.link.register(folder.clusterId ?? '', endpoints, stopping);
+  await folder.bindCluster(clusterId);
+  readiness.pass(registered);
+  watch.start();
+  core.link.start();
+  await core.link.untilCaughtUp(stopping);
+  readiness.pass(caughtUp);
+  await core.partitions.setStraysAside();
+  core.follow();
+}
+
+/** What is done again and again. */
+function startChores(
+  config: BrokerConfig,
+  { clock, timers, logger }: BrokerPorts,
+  core: Core,
+  disk: Disk,
+  opened: AsyncDisposableStack,
+): void {
   opened.use(new Purgatory({ clock, timers, partitions: core.partitions }));
   opened.defer(() => core.retention.stop());
   opened.defer(() => core.isrProposer.stop());
@@ -170,51 +312,12 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
     const timer = timers.every(periodMs, run);
     opened.defer(() => timer.cancel());
   };
-
-  const endpoints = advertisedEndpoints(config, listeners);
-  const clusterId = await core.link.register(folder.clusterId ?? '', endpoints, ports.stopping);
-  await folder.bindCluster(clusterId);
-  readiness.pass(registered);
-  watch.start();
-  core.link.start();
-  await core.link.untilCaughtUp(ports.stopping);
-  readiness.pass(caughtUp);
-  await core.partitions.setStraysAside();
-  core.follow();
   every(isrCheckMs, () => core.isrProposer.tick());
   every(rebuildCheckMs, () => core.partitions.rebuildFailed());
   every(config.broker['retention-check-ms'], () => core.retention.tick());
   every(config.broker['watermark-checkpoint-ms'], () => {
     void keepWatermarks(disk, core.partitions, logger);
   });
-  await core.link.untilInService(ports.stopping);
-  logger.info({ broker: config.node.id, ...listeners, ops: ops.port }, 'the broker is in service');
-
-  const parts = opened.move();
-  const stop = async (handOver: boolean): Promise<void> => {
-    readiness.fail(inService, 'stopping');
-    health.setAll('not_serving');
-    if (handOver && !(await core.link.drain(config.broker['drain-ms']))) {
-      logger.warn({ drainMs: config.broker['drain-ms'] }, 'not all leaderships could be handed over');
-    }
-    ending.clean = handOver;
-    core.beginStop();
-    await parts.disposeAsync();
-  };
-  let stopped: Promise<void> | undefined;
-  const broker: Broker = {
-    listeners: { ...listeners, ops: { host: ops.host, port: ops.port } },
-    get brokerEpoch() {
-      return core.link.brokerEpoch;
-    },
-    partitions: core.partitions,
-    stop: (options = {}) => {
-      stopped ??= stop(options.handOver ?? true);
-      return stopped;
-    },
-    [Symbol.asyncDispose]: () => broker.stop(),
-  };
-  return broker;
 }
 
 function checkConfig(config: BrokerConfig): void {
@@ -250,6 +353,7 @@ class ServiceState {
   readonly #readiness: Readiness;
   readonly #health: HealthState;
   #services: readonly string[] = [];
+  #isStopping = false;
 
   constructor(readiness: Readiness, health: HealthState) {
     this.#readiness = readiness;
@@ -261,7 +365,14 @@ class ServiceState {
     this.onLinkState('starting');
   }
 
+  onStop(): void {
+    this.#isStopping = true;
+    this.#readiness.fail(inService, 'stopping');
+    this.#health.setAll('not_serving');
+  }
+
   onLinkState(state: LinkState): void {
+    if (this.#isStopping) return;
     const isActive = state === 'active';
     if (isActive) this.#readiness.pass(inService);
     else this.#readiness.fail(inService, state);
@@ -269,45 +380,8 @@ class ServiceState {
   }
 }
 
-interface ServerParts {
-  readonly health: HealthState;
-  readonly logger: Logger;
-  readonly onCall: (observation: CallObservation) => void;
-}
-
-async function openListeners(
-  config: BrokerConfig,
-  context: Omit<RpcContext, 'listener' | 'fetchBounds'>,
-  parts: ServerParts,
-  opened: AsyncDisposableStack,
-): Promise<{ readonly client: ListenerAddress; readonly internal: ListenerAddress }> {
-  const limits = { stallMs: config.limits['stall-ms'], drainMs: drainCallsMs };
-  const open = async (name: 'client' | 'internal'): Promise<RpcServer> => {
-    const isClient = name === 'client';
-    const fetchBounds = isClient ? clientFetchBounds : internalFetchBounds;
-    const routes = isClient ? clientRoutes : internalRoutes;
-    return opened.use(
-      await startRpcServer({
-        ...parts,
-        listen: config.listen[name],
-        services: routes({ ...context, listener: name, fetchBounds }),
-        limits: isClient ? limits : { ...internalLimits, ...limits },
-        reflection: true,
-      }),
-    );
-  };
-  const [client, internal] = [await open('client'), await open('internal')];
-  const addressOf = ({ address: { host, port } }: RpcServer): ListenerAddress => ({ host, port });
-  return { client: addressOf(client), internal: addressOf(internal) };
-}
-
 /** How long open calls may take when the listeners close. */
 const drainCallsMs = 5_000;
-
-function clientServices(context: Omit<RpcContext, 'listener' | 'fetchBounds'>): string[] {
-  const routes = clientRoutes({ ...context, listener: 'client', fetchBounds: clientFetchBounds });
-  return routes.map(({ service }) => service.typeName);
-}
 
 function callObserver(registry: MetricsRegistry): (observation: CallObservation) => void {
   const durations = registry.histograms({
@@ -331,10 +405,7 @@ function streamLimits({ limits, replica }: BrokerConfig): RpcContext['streams'] 
 }
 
 /** The listeners as others reach them. */
-function advertisedEndpoints(
-  { advertise }: BrokerConfig,
-  listeners: { readonly client: ListenerAddress; readonly internal: ListenerAddress },
-): EndpointImage[] {
+function advertisedEndpoints({ advertise }: BrokerConfig, listeners: Listeners): EndpointImage[] {
   return (['client', 'internal'] as const).map((listener) => {
     const { host, port } = listeners[listener];
     return { listener, host: advertise[listener].host ?? host, port: advertise[listener].port ?? port, tls: false };

@@ -180,6 +180,9 @@ export class LeaderState {
 
   /** Requests that end at or below it are acknowledged. */
   ackPoint(rule: AckRule): number {
+    // The usual rules, without looking at each replica.
+    if (rule.kind === 'leader') return this.#durableEndOffset;
+    if (rule.kind === 'committed' && rule.replicas <= 1) return this.#highWatermark;
     return ackPoint(rule, {
       highWatermark: this.#highWatermark,
       leaderDurableEnd: this.#durableEndOffset,

@@ -92,7 +92,59 @@ export function createCore(options: CoreOptions) {
     },
   });
   const serving = servingChecks(localId, link, life);
-  const { checksum } = options;
+  const served = createServed(options, { partitions, budgets, serving, brokerEpoch, clusterId });
+  const isrProposer = new IsrProposer({
+    ...{ localId, partitions, image, calls, clock, logger, brokerEpoch },
+    lagMaxMs: config.replica['lag-time-max-ms'],
+    callsMax: 32,
+    onChange: (kind) => metrics.isrChanges.series(kind).add(),
+  });
+  const retention = new Retention({ partitions, clock, logger });
+
+  const apply = (events: readonly MetadataEvent[]): void => {
+    partitions.apply(events);
+    for (const event of events) {
+      if (event.kind !== 'broker-changed') continue;
+      const { brokerId, brokerEpoch: epoch } = event.broker;
+      if (brokerId === localId) link.beatSoon();
+      for (const replica of partitions.all()) replica.state.leader?.onFollowerRestarted(brokerId, epoch);
+      replicator.onBrokerChanged(brokerId);
+    }
+  };
+  /** Opens what this broker holds, and follows the metadata from now on. */
+  const follow = (): void => {
+    watch.onChange(apply);
+    apply(
+      image
+        .partitionsOfBroker(localId as BrokerId)
+        .map((partition): MetadataEvent => ({ kind: 'partition-changed', partition })),
+    );
+  };
+  return {
+    ...{ link, replicator, partitions, isrProposer, retention, budgets },
+    ...served,
+    ...serving,
+    follow,
+    /** From now on nothing new is served. */
+    beginStop: (): void => {
+      life.isStopping = true;
+    },
+  };
+}
+
+interface ServedParts {
+  readonly partitions: Partitions;
+  readonly budgets: Budgets;
+  readonly serving: ServingChecks;
+  readonly brokerEpoch: () => number;
+  readonly clusterId: () => string;
+}
+
+/** What the services call: producing, reading, and the follower's side of replication. */
+function createServed(options: CoreOptions, parts: ServedParts) {
+  const { config, clock, timers, logger, checksum, metrics, calls, watch } = options;
+  const { partitions, budgets, serving, brokerEpoch, clusterId } = parts;
+  const localId = config.node.id;
   const producer = new Producer({
     ...{ localId, partitions, checksum, clock },
     pendingBudget: budgets.pending,
@@ -118,49 +170,23 @@ export function createCore(options: CoreOptions) {
   });
   const receiver = new ReplicationReceiver({
     ...{ localId, partitions, logger, clusterId, brokerEpoch },
-    knownEpochOf: (brokerId) => image.broker(brokerId as BrokerId)?.brokerEpoch ?? 0,
+    knownEpochOf: (brokerId) => watch.image.broker(brokerId as BrokerId)?.brokerEpoch ?? 0,
     onReceived: (bytes) => metrics.replicatedIn.add(bytes),
   });
-  const isrProposer = new IsrProposer({
-    ...{ localId, partitions, image, calls, clock, logger, brokerEpoch },
-    lagMaxMs: config.replica['lag-time-max-ms'],
-    callsMax: 32,
-    onChange: (kind) => metrics.isrChanges.series(kind).add(),
-  });
-  const producerIds = new ProducerIds({ localId, calls, brokerEpoch, blockSize: 1_000 });
-  const retention = new Retention({ partitions, clock, logger });
-
-  const apply = (events: readonly MetadataEvent[]): void => {
-    partitions.apply(events);
-    for (const event of events) {
-      if (event.kind !== 'broker-changed') continue;
-      const { brokerId, brokerEpoch: epoch } = event.broker;
-      if (brokerId === localId) link.beatSoon();
-      for (const replica of partitions.all()) replica.state.leader?.onFollowerRestarted(brokerId, epoch);
-      replicator.onBrokerChanged(brokerId);
-    }
-  };
-  /** Opens what this broker holds, and follows the metadata from now on. */
-  const follow = (): void => {
-    watch.onChange(apply);
-    apply(
-      image
-        .partitionsOfBroker(localId as BrokerId)
-        .map((partition): MetadataEvent => ({ kind: 'partition-changed', partition })),
-    );
-  };
   return {
-    ...{ link, replicator, partitions, producer, fetcher, receiver, isrProposer, producerIds, retention, budgets },
-    ...serving,
-    follow,
-    /** From now on nothing new is served. */
-    beginStop: (): void => {
-      life.isStopping = true;
-    },
+    producer,
+    fetcher,
+    receiver,
+    producerIds: new ProducerIds({ localId, calls, brokerEpoch, blockSize: 1_000 }),
   };
 }
 
-function createBudgets({ limits }: BrokerConfig): { readonly pending: ByteBudget; readonly answers: ByteBudget } {
+interface Budgets {
+  readonly pending: ByteBudget;
+  readonly answers: ByteBudget;
+}
+
+function createBudgets({ limits }: BrokerConfig): Budgets {
   return {
     pending: new ByteBudget('batches that wait for the disk', limits['pending-bytes']),
     answers: new ByteBudget('answers that wait for their readers', limits['answer-bytes']),
@@ -187,6 +213,8 @@ function followerAddress(image: MetadataImage, brokerId: number) {
   if (broker === undefined || endpoint === undefined) return undefined;
   return { url: `http://${authorityOf(endpoint)}`, brokerEpoch: broker.brokerEpoch };
 }
+
+type ServingChecks = ReturnType<typeof servingChecks>;
 
 function servingChecks(localId: number, link: ControllerLink, life: { readonly isStopping: boolean }) {
   const assertServing = (): void => {

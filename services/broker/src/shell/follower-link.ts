@@ -345,13 +345,18 @@ export class FollowerLink {
       const follower = { epoch: answer.divergingEpoch, endOffset: answer.divergingEndOffset };
       const view = leaderView(log, replica.sendableEnd);
       progress.onDiverged(answer.correlationId, follower, view, nowMs + this.#retryDelay(feed));
-    } else if (progress.onMatch(answer.correlationId)) {
+    } else if (progress.onMatch(answer.correlationId) && this.#isOfThisLife(answer)) {
       replica.onFollowerDurable(this.#brokerId, answer.durableEndOffset, answer.brokerEpoch);
     }
     this.#inFlightBytes += progress.inFlightBytes - before;
     // Room in the link's window lets other feeds go on as well.
     if (this.#isCurrent(feed) && this.#hasWork(feed, nowMs)) this.#markReady(feed);
     else if (this.#ready.length > 0) this.#wakeup.set();
+  }
+
+  /** What a follower has confirmed in an earlier life counts nothing (P14). */
+  #isOfThisLife(answer: ReplicateAnswer): boolean {
+    return answer.brokerEpoch >= (this.#options.addressOf(this.#brokerId)?.brokerEpoch ?? 0);
   }
 
   #onRefusal(feed: Feed, answer: ReplicateAnswer, nowMs: number): void {

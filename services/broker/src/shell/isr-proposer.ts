@@ -33,11 +33,14 @@ export interface IsrProposerOptions {
 }
 
 const callTimeoutMs = 5_000;
+const refusalPauseMs = 1_000;
 
 export class IsrProposer {
   readonly #options: IsrProposerOptions;
   readonly #calls: Semaphore;
   readonly #busy = new Set<Replica>();
+  /** After a refusal the partition is left alone for a moment: the metadata that explains it is on its way. */
+  readonly #pausedUntilMs = new WeakMap<Replica, number>();
   readonly #stopping = new AbortController();
 
   constructor(options: IsrProposerOptions) {
@@ -55,7 +58,7 @@ export class IsrProposer {
     };
     for (const replica of partitions.all()) {
       const { leader } = replica.state;
-      if (leader === undefined || this.#busy.has(replica)) continue;
+      if (leader === undefined || this.#busy.has(replica) || nowMs < (this.#pausedUntilMs.get(replica) ?? 0)) continue;
       leader.maintainIsr(nowMs, lagMaxMs, liveEpoch);
       const { pending } = leader.isr;
       if (pending !== undefined) void this.#propose(replica, pending);
@@ -128,6 +131,7 @@ export class IsrProposer {
 
   #onRefused(replica: Replica, proposal: IsrProposal, error: DomainError): void {
     replica.state.leader?.isr.refuse(proposal);
+    this.#pausedUntilMs.set(replica, this.#options.clock.monotonicMs() + refusalPauseMs);
     const fields = { partition: replica.name, members: proposal.members, code: error.code, reason: error.message };
     this.#options.logger.warn(fields, 'the controllers refuse a change of the in-sync replicas');
   }

@@ -282,6 +282,10 @@ export class Partitions {
           onRollback: (end, error) => replica.onRolledBack(end, error),
         });
       });
+      if (replica.config.flushPolicy !== 'fsync') {
+        const fields = { partition: replica.name, flushPolicy: replica.config.flushPolicy };
+        logger.warn(fields, 'acknowledged records of this partition can be lost with the power');
+      }
       const { recovery } = log;
       if (recovery.cutBytes > 0) logger.warn({ partition: replica.name, ...recovery }, 'a torn tail was cut');
       if (!this.#isHeld(replica)) await log.close();
