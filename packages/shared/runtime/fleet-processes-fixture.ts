@@ -19,10 +19,11 @@ if (flag('fail') === name) {
   process.exit(3);
 }
 const listener = (which: string) => ({ host: '127.0.0.1', port: Number(flag(`listen.${which}.port`)) });
-note('start');
-process.stdout.write(`noise\n${JSON.stringify({ ready: true, listeners: { ops: listener('ops') } })}\n`);
+// Before the ready line: whoever has read it may send SIGTERM at once.
 process.on('SIGTERM', () => {
   note('stop');
   process.exit(0);
 });
+note('start');
+process.stdout.write(`noise\n${JSON.stringify({ ready: true, listeners: { ops: listener('ops') } })}\n`);
 setInterval(() => undefined, 60_000);
