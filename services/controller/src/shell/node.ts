@@ -3,8 +3,9 @@
  * happens in one part and concerns another goes through here: applied entries, changes of leadership, messages, failures.
  * Reads top to bottom as the order of the start; the stop runs backwards.
  */
+import type { Transport } from '@connectrpc/connect';
 import { MetadataImage } from '@fleetmq/metadata';
-import { emptyConfState, type RaftLogger } from '@fleetmq/raft';
+import { emptyConfState, type RaftLogger, type RaftOptions } from '@fleetmq/raft';
 import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
 import { createRpcPool, type DataFolder } from '@fleetmq/shared/runtime';
 import type { ControllerConfig } from '../config.ts';
@@ -37,11 +38,17 @@ export interface NodePorts {
   /** The node cannot go on; it takes no part any more. Called once. */
   readonly onFatal: (error: unknown) => void;
   readonly failpoint?: ((point: Failpoint) => void | Promise<void>) | undefined;
+  /** How the other controllers are reached. Default: connections to their addresses. */
+  readonly transportTo?: ((controllerId: number) => Transport) | undefined;
+  /** Replaces options of the Raft core, for tests. */
+  readonly raftOptions?: Partial<Pick<RaftOptions, 'preVote' | 'checkQuorum' | 'readOnlyOption'>> | undefined;
 }
 
 export interface ControllerNode extends AsyncDisposable {
   readonly controllerId: number;
   readonly driver: RaftDriver;
+  /** For reading only: the driver alone writes. */
+  readonly storage: DiskRaftStorage;
   readonly stateMachine: StateMachine;
   readonly leadership: LeadershipState;
   readonly identity: RaftIdentity;
@@ -94,6 +101,7 @@ export async function createNode(
   const parts = opened.move();
   return {
     controllerId: config.node.id,
+    storage,
     stateMachine,
     ...raft,
     ...services,
@@ -168,19 +176,11 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
     path: 'raft/peers.json',
     logger,
   });
-  // A connection that went silent must not outlive many elections.
-  const silenceMs = Math.max(1_000, 2 * electionTimeoutMs);
-  const pool = opened.use(
-    createRpcPool({
-      connectTimeoutMs: electionTimeoutMs,
-      keepalive: { intervalMs: silenceMs, timeoutMs: silenceMs },
-    }),
-  );
   const peers = opened.use(
     new RaftPeers({
       identity,
       driver,
-      transportTo: (id) => pool.get(urlOf(endpoints, id)),
+      transportTo: ports.transportTo ?? connectionsTo(start),
       onHeard: (id) => quorum.heard(id),
       checksum,
       logger,
@@ -218,6 +218,19 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
   return { driver, leadership, identity, inbox, snapshots, quorum, proposals, reads, clusterName };
 }
 
+function connectionsTo({ config, endpoints, opened }: Start): (controllerId: number) => Transport {
+  const electionTimeoutMs = config.raft['election-timeout-ms'];
+  // A connection that went silent must not outlive many elections.
+  const silenceMs = Math.max(1_000, 2 * electionTimeoutMs);
+  const pool = opened.use(
+    createRpcPool({
+      connectTimeoutMs: electionTimeoutMs,
+      keepalive: { intervalMs: silenceMs, timeoutMs: silenceMs },
+    }),
+  );
+  return (id) => pool.get(urlOf(endpoints, id));
+}
+
 function driverOptions({ config, ports }: Start) {
   const { raft } = config;
   return {
@@ -227,6 +240,7 @@ function driverOptions({ config, ports }: Start) {
       logger: raftLogger(ports.logger.child({ part: 'raft' })),
       electionTicks: Math.max(2, Math.round(raft['election-timeout-ms'] / raft['heartbeat-ms'])),
       heartbeatTicks: 1,
+      ...ports.raftOptions,
     },
     timers: ports.timers,
     logger: ports.logger,
