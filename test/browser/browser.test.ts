@@ -26,10 +26,10 @@ const chromiumFlags = [
   '--disable-sync',
 ];
 
-/** Serves the bundled page; returns its URL. */
-async function servePage(): Promise<{ server: Server; url: string }> {
+/** Serves a bundled page; returns its URL. */
+async function servePage(program: string): Promise<{ server: Server; url: string }> {
   const bundle = await build({
-    entryPoints: [fileURLToPath(new URL('./page.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(new URL(program, import.meta.url))],
     bundle: true,
     write: false,
     format: 'iife',
@@ -46,28 +46,36 @@ async function servePage(): Promise<{ server: Server; url: string }> {
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
 }
 
+interface RoundTrip {
+  readonly produced: number;
+  readonly values: string[];
+}
+
 type Driven = { page: { seen: string[] } & Record<string, (...args: unknown[]) => unknown> };
 
 describe('a page in Chromium', { skip: executablePath ? false : 'Chromium is not installed' }, () => {
   let fleet: TestFleet;
   let browser: Browser;
   let site: Awaited<ReturnType<typeof servePage>>;
+  let clientSite: Awaited<ReturnType<typeof servePage>>;
 
   before(async () => {
     fleet = await startTestFleet({ controllers: 1, brokers: 1 });
-    site = await servePage();
+    site = await servePage('./page.ts');
+    clientSite = await servePage('./client-page.ts');
     browser = await chromium.launch({ executablePath: executablePath as string, headless: true, args: chromiumFlags });
   });
 
   after(async () => {
     await browser.close();
     site.server.close();
+    clientSite.server.close();
     await fleet[Symbol.asyncDispose]();
   });
 
-  async function openTab(protocol: string): Promise<Page> {
+  async function openTab(protocol: string, url = site.url): Promise<Page> {
     const tab = await browser.newPage();
-    await tab.goto(`${site.url}?protocol=${protocol}&gateway=${encodeURIComponent(fleet.url)}`);
+    await tab.goto(`${url}?protocol=${protocol}&gateway=${encodeURIComponent(fleet.url)}`);
     return tab;
   }
 
@@ -93,6 +101,16 @@ describe('a page in Chromium', { skip: executablePath ? false : 'Chromium is not
       await reader.evaluate(() => void (window as unknown as Driven).page['stop']?.());
       await writer.close();
       await reader.close();
+    });
+
+    test(`uses the client of Node's own interface over ${protocol}`, async () => {
+      const tab = await openTab(protocol, clientSite.url);
+      const run = (topic: string) =>
+        (window as unknown as { roundTrip(topic: string, count: number): Promise<RoundTrip> }).roundTrip(topic, 500);
+      const { produced, values } = await tab.evaluate(run, `client-${protocol}`);
+      assert.equal(produced, 500);
+      assert.deepEqual(values.toSorted(), Array.from({ length: 500 }, (_, i) => `value ${i}`).toSorted());
+      await tab.close();
     });
   }
 });
