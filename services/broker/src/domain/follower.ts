@@ -129,7 +129,7 @@ function compareEnd(message: LeaderMessage, log: FollowerLog): Comparison {
 }
 
 /** End of the last batch; `baseOffset` when there is none. */
-export function endOfBatches(batches: Uint8Array, baseOffset: number): number {
+function endOfBatches(batches: Uint8Array, baseOffset: number): number {
   let end = baseOffset;
   const cursor = new FrameCursor(batches);
   while (cursor.next() === 'frame') end = cursor.trailer.endOffset;

@@ -36,6 +36,8 @@ interface Follower {
   brokerEpoch: number;
   /** Last moment at which it had all that the leader had. */
   caughtUpAtMs: number;
+  /** First offset of its log, as far as it is confirmed. */
+  startOffset: number;
   /** It is caught up as of `markAtMs` once it reaches `markEnd`. */
   markEnd: number;
   markAtMs: number;
@@ -129,6 +131,17 @@ export class LeaderState {
     follower.durableEnd = Math.max(follower.durableEnd, end);
     this.#noteProgress(follower, nowMs);
     return this.#advance();
+  }
+
+  /** A follower's log begins at `startOffset` or later. */
+  onFollowerStart(brokerId: number, startOffset: number): void {
+    const follower = this.#followers.get(brokerId);
+    if (follower !== undefined) follower.startOffset = Math.max(follower.startOffset, startOffset);
+  }
+
+  /** Whether no replica that may lead next still has records before `startOffset`. */
+  isStartShared(startOffset: number): boolean {
+    return this.isr.maximal.every((id) => (this.#followers.get(id)?.startOffset ?? startOffset) >= startOffset);
   }
 
   /** The broker has registered anew: what it had confirmed before counts no more. */
@@ -251,6 +264,7 @@ export class LeaderState {
         this.#followers.get(id) ?? {
           durableEnd: unconfirmed,
           brokerEpoch: 0,
+          startOffset: 0,
           caughtUpAtMs: nowMs,
           markEnd: this.#durableEndOffset,
           markAtMs: nowMs,

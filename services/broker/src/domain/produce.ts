@@ -5,7 +5,7 @@
  * making a batch is one copy with another tag byte per record; only the timestamp inside each is looked at, because the
  * batch header names the largest. What is wrong with the records themselves is found by the batch validation behind this.
  */
-import { DomainError, type WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
+import { DomainError, type WireReader, WireWriter } from '@fleetmq/shared';
 
 export interface ProduceBounds {
   /** Used when a request names no timeout. Default 30 s. */
@@ -160,7 +160,6 @@ function readTimestampMs(reader: WireReader): number {
 
 /** The tag of a record in a ProduceRequest. */
 export const looseRecordTag: number = looseTag;
-export const looseRecordType: number = wireBytes;
 
 /** INVALID_REQUEST unless a ProduceBatch has 1 to 1,000 entries. */
 export function assertEntryCount(count: number): void {

@@ -18,7 +18,7 @@ export interface ProgressLimits {
   readonly windowMessages: number;
 }
 
-export const defaultProgressLimits: ProgressLimits = { windowBytes: 4 * 1024 * 1024, windowMessages: 64 };
+const defaultProgressLimits: ProgressLimits = { windowBytes: 4 * 1024 * 1024, windowMessages: 64 };
 
 /** The leader's log, as far as the search needs it. */
 export interface LeaderLog {
@@ -41,6 +41,7 @@ interface InFlight {
   readonly correlationId: number;
   readonly bytes: number;
   readonly endOffset: number;
+  readonly startOffset: number;
 }
 
 export type ProgressState = 'probe' | 'replicate';
@@ -59,6 +60,8 @@ export class Progress {
   /** Watermark and log start of the last message. */
   #sentHighWatermark = -1;
   #sentStartOffset = 0;
+  /** Log start of the last message that was answered. */
+  #answeredStartOffset = 0;
   #pausedUntilMs = 0;
   #failures = 0;
 
@@ -115,12 +118,13 @@ export class Progress {
 
   /** A message went out that ends at `endOffset`: behind its batches, or at `nextOffset` if it had none. */
   onSent(sent: InFlight & Watermarks & { readonly lastEpoch: number }): void {
-    this.#inFlight.push(sent);
-    this.#inFlightBytes += sent.bytes;
-    this.#nextOffset = sent.endOffset;
-    if (sent.bytes > 0) this.#sentEpoch = sent.lastEpoch;
+    const { correlationId, bytes, endOffset, startOffset } = sent;
+    this.#inFlight.push({ correlationId, bytes, endOffset, startOffset });
+    this.#inFlightBytes += bytes;
+    this.#nextOffset = endOffset;
+    if (bytes > 0) this.#sentEpoch = sent.lastEpoch;
     this.#sentHighWatermark = sent.highWatermark;
-    this.#sentStartOffset = sent.startOffset;
+    this.#sentStartOffset = startOffset;
   }
 
   /** The follower's log equals the leader's up to what this message had carried. False for an answer that is not awaited. */
@@ -167,6 +171,11 @@ export class Progress {
     this.#pausedUntilMs = untilMs;
   }
 
+  /** Log start of the last message that was answered: a follower that has matched up to there begins there, too. */
+  get answeredStartOffset(): number {
+    return this.#answeredStartOffset;
+  }
+
   /** How often in a row the follower has refused. */
   get failures(): number {
     return this.#failures;
@@ -204,6 +213,7 @@ export class Progress {
     for (let sent = this.#inFlight.peek(); sent !== undefined && sent.correlationId <= correlationId; ) {
       this.#inFlight.shift();
       this.#inFlightBytes -= sent.bytes;
+      this.#answeredStartOffset = sent.startOffset;
       sent = this.#inFlight.peek();
     }
     return true;

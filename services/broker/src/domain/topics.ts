@@ -31,7 +31,7 @@ export function locatePartition(image: MetadataImage, topic: string, partition: 
 }
 
 /** `id@host:port` of a broker on listeners of this kind; empty when it is not known. */
-export function brokerHint(image: MetadataImage, brokerId: number, listener: ListenerName): string {
+function brokerHint(image: MetadataImage, brokerId: number, listener: ListenerName): string {
   const broker = image.broker(brokerId as BrokerId);
   const endpoint = broker === undefined ? undefined : endpointOf(broker, listener);
   return endpoint === undefined ? '' : `${brokerId}@${endpoint.host}:${endpoint.port}`;

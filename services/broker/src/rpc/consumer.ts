@@ -1,7 +1,7 @@
 /** ConsumerService: the reading calls as raw bytes, offsets typed, groups not yet. */
 import { create } from '@bufbuild/protobuf';
 import { ConsumerService, DeleteRecordsResponseSchema, ListOffsetsResponseSchema } from '@fleetmq/gen/client/consumer';
-import { checkVersion } from '@fleetmq/metadata/wire';
+import { checkVersion, durationFromProto } from '@fleetmq/metadata/wire';
 import { DomainError, isDomainError } from '@fleetmq/shared';
 import { type RawContext, type ServiceRoutes, serviceRoutes } from '@fleetmq/shared/runtime';
 import { assertConsumer, assertPartitionCount, assertTopicCount, boundFetch } from '../domain/fetch.ts';
@@ -10,6 +10,9 @@ import { Reading } from '../shell/reading.ts';
 import { decodeFetch, decodeFetchBatch, decodeSubscribe, encodeFetchAnswer } from '../wire/fetch.ts';
 import { deletedToProto, failedDeletion, failedOffset, locatedToProto, positionOf, targetOf } from '../wire/offsets.ts';
 import { type RpcContext, unimplemented } from './context.ts';
+
+/** How long DeleteRecords waits for the in-sync replicas, unless it says less. */
+const deleteTimeoutMs = 29_000;
 
 export function consumerRoutes(context: RpcContext): ServiceRoutes {
   const { fetcher, listener, fetchBounds, subscriptions, streams, metrics } = context;
@@ -72,32 +75,39 @@ export function consumerRoutes(context: RpcContext): ServiceRoutes {
         );
         return create(ListOffsetsResponseSchema, { partitions });
       },
-      async deleteRecords(request) {
+      async deleteRecords(request, { signal }) {
         checkVersion(request.version);
+        const askedMs = durationFromProto(request.timeout, 'timeout') ?? deleteTimeoutMs;
+        const timeoutMs = Math.min(Math.max(1, askedMs), deleteTimeoutMs);
         assertCount(request.partitions.length);
         const partitions = await Promise.all(
           request.partitions.map(async ({ topicPartition, beforeOffset }) => {
             const target = targetOf(topicPartition);
             return asAnswer(
-              async () => deletedToProto(target, await deleteRecords(context, target, beforeOffset)),
+              async () =>
+                deletedToProto(target, await deleteRecords(context, { target, beforeOffset, timeoutMs, signal })),
               (error) => failedDeletion(target, error),
             );
           }),
         );
         return create(DeleteRecordsResponseSchema, { partitions });
       },
-      joinGroup: () => noGroups('JoinGroup'),
-      leaveGroup: () => noGroups('LeaveGroup'),
-      commitOffsets: () => noGroups('CommitOffsets'),
-      groupHeartbeat: () => noGroups('GroupHeartbeat'),
-      fetchOffsets: () => noGroups('FetchOffsets'),
-      listGroups: () => noGroups('ListGroups'),
-      describeGroup: () => noGroups('DescribeGroup'),
-      deleteGroup: () => noGroups('DeleteGroup'),
-      resetOffsets: () => noGroups('ResetOffsets'),
+      ...groupCalls,
     },
   );
 }
+
+const groupCalls = {
+  joinGroup: () => noGroups('JoinGroup'),
+  leaveGroup: () => noGroups('LeaveGroup'),
+  commitOffsets: () => noGroups('CommitOffsets'),
+  groupHeartbeat: () => noGroups('GroupHeartbeat'),
+  fetchOffsets: () => noGroups('FetchOffsets'),
+  listGroups: () => noGroups('ListGroups'),
+  describeGroup: () => noGroups('DescribeGroup'),
+  deleteGroup: () => noGroups('DeleteGroup'),
+  resetOffsets: () => noGroups('ResetOffsets'),
+};
 
 function noGroups(name: string): never {
   throw new DomainError(

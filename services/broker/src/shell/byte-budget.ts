@@ -1,15 +1,15 @@
 /**
- * Bytes that a group of buffers may take together. What does not fit is refused with LIMIT_EXCEEDED and a time to come
- * back, never queued: whoever is told so slows down. Each reservation is given back exactly once.
+ * Bytes that a group of buffers may take together. Whoever is about to add some asks first (`fits`, `free`), and refuses its
+ * caller with LIMIT_EXCEEDED rather than queue what does not fit. What was noted is given back exactly once.
  */
-import { assert, DomainError } from '@fleetmq/shared';
+import { assert } from '@fleetmq/shared';
 
 export class ByteBudget {
   readonly #name: string;
   readonly bytesMax: number;
   #bytes = 0;
 
-  /** `name` says in errors what is full. */
+  /** `name` is for the assertion that nothing is given back twice. */
   constructor(name: string, bytesMax: number) {
     this.#name = name;
     this.bytesMax = bytesMax;
@@ -21,16 +21,6 @@ export class ByteBudget {
 
   get free(): number {
     return Math.max(0, this.bytesMax - this.#bytes);
-  }
-
-  /** LIMIT_EXCEEDED when `bytes` more do not fit; what is larger than the whole budget fits only when it is empty. */
-  reserve(bytes: number): void {
-    if (this.#bytes > 0 && this.#bytes + bytes > this.bytesMax) {
-      throw new DomainError('LIMIT_EXCEEDED', `${this.#name} hold ${this.#bytes} of ${this.bytesMax} bytes`, {
-        retryAfterMs: 50,
-      });
-    }
-    this.#bytes += bytes;
   }
 
   /** Whether `bytes` more fit now. */

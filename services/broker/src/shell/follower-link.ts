@@ -346,7 +346,9 @@ export class FollowerLink {
       const view = leaderView(log, replica.sendableEnd);
       progress.onDiverged(answer.correlationId, follower, view, nowMs + this.#retryDelay(feed));
     } else if (progress.onMatch(answer.correlationId) && this.#isOfThisLife(answer)) {
-      replica.onFollowerDurable(this.#brokerId, answer.durableEndOffset, answer.brokerEpoch);
+      const { durableEndOffset: end, brokerEpoch } = answer;
+      const startOffset = Math.min(progress.answeredStartOffset, end);
+      replica.onFollowerDurable(this.#brokerId, { end, startOffset, brokerEpoch });
     }
     this.#inFlightBytes += progress.inFlightBytes - before;
     // Room in the link's window lets other feeds go on as well.

@@ -157,30 +157,36 @@ export class ReplicationReceiver {
     const { matchedEnd } = step;
     assert(matchedEnd <= log.endOffset, `matched up to ${matchedEnd}, the log ends at ${log.endOffset}`);
     replica.whenDurable(matchedEnd, (error) => {
-      if (error !== undefined) answer(this.#refusal(message, error));
-      else {
-        replica.state.onMatch(matchedEnd, message.highWatermark);
-        this.#followStart(replica, log, message.logStartOffset);
-        answer({ ...this.#ok(replica, message), durableEndOffset: matchedEnd });
+      if (error !== undefined) {
+        answer(this.#refusal(message, error));
+        return;
       }
+      replica.state.onMatch(matchedEnd, message.highWatermark);
+      const done = (): void => answer({ ...this.#ok(replica, message), durableEndOffset: matchedEnd });
+      const start = Math.min(message.logStartOffset, replica.state.highWatermark);
+      if (start <= log.startOffset) done();
+      else void replica.runJob(() => this.#followStart(log, { start, message, answer, done }));
     });
   }
 
-  /** What the leader has deleted goes here, too, as far as it is committed. */
-  #followStart(replica: Replica, log: PartitionLog, leadersStart: number): void {
-    const start = Math.min(leadersStart, replica.state.highWatermark, log.endOffset);
-    if (start <= log.startOffset || replica.isBusy) return;
-    void replica.runJob(async () => {
-      try {
-        if (start > log.startOffset && start <= log.endOffset) await log.advanceStartOffset(start as Offset);
-      } catch (error) {
-        if (!isDomainError(error)) throw error;
-        this.#options.logger.warn(
-          { partition: replica.name, reason: error.message },
-          'the log start could not be moved',
-        );
-      }
-    });
+  /** What the leader has deleted goes here, too, as far as it is committed; the answer says that it is done. */
+  async #followStart(
+    log: PartitionLog,
+    ask: {
+      readonly start: number;
+      readonly message: ReplicateMessage;
+      readonly answer: AnswerTo;
+      readonly done: () => void;
+    },
+  ): Promise<void> {
+    const { start, message, answer, done } = ask;
+    try {
+      await log.advanceStartOffset(Math.min(start, log.endOffset) as Offset);
+      done();
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      answer(this.#refusal(message, error));
+    }
   }
 
   #noteCut(replica: Replica, message: ReplicateMessage, at: number, endOffset: number): void {

@@ -5,7 +5,7 @@ import type { FollowerLog } from '../domain/follower.ts';
 import type { LeaderLog } from '../domain/progress.ts';
 
 /** Epoch of the batch that holds `offset`; 0 outside of the log. */
-export function epochAt(log: PartitionLog, offset: number): number {
+function epochAt(log: PartitionLog, offset: number): number {
   if (offset < log.startOffset || offset >= log.endOffset) return 0;
   const entries = log.epochs;
   let low = 0;

@@ -29,8 +29,8 @@ export interface ReadingOptions {
   readonly onSent: (bytes: number) => void;
 }
 
-export const heartbeatBounds = { defaultMs: 5_000, minMs: 100, maxMs: 30_000 } as const;
-export const maxAgeMaxMs: number = 30 * 60_000;
+const heartbeatBounds = { defaultMs: 5_000, minMs: 100, maxMs: 30_000 } as const;
+const maxAgeMaxMs = 30 * 60_000;
 
 /** A message, and the bytes of it that stay charged until the caller releases them. */
 export interface ChargedAnswer {

@@ -55,6 +55,7 @@ export class Replica {
   #spoiltEpoch = 0;
   #pendingBytes = 0;
   #readers = new Set<() => void>();
+  #startWaiters = new Set<() => void>();
   #followerAcks: FollowerAck[] = [];
   #jobs: Promise<void> = Promise.resolve();
   #jobCount = 0;
@@ -188,10 +189,19 @@ export class Replica {
     if (error.code === 'CORRUPT_LOG' && !isLast) this.onLogFailure(error);
   }
 
-  /** A follower has confirmed its end. */
-  onFollowerDurable(brokerId: number, end: number, brokerEpoch: number): void {
+  /** A follower has confirmed its end, and that its log begins at `startOffset` or later. */
+  onFollowerDurable(
+    brokerId: number,
+    {
+      end,
+      startOffset,
+      brokerEpoch,
+    }: { readonly end: number; readonly startOffset: number; readonly brokerEpoch: number },
+  ): void {
     const { leader } = this.state;
     if (leader === undefined) return;
+    leader.onFollowerStart(brokerId, startOffset);
+    if (this.#startWaiters.size > 0) this.#wakeStartWaiters();
     const moved = leader.onFollowerDurable(brokerId, end, brokerEpoch, this.#options.monotonicMs());
     if (moved) this.#onWatermark();
     this.advanceAcks();
@@ -219,6 +229,12 @@ export class Replica {
   onReadable(wake: () => void): () => void {
     this.#readers.add(wake);
     return () => this.#readers.delete(wake);
+  }
+
+  /** Calls `wake` when a follower has confirmed something, or the role has changed; the result ends that. */
+  onFollowerNews(wake: () => void): () => void {
+    this.#startWaiters.add(wake);
+    return () => this.#startWaiters.delete(wake);
   }
 
   /** Calls `done` once the log is durable up to `endOffset`; in the order of the calls. */
@@ -261,6 +277,7 @@ export class Replica {
     this.#checkInsync();
     this.advanceAcks();
     if (change.newEpoch || change.before !== change.after) this.#wakeReaders();
+    this.#wakeStartWaiters();
     if (this.state.role === 'leader') this.#options.listener.onProgress(this);
   }
 
@@ -282,6 +299,10 @@ export class Replica {
     const readers = this.#readers;
     this.#readers = new Set();
     for (const wake of readers) wake();
+  }
+
+  #wakeStartWaiters(): void {
+    for (const wake of [...this.#startWaiters]) wake();
   }
 
   #tellFollowerAcks(end: number): void {
