@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdir, readdir } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -475,6 +476,17 @@ test('P14, P9: a restart keeps what was acknowledged, says how it ended, and ser
     fleet.controller.registrations.map(({ clean }) => clean),
     [false, true, false, true],
   );
+});
+
+test('J7: a log that the metadata does not know is put aside, not deleted', async () => {
+  await using fleet = await TestFleet.start([1]);
+  await fleet.stopBroker(1);
+  const stray = `${'ab'.repeat(16)}-3`;
+  await mkdir(`${fleet.folderOf(1)}/partitions/${stray}`, { recursive: true });
+  await fleet.startBroker(1);
+  assert.deepEqual(await readdir(`${fleet.folderOf(1)}/partitions`), []);
+  const [kept] = await readdir(`${fleet.folderOf(1)}/strays`);
+  assert.ok(kept?.startsWith(`${stray}.`), kept);
 });
 
 test('a request that waits when the broker stops gets an answer', async () => {

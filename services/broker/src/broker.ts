@@ -50,12 +50,12 @@ import { clientFetchBounds, internalFetchBounds } from './domain/fetch.ts';
 import type { RpcContext } from './rpc/context.ts';
 import { clientRoutes, internalRoutes } from './rpc/routes.ts';
 import { leaveCleanMark, takeCleanMark } from './shell/clean-marker.ts';
-import type { LinkState } from './shell/controller-link.ts';
 import { type Core, createCore } from './shell/core.ts';
 import { type BrokerMetrics, createBrokerMetrics, observeBroker } from './shell/metrics.ts';
 import { MetricsHistory } from './shell/metrics-history.ts';
 import type { Partitions } from './shell/partitions.ts';
 import { Purgatory } from './shell/purgatory.ts';
+import { condition, ServiceState } from './shell/service-state.ts';
 import { timedDisk } from './shell/timed-disk.ts';
 import { loadWatermarks, saveWatermarks } from './shell/watermarks.ts';
 
@@ -91,9 +91,6 @@ export interface Broker extends AsyncDisposable {
 }
 
 const version = '0.1.0';
-const registered = 'registered';
-const caughtUp = 'metadata caught up';
-const inService = 'in service';
 const isrCheckMs = 250;
 const rebuildCheckMs = 1_000;
 
@@ -165,7 +162,7 @@ interface Watching {
 async function openWatching(config: BrokerConfig, opened: AsyncDisposableStack): Promise<Watching> {
   const registry = new MetricsRegistry();
   opened.use(addProcessMetrics(registry, { service: 'broker', version }));
-  const readiness = new Readiness([registered, caughtUp, inService]);
+  const readiness = new Readiness(Object.values(condition));
   const health = createHealthState();
   const { host, port } = opened.use(await startOps({ ...config.listen.ops, readiness, metrics: registry }));
   const service = new ServiceState(readiness, health);
@@ -288,11 +285,11 @@ async function joinCluster(config: BrokerConfig, { stopping }: BrokerPorts, part
   const endpoints = advertisedEndpoints(config, listeners);
   const clusterId = await core.link.register(folder.clusterId ?? '', endpoints, stopping);
   await folder.bindCluster(clusterId);
-  readiness.pass(registered);
+  readiness.pass(condition.registered);
   watch.start();
   core.link.start();
   await core.link.untilCaughtUp(stopping);
-  readiness.pass(caughtUp);
+  readiness.pass(condition.caughtUp);
   await core.partitions.setStraysAside();
   core.follow();
 }
@@ -346,38 +343,6 @@ function nodePorts(): BrokerPorts {
     wrapDisk: (disk) => disk,
     onFatal: () => undefined,
   };
-}
-
-/** What readiness and grpc.health.v1 say, by the state that the controllers have this broker in. */
-class ServiceState {
-  readonly #readiness: Readiness;
-  readonly #health: HealthState;
-  #services: readonly string[] = [];
-  #isStopping = false;
-
-  constructor(readiness: Readiness, health: HealthState) {
-    this.#readiness = readiness;
-    this.#health = health;
-  }
-
-  serves(services: readonly string[]): void {
-    this.#services = services;
-    this.onLinkState('starting');
-  }
-
-  onStop(): void {
-    this.#isStopping = true;
-    this.#readiness.fail(inService, 'stopping');
-    this.#health.setAll('not_serving');
-  }
-
-  onLinkState(state: LinkState): void {
-    if (this.#isStopping) return;
-    const isActive = state === 'active';
-    if (isActive) this.#readiness.pass(inService);
-    else this.#readiness.fail(inService, state);
-    for (const service of this.#services) this.#health.set(service, isActive ? 'serving' : 'not_serving');
-  }
 }
 
 /** How long open calls may take when the listeners close. */

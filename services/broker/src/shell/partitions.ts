@@ -3,8 +3,8 @@
  * hands news to the rest. Folders are named by topic id and number, never by a topic's name, so no name reaches a path and
  * a topic that was created anew never meets the files of the old one.
  *
- * Nothing is deleted because it is missing from a snapshot: a folder without a partition in the metadata is moved to
- * `strays/` and removed after a while (J3, J7). What a live event takes away is removed at once. A log that failed or was
+ * Nothing is deleted because it is missing from a snapshot: such a folder is put aside (log-folders.ts). What a live event
+ * takes away is removed at once. A log that failed or was
  * found damaged is rebuilt from the leader, but only once this replica is in no ISR: until then it may be the last copy.
  * One job at a time per partition changes its folder; at most `opensMax` logs are opened at once.
  */
@@ -29,6 +29,7 @@ import {
 } from '@fleetmq/shared';
 import { locatePartition, notLeader } from '../domain/topics.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { folderOf, LogFolders } from './log-folders.ts';
 import { Replica, type ReplicaListener } from './replica.ts';
 import { Semaphore } from './semaphore.ts';
 import { type Watermark, watermarkKey } from './watermarks.ts';
@@ -79,16 +80,11 @@ export const defaultPartitionLimits: PartitionLimits = {
   rebuildPauseMs: 60_000,
 };
 
-const logsFolder = 'partitions';
-const straysFolder = 'strays';
-const folderName = /^([0-9a-f]{32})-([0-9]{1,10})$/;
-
 export class Partitions {
   readonly #options: PartitionsOptions;
   /** By topic id and number; the arrays are sparse. */
   readonly #replicas = new Map<string, Replica[]>();
-  /** The last job of each folder that has one. */
-  readonly #folders = new Map<string, Promise<void>>();
+  readonly #folders: LogFolders;
   readonly #opens: Semaphore;
   /** When a folder was last rebuilt. */
   readonly #rebuiltAtMs = new Map<string, number>();
@@ -98,6 +94,7 @@ export class Partitions {
   constructor(options: PartitionsOptions) {
     this.#options = options;
     this.#opens = new Semaphore(options.limits.opensMax);
+    this.#folders = new LogFolders({ ...options, strayRetentionMs: options.limits.strayRetentionMs });
   }
 
   get size(): number {
@@ -143,29 +140,15 @@ export class Partitions {
 
   /** Once the image has caught up: folders of partitions that this broker does not hold are put aside. */
   async setStraysAside(): Promise<void> {
-    const { disk, image, localId, logger, clock } = this.#options;
-    for (const name of await disk.list(logsFolder)) {
-      const match = folderName.exec(name);
-      const partition = match === null ? undefined : image.partition(match[1] as TopicId, Number(match[2]));
-      if (partition?.replicas.includes(localId as BrokerId) === true) continue;
-      logger.warn({ folder: name }, 'a log without a partition is put aside');
-      await this.#inFolder(name, async () => {
-        await disk.makeFolder(straysFolder);
-        await disk.rename(`${logsFolder}/${name}`, `${straysFolder}/${name}.${Math.floor(clock.wallMs())}`);
-        await disk.syncFolder(logsFolder);
-        await disk.syncFolder(straysFolder);
-      });
-    }
+    const { image, localId } = this.#options;
+    await this.#folders.setAsideAllBut((topicId, number) => {
+      return image.partition(topicId as TopicId, number)?.replicas.includes(localId as BrokerId) === true;
+    });
   }
 
   /** Removes what was put aside long enough ago. */
-  async removeOldStrays(): Promise<void> {
-    const { disk, clock, limits } = this.#options;
-    for (const name of await disk.list(straysFolder)) {
-      const since = Number(name.slice(name.lastIndexOf('.') + 1));
-      if (clock.wallMs() - since < limits.strayRetentionMs) continue;
-      await disk.remove(`${straysFolder}/${name}`);
-    }
+  removeOldStrays(): Promise<void> {
+    return this.#folders.removeOldStrays();
   }
 
   /** Tries to get back replicas whose log has failed, from their leaders. */
@@ -201,7 +184,7 @@ export class Partitions {
   async close(): Promise<boolean> {
     this.#closing = true;
     const results = await Promise.all(
-      [...this.all()].map((replica) => this.#inFolder(folderOf(replica), () => this.#closeLog(replica))),
+      [...this.all()].map((replica) => this.#folders.run(folderOf(replica), () => this.#closeLog(replica))),
     );
     this.#replicas.clear();
     return results.every((closed) => closed);
@@ -262,16 +245,16 @@ export class Partitions {
       replica.onLogFailure(new DomainError('LIMIT_EXCEEDED', `${limits.partitionsMax} partitions are held already`));
       return;
     }
-    void this.#inFolder(folderOf(replica), () => this.#openLog(replica));
+    void this.#folders.run(folderOf(replica), () => this.#openLog(replica));
   }
 
   async #openLog(replica: Replica): Promise<void> {
     if (!this.#isHeld(replica)) return;
     const { disk, checksum, logger } = this.#options;
-    const folder = `${logsFolder}/${folderOf(replica)}`;
+    const folder = this.#folders.pathOf(folderOf(replica));
     try {
       const log = await this.#opens.run(async () => {
-        await disk.makeFolder(logsFolder);
+        await this.#folders.make();
         return openLog({
           disk,
           folder,
@@ -348,16 +331,16 @@ export class Partitions {
     this.#count--;
     const folder = folderOf(replica);
     this.#rebuiltAtMs.delete(folder);
-    void this.#inFolder(folder, async () => {
+    void this.#folders.run(folder, async () => {
       await this.#closeLog(replica);
-      await this.#options.disk.remove(`${logsFolder}/${folder}`);
+      await this.#folders.remove(folder);
       this.#options.logger.info({ partition: replica.name, topicId: replica.topicId }, 'a log was removed');
     });
   }
 
   /** Puts the damaged log aside and begins an empty one, which the leader fills. */
   #rebuild(replica: Replica, partition: PartitionImage): void {
-    const { disk, clock, logger } = this.#options;
+    const { logger } = this.#options;
     const replicas = this.#replicas.get(replica.topicId);
     if (replicas?.[replica.partition] !== replica) return;
     logger.warn(
@@ -367,10 +350,9 @@ export class Partitions {
     delete replicas[replica.partition];
     this.#count--;
     const folder = folderOf(replica);
-    void this.#inFolder(folder, async () => {
+    void this.#folders.run(folder, async () => {
       await this.#closeLog(replica);
-      await disk.makeFolder(straysFolder);
-      await disk.rename(`${logsFolder}/${folder}`, `${straysFolder}/${folder}.${Math.floor(clock.wallMs())}`);
+      await this.#folders.setAside(folder);
     });
     this.#open(partition);
   }
@@ -400,26 +382,7 @@ export class Partitions {
   #isHeld(replica: Replica): boolean {
     return !this.#closing && this.find(replica.topicId, replica.partition) === replica;
   }
-
-  /** Runs jobs on one folder one after the other. A failure of the disk is logged; any other is a bug and ends the process. */
-  #inFolder<Result>(folder: string, job: () => Promise<Result>): Promise<Result | undefined> {
-    const before = this.#folders.get(folder) ?? Promise.resolve();
-    const running = before.then(job).catch((error: unknown) => {
-      if (!isDomainError(error)) throw error;
-      this.#options.logger.error({ folder, code: error.code, reason: error.message }, 'a job on a log folder failed');
-      return undefined;
-    });
-    const settled = running.then(() => {
-      if (this.#folders.get(folder) === settled) this.#folders.delete(folder);
-    });
-    this.#folders.set(folder, settled);
-    return running;
-  }
 }
 
 /** The longest age that a log takes; what is above it is for ever in practice. */
 const logAgeMaxMs = 1000 * 365 * 24 * 3_600_000;
-
-function folderOf(replica: { readonly topicId: string; readonly partition: number }): string {
-  return `${replica.topicId}-${replica.partition}`;
-}
