@@ -32,7 +32,7 @@ export interface ProducerOptions<Key, Value> {
   readonly compression?: CompressionName;
   /** How long a record may wait for others to share its batch, in milliseconds. Default 5, 0 to 60,000. */
   readonly lingerMs?: number;
-  /** Record bytes of a batch before compression. Default 256 KiB, 1 KiB to 1 MiB; the topic's max.message.bytes bounds it too. */
+  /** Record bytes of a batch before compression. Default 768 KiB, which only a backlog fills; 1 KiB to 1 MiB; the topic's max.message.bytes bounds it too. */
   readonly batchBytes?: number;
   /** Records of a batch. Default 100,000, which is also the bound. */
   readonly batchRecords?: number;
@@ -87,7 +87,7 @@ export function checkProducerOptions(options: ProducerOptions<never, never>, cod
     acks,
     build: buildOptions(options.compression ?? 'none', codecs),
     lingerMs: inRange('lingerMs', options.lingerMs ?? 5, 0, 60_000),
-    batchBytes: inRange('batchBytes', options.batchBytes ?? 256 * kib, kib, mib),
+    batchBytes: inRange('batchBytes', options.batchBytes ?? 768 * kib, kib, mib),
     batchRecords: inRange('batchRecords', options.batchRecords ?? 100_000, 1, 100_000),
     maxInFlight: inRange('maxInFlight', options.maxInFlight ?? 5, 1, 5),
     requestsMax: inRange('requestsMax', options.requestsMax ?? 16, 1, 1000),
