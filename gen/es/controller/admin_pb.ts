@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file controller/admin.proto.
  */
 export const file_controller_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChZjb250cm9sbGVyL2FkbWluLnByb3RvEhFydXN0bXEuY29udHJvbGxlciLWAgoSQ3JlYXRlVG9waWNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSFwoPcGFydGl0aW9uX2NvdW50GAQgASgNEhoKEnJlcGxpY2F0aW9uX2ZhY3RvchgFIAEoDRJBCgZjb25maWcYBiADKAsyMS5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVUb3BpY1JlcXVlc3QuQ29uZmlnRW50cnkSFQoNdmFsaWRhdGVfb25seRgHIAEoCBI1Cgthc3NpZ25tZW50cxgIIAMoCzIgLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljUmVwbGljYXMaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIhCg1Ub3BpY1JlcGxpY2FzEhAKCHJlcGxpY2FzGAEgAygNIqEBChNDcmVhdGVUb3BpY1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEisKBXRvcGljGAMgASgLMhwucnVzdG1xLmNvbW1vbi5Ub3BpY01ldGFkYXRhEhgKEG1ldGFkYXRhX3ZlcnNpb24YBCABKAQicwoSRGVsZXRlVG9waWNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSEAoIdG9waWNfaWQYBCABKAkidAoTRGVsZXRlVG9waWNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIYChBtZXRhZGF0YV92ZXJzaW9uGAMgASgEImMKFERlc2NyaWJlVG9waWNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkizwEKFURlc2NyaWJlVG9waWNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIrCgV0b3BpYxgDIAEoCzIcLnJ1c3RtcS5jb21tb24uVG9waWNNZXRhZGF0YRIqCgZjb25maWcYBCADKAsyGi5ydXN0bXEuY29tbW9uLkNvbmZpZ0VudHJ5EhgKEG1ldGFkYXRhX3ZlcnNpb24YBSABKAQi+wEKF0FsdGVyVG9waWNDb25maWdSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSQAoDc2V0GAQgAygLMjMucnVzdG1xLmNvbnRyb2xsZXIuQWx0ZXJUb3BpY0NvbmZpZ1JlcXVlc3QuU2V0RW50cnkSDgoGcmVtb3ZlGAUgAygJEhUKDXZhbGlkYXRlX29ubHkYBiABKAgaKgoIU2V0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKlAQoYQWx0ZXJUb3BpY0NvbmZpZ1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEioKBmNvbmZpZxgDIAMoCzIaLnJ1c3RtcS5jb21tb24uQ29uZmlnRW50cnkSGAoQbWV0YWRhdGFfdmVyc2lvbhgEIAEoBCKPAQoUQWRkUGFydGl0aW9uc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoDRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIqMBChVBZGRQYXJ0aXRpb25zUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSKwoFdG9waWMYAyABKAsyHC5ydXN0bXEuY29tbW9uLlRvcGljTWV0YWRhdGESGAoQbWV0YWRhdGFfdmVyc2lvbhgEIAEoBCJXChZEZXNjcmliZUNsdXN0ZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJIokBChBDb250cm9sbGVyU3RhdHVzEhUKDWNvbnRyb2xsZXJfaWQYASABKA0SDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNEg4KBmxlYWRlchgEIAEoCBINCgV2b3RlchgFIAEoCBIOCgZhY3RpdmUYBiABKAgSEwoLbWF0Y2hfaW5kZXgYByABKAQikwMKF0Rlc2NyaWJlQ2x1c3RlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEhIKCmNsdXN0ZXJfaWQYAyABKAkSOAoLY29udHJvbGxlcnMYBCADKAsyIy5ydXN0bXEuY29udHJvbGxlci5Db250cm9sbGVyU3RhdHVzEi4KB2Jyb2tlcnMYBSADKAsyHS5ydXN0bXEuY29tbW9uLkJyb2tlck1ldGFkYXRhEgwKBHRlcm0YBiABKAQSFAoMY29tbWl0X2luZGV4GAcgASgEEhMKC3RvcGljX2NvdW50GAggASgNEhcKD3BhcnRpdGlvbl9jb3VudBgJIAEoDRIfChdvZmZsaW5lX3BhcnRpdGlvbl9jb3VudBgKIAEoDRIoCiB1bmRlcl9yZXBsaWNhdGVkX3BhcnRpdGlvbl9jb3VudBgLIAEoDRIYChBtZXRhZGF0YV92ZXJzaW9uGAwgASgEIo0BChJEcmFpbkJyb2tlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSEQoJYnJva2VyX2lkGAMgASgNEhUKDW1vdmVfcmVwbGljYXMYBCABKAgSDgoGY2FuY2VsGAUgASgIInUKE0RyYWluQnJva2VyUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSGQoRcmVtYWluaW5nX2xlYWRlcnMYAyABKA0iWQoYTGlzdFJlYXNzaWdubWVudHNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJIsEBCgxSZWFzc2lnbm1lbnQSFwoPcmVhc3NpZ25tZW50X2lkGAEgASgJEjYKD3RvcGljX3BhcnRpdGlvbhgCIAEoCzIdLnJ1c3RtcS5jb21tb24uVG9waWNQYXJ0aXRpb24SFwoPc291cmNlX3JlcGxpY2FzGAMgAygNEhcKD3RhcmdldF9yZXBsaWNhcxgEIAMoDRIuCgpzdGFydF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKYAQoZTGlzdFJlYXNzaWdubWVudHNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRI2Cg1yZWFzc2lnbm1lbnRzGAMgAygLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmVhc3NpZ25tZW50IsIBChZVcHNlcnRTY3JhbVVzZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSEQoJbWVjaGFuaXNtGAQgASgJEhIKCml0ZXJhdGlvbnMYBSABKA0SDAoEc2FsdBgGIAEoDBISCgpzdG9yZWRfa2V5GAcgASgMEhIKCnNlcnZlcl9rZXkYCCABKAwiXgoXVXBzZXJ0U2NyYW1Vc2VyUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkiZQoWRGVsZXRlU2NyYW1Vc2VyUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJIl4KF0RlbGV0ZVNjcmFtVXNlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJIlYKFUxpc3RTY3JhbVVzZXJzUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCSJACglTY3JhbVVzZXISDAoEbmFtZRgBIAEoCRIRCgltZWNoYW5pc20YAiABKAkSEgoKaXRlcmF0aW9ucxgDIAEoDSKKAQoWTGlzdFNjcmFtVXNlcnNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIrCgV1c2VycxgDIAMoCzIcLnJ1c3RtcS5jb250cm9sbGVyLlNjcmFtVXNlciKIAQoDQWNsEhEKCXByaW5jaXBhbBgBIAEoCRIMCgRob3N0GAIgASgJEhEKCW9wZXJhdGlvbhgDIAEoCRINCgVhbGxvdxgEIAEoCBIVCg1yZXNvdXJjZV90eXBlGAUgASgJEhUKDXJlc291cmNlX25hbWUYBiABKAkSEAoIcHJlZml4ZWQYByABKAgieAoRQ3JlYXRlQWNsc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSJAoEYWNscxgDIAMoCzIWLnJ1c3RtcS5jb250cm9sbGVyLkFjbCJZChJDcmVhdGVBY2xzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkieAoRRGVsZXRlQWNsc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSJAoEYWNscxgDIAMoCzIWLnJ1c3RtcS5jb250cm9sbGVyLkFjbCJwChJEZWxldGVBY2xzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSFQoNZGVsZXRlZF9jb3VudBgDIAEoDSKRAQoPTGlzdEFjbHNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEhEKCXByaW5jaXBhbBgDIAEoCRIVCg1yZXNvdXJjZV90eXBlGAQgASgJEhUKDXJlc291cmNlX25hbWUYBSABKAkifQoQTGlzdEFjbHNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIkCgRhY2xzGAMgAygLMhYucnVzdG1xLmNvbnRyb2xsZXIuQWNsIrUBChJFdmFsdWF0ZUFjbFJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSEQoJcHJpbmNpcGFsGAMgASgJEgwKBGhvc3QYBCABKAkSEQoJb3BlcmF0aW9uGAUgASgJEhUKDXJlc291cmNlX3R5cGUYBiABKAkSFQoNcmVzb3VyY2VfbmFtZRgHIAEoCSKXAQoTRXZhbHVhdGVBY2xSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIPCgdhbGxvd2VkGAMgASgIEioKCmRlY2lkZWRfYnkYBCABKAsyFi5ydXN0bXEuY29udHJvbGxlci5BY2wiqAEKBVF1b3RhEgwKBHVzZXIYASABKAkSEQoJY2xpZW50X2lkGAIgASgJEiAKGHByb2R1Y2VfYnl0ZXNfcGVyX3NlY29uZBgDIAEoBBIgChhjb25zdW1lX2J5dGVzX3Blcl9zZWNvbmQYBCABKAQSOgoXcmVxdWVzdF90aW1lX3Blcl9zZWNvbmQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iewoQU2V0UXVvdGFzUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCRIoCgZxdW90YXMYAyADKAsyGC5ydXN0bXEuY29udHJvbGxlci5RdW90YSJYChFTZXRRdW90YXNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCSJSChFMaXN0UXVvdGFzUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCSKDAQoSTGlzdFF1b3Rhc1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEigKBnF1b3RhcxgDIAMoCzIYLnJ1c3RtcS5jb250cm9sbGVyLlF1b3RhMo4NCgxBZG1pblNlcnZpY2USXAoLQ3JlYXRlVG9waWMSJS5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVUb3BpY1JlcXVlc3QaJi5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVUb3BpY1Jlc3BvbnNlElwKC0RlbGV0ZVRvcGljEiUucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlVG9waWNSZXF1ZXN0GiYucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlVG9waWNSZXNwb25zZRJiCg1EZXNjcmliZVRvcGljEicucnVzdG1xLmNvbnRyb2xsZXIuRGVzY3JpYmVUb3BpY1JlcXVlc3QaKC5ydXN0bXEuY29udHJvbGxlci5EZXNjcmliZVRvcGljUmVzcG9uc2USawoQQWx0ZXJUb3BpY0NvbmZpZxIqLnJ1c3RtcS5jb250cm9sbGVyLkFsdGVyVG9waWNDb25maWdSZXF1ZXN0GisucnVzdG1xLmNvbnRyb2xsZXIuQWx0ZXJUb3BpY0NvbmZpZ1Jlc3BvbnNlEmIKDUFkZFBhcnRpdGlvbnMSJy5ydXN0bXEuY29udHJvbGxlci5BZGRQYXJ0aXRpb25zUmVxdWVzdBooLnJ1c3RtcS5jb250cm9sbGVyLkFkZFBhcnRpdGlvbnNSZXNwb25zZRJoCg9EZXNjcmliZUNsdXN0ZXISKS5ydXN0bXEuY29udHJvbGxlci5EZXNjcmliZUNsdXN0ZXJSZXF1ZXN0GioucnVzdG1xLmNvbnRyb2xsZXIuRGVzY3JpYmVDbHVzdGVyUmVzcG9uc2USXAoLRHJhaW5Ccm9rZXISJS5ydXN0bXEuY29udHJvbGxlci5EcmFpbkJyb2tlclJlcXVlc3QaJi5ydXN0bXEuY29udHJvbGxlci5EcmFpbkJyb2tlclJlc3BvbnNlEm4KEUxpc3RSZWFzc2lnbm1lbnRzEisucnVzdG1xLmNvbnRyb2xsZXIuTGlzdFJlYXNzaWdubWVudHNSZXF1ZXN0GiwucnVzdG1xLmNvbnRyb2xsZXIuTGlzdFJlYXNzaWdubWVudHNSZXNwb25zZRJoCg9VcHNlcnRTY3JhbVVzZXISKS5ydXN0bXEuY29udHJvbGxlci5VcHNlcnRTY3JhbVVzZXJSZXF1ZXN0GioucnVzdG1xLmNvbnRyb2xsZXIuVXBzZXJ0U2NyYW1Vc2VyUmVzcG9uc2USaAoPRGVsZXRlU2NyYW1Vc2VyEikucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlU2NyYW1Vc2VyUmVxdWVzdBoqLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZVNjcmFtVXNlclJlc3BvbnNlEmUKDkxpc3RTY3JhbVVzZXJzEigucnVzdG1xLmNvbnRyb2xsZXIuTGlzdFNjcmFtVXNlcnNSZXF1ZXN0GikucnVzdG1xLmNvbnRyb2xsZXIuTGlzdFNjcmFtVXNlcnNSZXNwb25zZRJZCgpDcmVhdGVBY2xzEiQucnVzdG1xLmNvbnRyb2xsZXIuQ3JlYXRlQWNsc1JlcXVlc3QaJS5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVBY2xzUmVzcG9uc2USWQoKRGVsZXRlQWNscxIkLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZUFjbHNSZXF1ZXN0GiUucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlQWNsc1Jlc3BvbnNlElMKCExpc3RBY2xzEiIucnVzdG1xLmNvbnRyb2xsZXIuTGlzdEFjbHNSZXF1ZXN0GiMucnVzdG1xLmNvbnRyb2xsZXIuTGlzdEFjbHNSZXNwb25zZRJcCgtFdmFsdWF0ZUFjbBIlLnJ1c3RtcS5jb250cm9sbGVyLkV2YWx1YXRlQWNsUmVxdWVzdBomLnJ1c3RtcS5jb250cm9sbGVyLkV2YWx1YXRlQWNsUmVzcG9uc2USVgoJU2V0UXVvdGFzEiMucnVzdG1xLmNvbnRyb2xsZXIuU2V0UXVvdGFzUmVxdWVzdBokLnJ1c3RtcS5jb250cm9sbGVyLlNldFF1b3Rhc1Jlc3BvbnNlElkKCkxpc3RRdW90YXMSJC5ydXN0bXEuY29udHJvbGxlci5MaXN0UXVvdGFzUmVxdWVzdBolLnJ1c3RtcS5jb250cm9sbGVyLkxpc3RRdW90YXNSZXNwb25zZWIGcHJvdG8z", [file_common_errors, file_common_metadata, file_common_types, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZjb250cm9sbGVyL2FkbWluLnByb3RvEhFydXN0bXEuY29udHJvbGxlciLWAgoSQ3JlYXRlVG9waWNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSFwoPcGFydGl0aW9uX2NvdW50GAQgASgNEhoKEnJlcGxpY2F0aW9uX2ZhY3RvchgFIAEoDRJBCgZjb25maWcYBiADKAsyMS5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVUb3BpY1JlcXVlc3QuQ29uZmlnRW50cnkSFQoNdmFsaWRhdGVfb25seRgHIAEoCBI1Cgthc3NpZ25tZW50cxgIIAMoCzIgLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljUmVwbGljYXMaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIhCg1Ub3BpY1JlcGxpY2FzEhAKCHJlcGxpY2FzGAEgAygNIqEBChNDcmVhdGVUb3BpY1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEisKBXRvcGljGAMgASgLMhwucnVzdG1xLmNvbW1vbi5Ub3BpY01ldGFkYXRhEhgKEG1ldGFkYXRhX3ZlcnNpb24YBCABKAQicwoSRGVsZXRlVG9waWNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSEAoIdG9waWNfaWQYBCABKAkidAoTRGVsZXRlVG9waWNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIYChBtZXRhZGF0YV92ZXJzaW9uGAMgASgEImMKFERlc2NyaWJlVG9waWNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkizwEKFURlc2NyaWJlVG9waWNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIrCgV0b3BpYxgDIAEoCzIcLnJ1c3RtcS5jb21tb24uVG9waWNNZXRhZGF0YRIqCgZjb25maWcYBCADKAsyGi5ydXN0bXEuY29tbW9uLkNvbmZpZ0VudHJ5EhgKEG1ldGFkYXRhX3ZlcnNpb24YBSABKAQi+wEKF0FsdGVyVG9waWNDb25maWdSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEgwKBG5hbWUYAyABKAkSQAoDc2V0GAQgAygLMjMucnVzdG1xLmNvbnRyb2xsZXIuQWx0ZXJUb3BpY0NvbmZpZ1JlcXVlc3QuU2V0RW50cnkSDgoGcmVtb3ZlGAUgAygJEhUKDXZhbGlkYXRlX29ubHkYBiABKAgaKgoIU2V0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKlAQoYQWx0ZXJUb3BpY0NvbmZpZ1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEioKBmNvbmZpZxgDIAMoCzIaLnJ1c3RtcS5jb21tb24uQ29uZmlnRW50cnkSGAoQbWV0YWRhdGFfdmVyc2lvbhgEIAEoBCKPAQoUQWRkUGFydGl0aW9uc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRITCgt0b3RhbF9jb3VudBgEIAEoDRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIqMBChVBZGRQYXJ0aXRpb25zUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSKwoFdG9waWMYAyABKAsyHC5ydXN0bXEuY29tbW9uLlRvcGljTWV0YWRhdGESGAoQbWV0YWRhdGFfdmVyc2lvbhgEIAEoBCJXChZEZXNjcmliZUNsdXN0ZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJIvABChBDb250cm9sbGVyU3RhdHVzEhUKDWNvbnRyb2xsZXJfaWQYASABKA0SDAoEaG9zdBgCIAEoCRIMCgRwb3J0GAMgASgNEg4KBmxlYWRlchgEIAEoCBINCgV2b3RlchgFIAEoCBIOCgZhY3RpdmUYBiABKAgSEwoLbWF0Y2hfaW5kZXgYByABKAQSDwoHZGlza19pZBgIIAEoCRIRCglwcm9tb3RpbmcYCSABKAgSEAoIcHJvZ3Jlc3MYCiABKAkSLwoMbGFzdF9jb250YWN0GAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIpMDChdEZXNjcmliZUNsdXN0ZXJSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEjgKC2NvbnRyb2xsZXJzGAQgAygLMiMucnVzdG1xLmNvbnRyb2xsZXIuQ29udHJvbGxlclN0YXR1cxIuCgdicm9rZXJzGAUgAygLMh0ucnVzdG1xLmNvbW1vbi5Ccm9rZXJNZXRhZGF0YRIMCgR0ZXJtGAYgASgEEhQKDGNvbW1pdF9pbmRleBgHIAEoBBITCgt0b3BpY19jb3VudBgIIAEoDRIXCg9wYXJ0aXRpb25fY291bnQYCSABKA0SHwoXb2ZmbGluZV9wYXJ0aXRpb25fY291bnQYCiABKA0SKAogdW5kZXJfcmVwbGljYXRlZF9wYXJ0aXRpb25fY291bnQYCyABKA0SGAoQbWV0YWRhdGFfdmVyc2lvbhgMIAEoBCKNAQoSRHJhaW5Ccm9rZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEhEKCWJyb2tlcl9pZBgDIAEoDRIVCg1tb3ZlX3JlcGxpY2FzGAQgASgIEg4KBmNhbmNlbBgFIAEoCCJ1ChNEcmFpbkJyb2tlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEhkKEXJlbWFpbmluZ19sZWFkZXJzGAMgASgNIlkKGExpc3RSZWFzc2lnbm1lbnRzUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCSLBAQoMUmVhc3NpZ25tZW50EhcKD3JlYXNzaWdubWVudF9pZBgBIAEoCRI2Cg90b3BpY19wYXJ0aXRpb24YAiABKAsyHS5ydXN0bXEuY29tbW9uLlRvcGljUGFydGl0aW9uEhcKD3NvdXJjZV9yZXBsaWNhcxgDIAMoDRIXCg90YXJnZXRfcmVwbGljYXMYBCADKA0SLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAimAEKGUxpc3RSZWFzc2lnbm1lbnRzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSNgoNcmVhc3NpZ25tZW50cxgDIAMoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWdubWVudCLCAQoWVXBzZXJ0U2NyYW1Vc2VyUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCRIMCgRuYW1lGAMgASgJEhEKCW1lY2hhbmlzbRgEIAEoCRISCgppdGVyYXRpb25zGAUgASgNEgwKBHNhbHQYBiABKAwSEgoKc3RvcmVkX2tleRgHIAEoDBISCgpzZXJ2ZXJfa2V5GAggASgMIl4KF1Vwc2VydFNjcmFtVXNlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJImUKFkRlbGV0ZVNjcmFtVXNlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSDAoEbmFtZRgDIAEoCSJeChdEZWxldGVTY3JhbVVzZXJSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCSJWChVMaXN0U2NyYW1Vc2Vyc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkiQAoJU2NyYW1Vc2VyEgwKBG5hbWUYASABKAkSEQoJbWVjaGFuaXNtGAIgASgJEhIKCml0ZXJhdGlvbnMYAyABKA0iigEKFkxpc3RTY3JhbVVzZXJzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSKwoFdXNlcnMYAyADKAsyHC5ydXN0bXEuY29udHJvbGxlci5TY3JhbVVzZXIiiAEKA0FjbBIRCglwcmluY2lwYWwYASABKAkSDAoEaG9zdBgCIAEoCRIRCglvcGVyYXRpb24YAyABKAkSDQoFYWxsb3cYBCABKAgSFQoNcmVzb3VyY2VfdHlwZRgFIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAYgASgJEhAKCHByZWZpeGVkGAcgASgIIngKEUNyZWF0ZUFjbHNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEiQKBGFjbHMYAyADKAsyFi5ydXN0bXEuY29udHJvbGxlci5BY2wiWQoSQ3JlYXRlQWNsc1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJIngKEURlbGV0ZUFjbHNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEiQKBGFjbHMYAyADKAsyFi5ydXN0bXEuY29udHJvbGxlci5BY2wicAoSRGVsZXRlQWNsc1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEhUKDWRlbGV0ZWRfY291bnQYAyABKA0ikQEKD0xpc3RBY2xzUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCWNsaWVudF9pZBgCIAEoCRIRCglwcmluY2lwYWwYAyABKAkSFQoNcmVzb3VyY2VfdHlwZRgEIAEoCRIVCg1yZXNvdXJjZV9uYW1lGAUgASgJIn0KEExpc3RBY2xzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSJAoEYWNscxgDIAMoCzIWLnJ1c3RtcS5jb250cm9sbGVyLkFjbCK1AQoSRXZhbHVhdGVBY2xSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEhEKCXByaW5jaXBhbBgDIAEoCRIMCgRob3N0GAQgASgJEhEKCW9wZXJhdGlvbhgFIAEoCRIVCg1yZXNvdXJjZV90eXBlGAYgASgJEhUKDXJlc291cmNlX25hbWUYByABKAkilwEKE0V2YWx1YXRlQWNsUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSDwoHYWxsb3dlZBgDIAEoCBIqCgpkZWNpZGVkX2J5GAQgASgLMhYucnVzdG1xLmNvbnRyb2xsZXIuQWNsIqgBCgVRdW90YRIMCgR1c2VyGAEgASgJEhEKCWNsaWVudF9pZBgCIAEoCRIgChhwcm9kdWNlX2J5dGVzX3Blcl9zZWNvbmQYAyABKAQSIAoYY29uc3VtZV9ieXRlc19wZXJfc2Vjb25kGAQgASgEEjoKF3JlcXVlc3RfdGltZV9wZXJfc2Vjb25kGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInsKEFNldFF1b3Rhc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSKAoGcXVvdGFzGAMgAygLMhgucnVzdG1xLmNvbnRyb2xsZXIuUXVvdGEiWAoRU2V0UXVvdGFzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkiUgoRTGlzdFF1b3Rhc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkigwEKEkxpc3RRdW90YXNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIoCgZxdW90YXMYAyADKAsyGC5ydXN0bXEuY29udHJvbGxlci5RdW90YSJXChZMaXN0Q29udHJvbGxlcnNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJIrwBChdMaXN0Q29udHJvbGxlcnNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRI4Cgtjb250cm9sbGVycxgDIAMoCzIjLnJ1c3RtcS5jb250cm9sbGVyLkNvbnRyb2xsZXJTdGF0dXMSDAoEdGVybRgEIAEoBBIUCgxjb21taXRfaW5kZXgYBSABKAQirwEKFEFkZENvbnRyb2xsZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEhUKDWNvbnRyb2xsZXJfaWQYAyABKA0SDAoEaG9zdBgEIAEoCRIMCgRwb3J0GAUgASgNEg8KB2Rpc2tfaWQYBiABKAkSFAoMbGVhcm5lcl9vbmx5GAcgASgIIq0BChVBZGRDb250cm9sbGVyUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSOAoLY29udHJvbGxlcnMYAyADKAsyIy5ydXN0bXEuY29udHJvbGxlci5Db250cm9sbGVyU3RhdHVzEhUKDWNvbnRyb2xsZXJfaWQYBCABKA0ifgoXUmVtb3ZlQ29udHJvbGxlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgljbGllbnRfaWQYAiABKAkSFQoNY29udHJvbGxlcl9pZBgDIAEoDRINCgVmb3JjZRgEIAEoCCKZAQoYUmVtb3ZlQ29udHJvbGxlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEjgKC2NvbnRyb2xsZXJzGAMgAygLMiMucnVzdG1xLmNvbnRyb2xsZXIuQ29udHJvbGxlclN0YXR1cyJtChlUcmFuc2ZlckNvbnRyb2xsZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJY2xpZW50X2lkGAIgASgJEhEKCXRhcmdldF9pZBgDIAEoDSKCAQoaVHJhbnNmZXJDb250cm9sbGVyUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSEQoJbGVhZGVyX2lkGAMgASgNEgwKBHRlcm0YBCABKAQyvBAKDEFkbWluU2VydmljZRJcCgtDcmVhdGVUb3BpYxIlLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljUmVxdWVzdBomLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljUmVzcG9uc2USXAoLRGVsZXRlVG9waWMSJS5ydXN0bXEuY29udHJvbGxlci5EZWxldGVUb3BpY1JlcXVlc3QaJi5ydXN0bXEuY29udHJvbGxlci5EZWxldGVUb3BpY1Jlc3BvbnNlEmIKDURlc2NyaWJlVG9waWMSJy5ydXN0bXEuY29udHJvbGxlci5EZXNjcmliZVRvcGljUmVxdWVzdBooLnJ1c3RtcS5jb250cm9sbGVyLkRlc2NyaWJlVG9waWNSZXNwb25zZRJrChBBbHRlclRvcGljQ29uZmlnEioucnVzdG1xLmNvbnRyb2xsZXIuQWx0ZXJUb3BpY0NvbmZpZ1JlcXVlc3QaKy5ydXN0bXEuY29udHJvbGxlci5BbHRlclRvcGljQ29uZmlnUmVzcG9uc2USYgoNQWRkUGFydGl0aW9ucxInLnJ1c3RtcS5jb250cm9sbGVyLkFkZFBhcnRpdGlvbnNSZXF1ZXN0GigucnVzdG1xLmNvbnRyb2xsZXIuQWRkUGFydGl0aW9uc1Jlc3BvbnNlEmgKD0Rlc2NyaWJlQ2x1c3RlchIpLnJ1c3RtcS5jb250cm9sbGVyLkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QaKi5ydXN0bXEuY29udHJvbGxlci5EZXNjcmliZUNsdXN0ZXJSZXNwb25zZRJcCgtEcmFpbkJyb2tlchIlLnJ1c3RtcS5jb250cm9sbGVyLkRyYWluQnJva2VyUmVxdWVzdBomLnJ1c3RtcS5jb250cm9sbGVyLkRyYWluQnJva2VyUmVzcG9uc2USbgoRTGlzdFJlYXNzaWdubWVudHMSKy5ydXN0bXEuY29udHJvbGxlci5MaXN0UmVhc3NpZ25tZW50c1JlcXVlc3QaLC5ydXN0bXEuY29udHJvbGxlci5MaXN0UmVhc3NpZ25tZW50c1Jlc3BvbnNlEmgKD1Vwc2VydFNjcmFtVXNlchIpLnJ1c3RtcS5jb250cm9sbGVyLlVwc2VydFNjcmFtVXNlclJlcXVlc3QaKi5ydXN0bXEuY29udHJvbGxlci5VcHNlcnRTY3JhbVVzZXJSZXNwb25zZRJoCg9EZWxldGVTY3JhbVVzZXISKS5ydXN0bXEuY29udHJvbGxlci5EZWxldGVTY3JhbVVzZXJSZXF1ZXN0GioucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlU2NyYW1Vc2VyUmVzcG9uc2USZQoOTGlzdFNjcmFtVXNlcnMSKC5ydXN0bXEuY29udHJvbGxlci5MaXN0U2NyYW1Vc2Vyc1JlcXVlc3QaKS5ydXN0bXEuY29udHJvbGxlci5MaXN0U2NyYW1Vc2Vyc1Jlc3BvbnNlElkKCkNyZWF0ZUFjbHMSJC5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVBY2xzUmVxdWVzdBolLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZUFjbHNSZXNwb25zZRJZCgpEZWxldGVBY2xzEiQucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlQWNsc1JlcXVlc3QaJS5ydXN0bXEuY29udHJvbGxlci5EZWxldGVBY2xzUmVzcG9uc2USUwoITGlzdEFjbHMSIi5ydXN0bXEuY29udHJvbGxlci5MaXN0QWNsc1JlcXVlc3QaIy5ydXN0bXEuY29udHJvbGxlci5MaXN0QWNsc1Jlc3BvbnNlElwKC0V2YWx1YXRlQWNsEiUucnVzdG1xLmNvbnRyb2xsZXIuRXZhbHVhdGVBY2xSZXF1ZXN0GiYucnVzdG1xLmNvbnRyb2xsZXIuRXZhbHVhdGVBY2xSZXNwb25zZRJWCglTZXRRdW90YXMSIy5ydXN0bXEuY29udHJvbGxlci5TZXRRdW90YXNSZXF1ZXN0GiQucnVzdG1xLmNvbnRyb2xsZXIuU2V0UXVvdGFzUmVzcG9uc2USWQoKTGlzdFF1b3RhcxIkLnJ1c3RtcS5jb250cm9sbGVyLkxpc3RRdW90YXNSZXF1ZXN0GiUucnVzdG1xLmNvbnRyb2xsZXIuTGlzdFF1b3Rhc1Jlc3BvbnNlEmgKD0xpc3RDb250cm9sbGVycxIpLnJ1c3RtcS5jb250cm9sbGVyLkxpc3RDb250cm9sbGVyc1JlcXVlc3QaKi5ydXN0bXEuY29udHJvbGxlci5MaXN0Q29udHJvbGxlcnNSZXNwb25zZRJiCg1BZGRDb250cm9sbGVyEicucnVzdG1xLmNvbnRyb2xsZXIuQWRkQ29udHJvbGxlclJlcXVlc3QaKC5ydXN0bXEuY29udHJvbGxlci5BZGRDb250cm9sbGVyUmVzcG9uc2USawoQUmVtb3ZlQ29udHJvbGxlchIqLnJ1c3RtcS5jb250cm9sbGVyLlJlbW92ZUNvbnRyb2xsZXJSZXF1ZXN0GisucnVzdG1xLmNvbnRyb2xsZXIuUmVtb3ZlQ29udHJvbGxlclJlc3BvbnNlEnEKElRyYW5zZmVyQ29udHJvbGxlchIsLnJ1c3RtcS5jb250cm9sbGVyLlRyYW5zZmVyQ29udHJvbGxlclJlcXVlc3QaLS5ydXN0bXEuY29udHJvbGxlci5UcmFuc2ZlckNvbnRyb2xsZXJSZXNwb25zZWIGcHJvdG8z", [file_common_errors, file_common_metadata, file_common_types, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Makes a topic.
@@ -587,6 +587,34 @@ export type ControllerStatus = Message<"rustmq.controller.ControllerStatus"> & {
    * @generated from field: uint64 match_index = 7;
    */
   matchIndex: bigint;
+
+  /**
+   * Its disk; empty while it is not known.
+   *
+   * @generated from field: string disk_id = 8;
+   */
+  diskId: string;
+
+  /**
+   * Learner that is promoted once it has caught up.
+   *
+   * @generated from field: bool promoting = 9;
+   */
+  promoting: boolean;
+
+  /**
+   * "probe", "replicate" or "snapshot": how the leader sends to it.
+   *
+   * @generated from field: string progress = 10;
+   */
+  progress: string;
+
+  /**
+   * Since the leader has heard of it; absent: never, or it leads.
+   *
+   * @generated from field: google.protobuf.Duration last_contact = 11;
+   */
+  lastContact?: Duration | undefined;
 };
 
 /**
@@ -1710,6 +1738,342 @@ export const ListQuotasResponseSchema: GenMessage<ListQuotasResponse> = /*@__PUR
   messageDesc(file_controller_admin, 39);
 
 /**
+ * Asks for the controllers.
+ *
+ * @generated from message rustmq.controller.ListControllersRequest
+ */
+export type ListControllersRequest = Message<"rustmq.controller.ListControllersRequest"> & {
+  /**
+   * Version of the contract; absent means 1.0.0.
+   *
+   * @generated from field: rustmq.common.ApiVersion version = 1;
+   */
+  version?: ApiVersion | undefined;
+
+  /**
+   * Names the caller in logs, metrics and quotas.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+};
+
+/**
+ * Describes the message rustmq.controller.ListControllersRequest.
+ * Use `create(ListControllersRequestSchema)` to create a new message.
+ */
+export const ListControllersRequestSchema: GenMessage<ListControllersRequest> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 40);
+
+/**
+ * The controllers.
+ *
+ * @generated from message rustmq.controller.ListControllersResponse
+ */
+export type ListControllersResponse = Message<"rustmq.controller.ListControllersResponse"> & {
+  /**
+   * OK, or why not.
+   *
+   * @generated from field: rustmq.common.ErrorCode error_code = 1;
+   */
+  errorCode: ErrorCode;
+
+  /**
+   * What was wrong and what to do next.
+   *
+   * @generated from field: string error_message = 2;
+   */
+  errorMessage: string;
+
+  /**
+   * By id.
+   *
+   * @generated from field: repeated rustmq.controller.ControllerStatus controllers = 3;
+   */
+  controllers: ControllerStatus[];
+
+  /**
+   * Raft term.
+   *
+   * @generated from field: uint64 term = 4;
+   */
+  term: bigint;
+
+  /**
+   * Raft commit index.
+   *
+   * @generated from field: uint64 commit_index = 5;
+   */
+  commitIndex: bigint;
+};
+
+/**
+ * Describes the message rustmq.controller.ListControllersResponse.
+ * Use `create(ListControllersResponseSchema)` to create a new message.
+ */
+export const ListControllersResponseSchema: GenMessage<ListControllersResponse> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 41);
+
+/**
+ * Adds a controller.
+ *
+ * @generated from message rustmq.controller.AddControllerRequest
+ */
+export type AddControllerRequest = Message<"rustmq.controller.AddControllerRequest"> & {
+  /**
+   * Version of the contract; absent means 1.0.0.
+   *
+   * @generated from field: rustmq.common.ApiVersion version = 1;
+   */
+  version?: ApiVersion | undefined;
+
+  /**
+   * Names the caller in logs, metrics and quotas.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * 0: whichever runs at the address.
+   *
+   * @generated from field: uint32 controller_id = 3;
+   */
+  controllerId: number;
+
+  /**
+   * Of its internal listener, as the other controllers reach it.
+   *
+   * @generated from field: string host = 4;
+   */
+  host: string;
+
+  /**
+   * Of its internal listener.
+   *
+   * @generated from field: uint32 port = 5;
+   */
+  port: number;
+
+  /**
+   * Empty: the leader asks at the address, where it must be running then.
+   *
+   * @generated from field: string disk_id = 6;
+   */
+  diskId: string;
+
+  /**
+   * Do not promote it.
+   *
+   * @generated from field: bool learner_only = 7;
+   */
+  learnerOnly: boolean;
+};
+
+/**
+ * Describes the message rustmq.controller.AddControllerRequest.
+ * Use `create(AddControllerRequestSchema)` to create a new message.
+ */
+export const AddControllerRequestSchema: GenMessage<AddControllerRequest> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 42);
+
+/**
+ * The controllers with the new one.
+ *
+ * @generated from message rustmq.controller.AddControllerResponse
+ */
+export type AddControllerResponse = Message<"rustmq.controller.AddControllerResponse"> & {
+  /**
+   * OK, or why not.
+   *
+   * @generated from field: rustmq.common.ErrorCode error_code = 1;
+   */
+  errorCode: ErrorCode;
+
+  /**
+   * What was wrong and what to do next.
+   *
+   * @generated from field: string error_message = 2;
+   */
+  errorMessage: string;
+
+  /**
+   * By id.
+   *
+   * @generated from field: repeated rustmq.controller.ControllerStatus controllers = 3;
+   */
+  controllers: ControllerStatus[];
+
+  /**
+   * Who was added.
+   *
+   * @generated from field: uint32 controller_id = 4;
+   */
+  controllerId: number;
+};
+
+/**
+ * Describes the message rustmq.controller.AddControllerResponse.
+ * Use `create(AddControllerResponseSchema)` to create a new message.
+ */
+export const AddControllerResponseSchema: GenMessage<AddControllerResponse> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 43);
+
+/**
+ * Removes a controller.
+ *
+ * @generated from message rustmq.controller.RemoveControllerRequest
+ */
+export type RemoveControllerRequest = Message<"rustmq.controller.RemoveControllerRequest"> & {
+  /**
+   * Version of the contract; absent means 1.0.0.
+   *
+   * @generated from field: rustmq.common.ApiVersion version = 1;
+   */
+  version?: ApiVersion | undefined;
+
+  /**
+   * Names the caller in logs, metrics and quotas.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * Who.
+   *
+   * @generated from field: uint32 controller_id = 3;
+   */
+  controllerId: number;
+
+  /**
+   * Even if the rest would have no active majority now.
+   *
+   * @generated from field: bool force = 4;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message rustmq.controller.RemoveControllerRequest.
+ * Use `create(RemoveControllerRequestSchema)` to create a new message.
+ */
+export const RemoveControllerRequestSchema: GenMessage<RemoveControllerRequest> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 44);
+
+/**
+ * The controllers without it.
+ *
+ * @generated from message rustmq.controller.RemoveControllerResponse
+ */
+export type RemoveControllerResponse = Message<"rustmq.controller.RemoveControllerResponse"> & {
+  /**
+   * OK, or why not.
+   *
+   * @generated from field: rustmq.common.ErrorCode error_code = 1;
+   */
+  errorCode: ErrorCode;
+
+  /**
+   * What was wrong and what to do next.
+   *
+   * @generated from field: string error_message = 2;
+   */
+  errorMessage: string;
+
+  /**
+   * By id.
+   *
+   * @generated from field: repeated rustmq.controller.ControllerStatus controllers = 3;
+   */
+  controllers: ControllerStatus[];
+};
+
+/**
+ * Describes the message rustmq.controller.RemoveControllerResponse.
+ * Use `create(RemoveControllerResponseSchema)` to create a new message.
+ */
+export const RemoveControllerResponseSchema: GenMessage<RemoveControllerResponse> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 45);
+
+/**
+ * Moves the leadership.
+ *
+ * @generated from message rustmq.controller.TransferControllerRequest
+ */
+export type TransferControllerRequest = Message<"rustmq.controller.TransferControllerRequest"> & {
+  /**
+   * Version of the contract; absent means 1.0.0.
+   *
+   * @generated from field: rustmq.common.ApiVersion version = 1;
+   */
+  version?: ApiVersion | undefined;
+
+  /**
+   * Names the caller in logs, metrics and quotas.
+   *
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+
+  /**
+   * A voter. 0: the most advanced one.
+   *
+   * @generated from field: uint32 target_id = 3;
+   */
+  targetId: number;
+};
+
+/**
+ * Describes the message rustmq.controller.TransferControllerRequest.
+ * Use `create(TransferControllerRequestSchema)` to create a new message.
+ */
+export const TransferControllerRequestSchema: GenMessage<TransferControllerRequest> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 46);
+
+/**
+ * Result of the transfer.
+ *
+ * @generated from message rustmq.controller.TransferControllerResponse
+ */
+export type TransferControllerResponse = Message<"rustmq.controller.TransferControllerResponse"> & {
+  /**
+   * OK, or why not.
+   *
+   * @generated from field: rustmq.common.ErrorCode error_code = 1;
+   */
+  errorCode: ErrorCode;
+
+  /**
+   * What was wrong and what to do next.
+   *
+   * @generated from field: string error_message = 2;
+   */
+  errorMessage: string;
+
+  /**
+   * Leader after the call.
+   *
+   * @generated from field: uint32 leader_id = 3;
+   */
+  leaderId: number;
+
+  /**
+   * Its term.
+   *
+   * @generated from field: uint64 term = 4;
+   */
+  term: bigint;
+};
+
+/**
+ * Describes the message rustmq.controller.TransferControllerResponse.
+ * Use `create(TransferControllerResponseSchema)` to create a new message.
+ */
+export const TransferControllerResponseSchema: GenMessage<TransferControllerResponse> = /*@__PURE__*/
+  messageDesc(file_controller_admin, 47);
+
+/**
  * Served by controllers on their internal listener and by gateways, which pass calls on to the leader.
  *
  * @generated from service rustmq.controller.AdminService
@@ -1884,6 +2248,46 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ListQuotasRequestSchema;
     output: typeof ListQuotasResponseSchema;
+  },
+  /**
+   * The controllers and how far each has come; linearizable.
+   *
+   * @generated from rpc rustmq.controller.AdminService.ListControllers
+   */
+  listControllers: {
+    methodKind: "unary";
+    input: typeof ListControllersRequestSchema;
+    output: typeof ListControllersResponseSchema;
+  },
+  /**
+   * Adds a running controller as a learner; it is promoted to voter once it has caught up.
+   *
+   * @generated from rpc rustmq.controller.AdminService.AddController
+   */
+  addController: {
+    methodKind: "unary";
+    input: typeof AddControllerRequestSchema;
+    output: typeof AddControllerResponseSchema;
+  },
+  /**
+   * Removes a controller. One that leads hands over first.
+   *
+   * @generated from rpc rustmq.controller.AdminService.RemoveController
+   */
+  removeController: {
+    methodKind: "unary";
+    input: typeof RemoveControllerRequestSchema;
+    output: typeof RemoveControllerResponseSchema;
+  },
+  /**
+   * Moves the leadership of the controllers to another voter.
+   *
+   * @generated from rpc rustmq.controller.AdminService.TransferController
+   */
+  transferController: {
+    methodKind: "unary";
+    input: typeof TransferControllerRequestSchema;
+    output: typeof TransferControllerResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_controller_admin, 0);

@@ -26,8 +26,13 @@ export const controllerSchema = z.strictObject({
     ops: z.strictObject({ host: host.default('127.0.0.1'), port: port.default(7629) }),
   }),
   quorum: z.strictObject({
-    /** "1@host:port,2@host:port,3@host:port": every first voter, this one included, as the others reach it. */
+    /**
+     * "1@host:port,2@host:port,3@host:port": every first voter, this one included, as the others reach it. Once members were
+     * added or removed, what the controllers have agreed on takes its place. With quorum.join: members to be added to.
+     */
     peers: z.string().min(1),
+    /** This controller, with an empty data folder, waits to be added to a quorum; later starts ignore it. */
+    join: z.boolean().default(false),
   }),
   raft: z.strictObject({
     /** A follower that hears nothing for this long (up to twice as long, at random) starts an election. */

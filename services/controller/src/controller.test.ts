@@ -174,7 +174,22 @@ describe('three controllers', { timeout: 120_000 }, () => {
     await rejectsWith(raft.requestVote({ ...vote }), 'INVALID_REQUEST');
     await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, clusterId: 'x' } }), 'WRONG_CLUSTER');
     await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, targetId: senderId } }), 'WRONG_TARGET');
-    await rejectsWith(raft.requestVote({ ...vote, envelope: { ...good, senderId: 9 } }), 'UNAUTHORIZED');
+    // Nobody that this node knows, and with a log that has nothing new.
+    const nobody = { ...vote, lastLogIndex: 1n, lastLogTerm: 1n, envelope: { ...good, senderId: 9 } };
+    await rejectsWith(raft.requestVote(nobody), 'UNAUTHORIZED');
+    await rejectsWith(
+      raft.requestVote({
+        ...nobody,
+        lastLogIndex: 99n,
+        lastLogTerm: 99n,
+        envelope: { ...nobody.envelope, clusterId: '' },
+      }),
+      'UNAUTHORIZED',
+    );
+    await rejectsWith(
+      raft.requestVote({ ...vote, envelope: { ...good, targetDiskId: 'not this one' } }),
+      'WRONG_TARGET',
+    );
     // The wiped disk under the old id.
     await rejectsWith(raft.requestVote({ ...vote, envelope: good }), 'UNAUTHORIZED');
     await rejectsWith(raft.requestVote({ ...vote, version: { major: 2 } }), 'UNSUPPORTED_VERSION');

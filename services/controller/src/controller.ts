@@ -24,6 +24,7 @@ import { parsePeers } from './domain/peers.ts';
 import { controllerRoutes } from './rpc/routes.ts';
 import { type ControllerNode, createNode } from './shell/node.ts';
 import type { Failpoint } from './shell/raft-driver.ts';
+import type { NodeState } from './shell/standing.ts';
 
 export interface ControllerPorts {
   readonly clock: Clock;
@@ -53,6 +54,12 @@ export interface Controller extends AsyncDisposable {
 const version = '0.1.0';
 const joined = 'quorum joined';
 const serving = 'not stopping';
+/** Why a node without a leader is not ready. */
+const reasons: Readonly<Record<NodeState, string>> = {
+  member: 'no leader is known',
+  joining: 'it waits to be added to a quorum: fleetmq controller add HOST:PORT',
+  removed: 'it was removed from the quorum: stop it; its data folder is of no use any more',
+};
 
 export async function createController(
   config: ControllerConfig,
@@ -61,7 +68,7 @@ export async function createController(
   const ports = { ...nodePorts(overrides.logger ?? silentLogger), ...overrides };
   const { logger } = ports;
   checkConfig(config);
-  const peers = new Map(parsePeers(config.quorum.peers, config.node.id));
+  const peers = new Map(parsePeers(config.quorum.peers, config.node.id, config.quorum.join));
   await using opened = new AsyncDisposableStack();
 
   const folder = opened.use(
@@ -107,7 +114,7 @@ export async function createController(
   const tell = (): void => {
     const isJoined = node.leadership.leaderId !== 0 && !stopping.signal.aborted;
     if (isJoined) readiness.pass(joined);
-    else readiness.fail(joined, 'no leader is known');
+    else readiness.fail(joined, reasons[node.standing.state]);
     const status = isJoined ? 'serving' : 'not_serving';
     for (const service of ['', ...routes.map((each) => each.service.typeName)]) health.set(service, status);
   };

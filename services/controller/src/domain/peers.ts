@@ -10,10 +10,11 @@ export interface PeerAddress {
 const grammar = /^([1-9]\d{0,9})@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
 
 /**
- * By id. INVALID_CONFIG when an entry is no address, an id comes twice, or `ownId` is missing. Port 0, "whatever the listener
+ * By id. INVALID_CONFIG when an entry is no address, an id comes twice, or `ownId` is missing from those that begin a quorum
+ * (`join` false). Port 0, "whatever the listener
  * gets", is for a node's own entry alone.
  */
-export function parsePeers(text: string, ownId: number): ReadonlyMap<number, PeerAddress> {
+export function parsePeers(text: string, ownId: number, join: boolean): ReadonlyMap<number, PeerAddress> {
   const peers = new Map<number, PeerAddress>();
   for (const item of text.split(',')) {
     const match = grammar.exec(item.trim());
@@ -27,7 +28,7 @@ export function parsePeers(text: string, ownId: number): ReadonlyMap<number, Pee
       throw new DomainError('INVALID_CONFIG', `quorum.peers names controller ${controllerId} twice`);
     peers.set(controllerId, { controllerId, host: (match[2] as string).replace(/^\[|\]$/g, ''), port });
   }
-  if (!peers.has(ownId))
+  if (!peers.has(ownId) && !join)
     throw new DomainError('INVALID_CONFIG', `quorum.peers "${text}" lacks this controller, ${ownId}`);
   return new Map([...peers].sort(([left], [right]) => left - right));
 }

@@ -8,6 +8,8 @@ export interface MemberStatus {
   readonly port: number;
   readonly isLeader: boolean;
   readonly isVoter: boolean;
+  /** A learner that is promoted once it has caught up. */
+  readonly isPromoting: boolean;
   /** Heard of within an election timeout; known to the leader alone. */
   readonly isActive: boolean;
   /** Durable up to here; known to the leader alone. */

@@ -1,6 +1,8 @@
-/** AdminService: topics, the cluster's state, draining. Users, access rules, quotas and moves of replicas are not built yet. */
+/** AdminService: topics, the cluster's state, draining, controllers. Users, access rules, quotas and moves of replicas are not built yet. */
 import { create } from '@bufbuild/protobuf';
+import type { ServiceImpl } from '@connectrpc/connect';
 import {
+  AddControllerResponseSchema,
   AddPartitionsResponseSchema,
   AdminService,
   AlterTopicConfigResponseSchema,
@@ -8,6 +10,9 @@ import {
   DeleteTopicResponseSchema,
   DescribeTopicResponseSchema,
   DrainBrokerResponseSchema,
+  ListControllersResponseSchema,
+  RemoveControllerResponseSchema,
+  TransferControllerResponseSchema,
 } from '@fleetmq/gen/controller/admin';
 import type { MetadataImage } from '@fleetmq/metadata';
 import { brokerIdFromProto, checkVersion } from '@fleetmq/metadata/wire';
@@ -15,11 +20,12 @@ import { DomainError } from '@fleetmq/shared';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import type { BrokerSessions } from '../shell/broker-sessions.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
+import type { MemberChanges } from '../shell/member-changes.ts';
 import type { Quorum } from '../shell/quorum.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
 import { createTopicFromProto, topicAnswerToProto, topicConfigToProto } from '../wire/admin.ts';
 import { toMap } from '../wire/commands.ts';
-import { describeCluster } from '../wire/describe-cluster.ts';
+import { controllersToProto, describeCluster } from '../wire/describe-cluster.ts';
 
 export interface AdminRoutesOptions {
   readonly image: () => MetadataImage;
@@ -27,7 +33,13 @@ export interface AdminRoutesOptions {
   readonly sessions: BrokerSessions;
   readonly reads: LinearReads;
   readonly quorum: Quorum;
+  readonly members: MemberChanges;
 }
+
+type ControllerCalls = Pick<
+  ServiceImpl<typeof AdminService>,
+  'listControllers' | 'addController' | 'removeController' | 'transferController'
+>;
 
 export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
   const { image, topics, sessions, reads, quorum } = options;
@@ -84,6 +96,7 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
       const target = { brokerId: brokerIdFromProto(request.brokerId), cancel: request.cancel };
       return create(DrainBrokerResponseSchema, { remainingLeaders: await sessions.drain(target, signal) });
     },
+    ...controllerCalls(options),
     listReassignments: () => refuse('moves of replicas'),
     upsertScramUser: () => refuse('SCRAM users'),
     deleteScramUser: () => refuse('SCRAM users'),
@@ -95,6 +108,37 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     setQuotas: () => refuse('quotas'),
     listQuotas: () => refuse('quotas'),
   });
+}
+
+/** The quorum itself. */
+function controllerCalls({ reads, quorum, members }: AdminRoutesOptions): ControllerCalls {
+  return {
+    async listControllers(request, { signal }) {
+      checkVersion(request.version);
+      await reads.read(signal);
+      const report = quorum.report();
+      return create(ListControllersResponseSchema, {
+        controllers: controllersToProto(report),
+        term: BigInt(report.term),
+        commitIndex: BigInt(report.commitIndex),
+      });
+    },
+    async addController(request, { signal }) {
+      checkVersion(request.version);
+      const controllerId = await members.add(request, signal);
+      return create(AddControllerResponseSchema, { controllers: controllersToProto(quorum.report()), controllerId });
+    },
+    async removeController(request, { signal }) {
+      checkVersion(request.version);
+      await members.remove(request.controllerId, { force: request.force, signal });
+      return create(RemoveControllerResponseSchema, { controllers: controllersToProto(quorum.report()) });
+    },
+    async transferController(request, { signal }) {
+      checkVersion(request.version);
+      const { leaderId, term } = await quorum.transferLeadership(request.targetId, signal);
+      return create(TransferControllerResponseSchema, { leaderId, term: BigInt(term) });
+    },
+  };
 }
 
 function refuse(what: string): never {

@@ -4,25 +4,33 @@
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
+  AddPeerResponseSchema,
   AppendEntriesRequestSchema,
   AppendEntriesResponseSchema,
   ControllerRaftService,
+  PreVoteResponseSchema,
   type RaftEnvelope,
   ReadIndexResponseSchema,
+  RemovePeerResponseSchema,
   TimeoutNowResponseSchema,
   TransferControllerLeadershipResponseSchema,
   type VoteRequest,
+  VoteResponseSchema,
 } from '@fleetmq/gen/controller/raft';
 import { checkVersion } from '@fleetmq/metadata/wire';
 import { DomainError } from '@fleetmq/shared';
 import { type ServiceRoutes, serviceRoutes } from '@fleetmq/shared/runtime';
+import type { ClusterName } from '../shell/cluster-name.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
+import type { MemberChanges } from '../shell/member-changes.ts';
 import type { Quorum } from '../shell/quorum.ts';
 import type { RaftDriver } from '../shell/raft-driver.ts';
-import type { RaftIdentity } from '../shell/raft-identity.ts';
+import type { Claim, RaftIdentity } from '../shell/raft-identity.ts';
 import type { RaftInbox } from '../shell/raft-inbox.ts';
 import type { SnapshotReceiver } from '../shell/snapshot-receiver.ts';
-import { quorumToProto } from '../wire/quorum.ts';
+import type { Standing } from '../shell/standing.ts';
+import { memberFromProto } from '../wire/membership.ts';
+import { quorumToProto, reportedConfiguration } from '../wire/quorum.ts';
 import * as wire from '../wire/raft-messages.ts';
 
 export interface RaftRoutesOptions {
@@ -33,17 +41,28 @@ export interface RaftRoutesOptions {
   readonly snapshots: SnapshotReceiver;
   readonly reads: LinearReads;
   readonly quorum: Quorum;
+  readonly members: MemberChanges;
+  readonly standing: Standing;
+  readonly clusterName: Pick<ClusterName, 'known'>;
 }
 
 export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
-  const { controllerId, driver, inbox, identity, snapshots, reads, quorum } = options;
-  const endsOf = async (envelope: RaftEnvelope | undefined): Promise<wire.Ends> => {
-    return { from: await identity.check(envelope), to: controllerId };
+  const { controllerId, driver, inbox, identity, snapshots, reads, quorum, members, standing, clusterName } = options;
+  const endsOf = async (envelope: RaftEnvelope | undefined, claim?: Claim): Promise<wire.Ends> => {
+    const from = await identity.check(envelope, claim);
+    quorum.heard(from);
+    return { from, to: controllerId };
   };
   const vote = async (request: Omit<VoteRequest, '$typeName' | 'preVote'>, isPreVote: boolean, signal: AbortSignal) => {
     checkVersion(request.version);
-    const ends = await endsOf(request.envelope);
-    return inbox.ask(wire.voteFromProto(request, ends, isPreVote), { signal });
+    const { senderId = 0 } = request.envelope ?? {};
+    if (identity.isRetired(request.envelope)) {
+      return { term: BigInt(driver.status().term), removed: true, envelope: identity.envelopeFor(senderId) };
+    }
+    const isAhead = quorum.isBehind(wire.lastEntryFromProto(request));
+    const ends = await endsOf(request.envelope, { kind: 'candidate', isAhead });
+    const answer = await inbox.ask(wire.voteFromProto(request, ends, isPreVote), { signal });
+    return wire.verdict(answer, back(answer));
   };
   const back = (answer: wire.RaftMessage): RaftEnvelope => identity.envelopeFor(answer.to);
   return serviceRoutes(
@@ -52,19 +71,17 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
       async appendEntries(bytes: Uint8Array, { signal }: { signal: AbortSignal }) {
         const request = fromBinary(AppendEntriesRequestSchema, bytes);
         checkVersion(request.version);
-        const ends = await endsOf(request.envelope);
+        const ends = await endsOf(request.envelope, { kind: 'leader' });
         const answer = await inbox.ask(wire.appendFromProto(request, ends), { signal });
         return toBinary(AppendEntriesResponseSchema, wire.appendResponse(answer, back(answer)));
       },
     },
     {
       async requestVote(request, { signal }) {
-        const answer = await vote(request, request.preVote, signal);
-        return wire.voteResponse(answer, back(answer));
+        return create(VoteResponseSchema, await vote(request, request.preVote, signal));
       },
       async preVote(request, { signal }) {
-        const answer = await vote(request, true, signal);
-        return wire.preVoteResponse(answer, back(answer));
+        return create(PreVoteResponseSchema, await vote(request, true, signal));
       },
       async installSnapshot(requests, { signal }) {
         const { message, receivedBytes } = await snapshots.receive(requests, signal);
@@ -81,12 +98,27 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
           envelope: identity.envelopeFor(message.from),
         });
       },
-      addPeer: () => refuse('controllers cannot be added yet: quorum.peers names them all'),
-      removePeer: () => refuse('controllers cannot be removed yet: quorum.peers names them all'),
+      async addPeer(request, { signal }) {
+        checkVersion(request.version);
+        const { peer, learnerOnly } = request;
+        if (peer === undefined) throw new DomainError('INVALID_REQUEST', 'peer is missing: who is to be added?');
+        await members.add({ ...memberFromProto(peer), learnerOnly }, signal);
+        return create(AddPeerResponseSchema, { configuration: reportedConfiguration(quorum.report()) });
+      },
+      async removePeer(request, { signal }) {
+        checkVersion(request.version);
+        await members.remove(request.controllerId, { force: request.force, signal });
+        return create(RemovePeerResponseSchema, { configuration: reportedConfiguration(quorum.report()) });
+      },
       async getConfiguration(request, { signal }) {
         checkVersion(request.version);
         if (request.linearizable) await reads.read(signal);
-        return quorumToProto(quorum.report());
+        const { known: clusterId } = clusterName;
+        return quorumToProto(quorum.report(), {
+          diskId: identity.diskOf(controllerId) ?? '',
+          state: standing.state,
+          clusterId,
+        });
       },
       async readIndex(request, { signal }) {
         checkVersion(request.version);
@@ -105,8 +137,4 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
       },
     },
   );
-}
-
-function refuse(text: string): never {
-  throw new DomainError('UNIMPLEMENTED', text);
 }

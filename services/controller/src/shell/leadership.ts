@@ -13,15 +13,20 @@ export interface ControllerEndpoint {
   readonly port: number;
 }
 
+/** Who is reached where, as of now. */
+export interface ControllerEndpoints {
+  get(controllerId: number): ControllerEndpoint | undefined;
+}
+
 export class LeadershipState {
-  readonly #endpoints: ReadonlyMap<number, ControllerEndpoint>;
+  readonly #endpoints: ControllerEndpoints;
   readonly #listeners: ((state: LeadershipState) => void)[] = [];
   readonly #waiters = new Set<() => void>();
   #now: Leadership;
   #isReady = false;
   #changes = 0;
 
-  constructor(endpoints: ReadonlyMap<number, ControllerEndpoint>, now: Leadership) {
+  constructor(endpoints: ControllerEndpoints, now: Leadership) {
     this.#endpoints = endpoints;
     this.#now = now;
   }

@@ -16,6 +16,7 @@ class Fixture {
 
   constructor(options: Partial<MetadataFeedOptions> = {}) {
     this.feed = new MetadataFeed({
+      controllers: () => [],
       view: () => this.image,
       leadership: this.leadership,
       timers: nodeTimers,

@@ -11,13 +11,17 @@ import type { MetadataEvent as EventMessage } from '@fleetmq/gen/controller/meta
 import { type MetadataEvent, snapshotParts } from '@fleetmq/metadata';
 import { eventToProto, snapshotToProto } from '@fleetmq/metadata/wire';
 import { DomainError, type Logger, type MetadataVersion, type Timers } from '@fleetmq/shared';
+import type { PeerAddress } from '../domain/peers.ts';
 import type { MetadataView } from '../domain/view.ts';
+import { memberToProto } from '../wire/membership.ts';
 import type { WatchMessage } from '../wire/watch.ts';
 import type { LeadershipState } from './leadership.ts';
 
 export interface MetadataFeedOptions {
   readonly view: () => MetadataView;
   readonly leadership: LeadershipState;
+  /** Where the controllers are, as far as this node knows. */
+  readonly controllers: () => readonly PeerAddress[];
   readonly timers: Timers;
   readonly logger: Logger;
   /** Events that are kept for watchers. Default 100,000. */
@@ -51,6 +55,8 @@ export class MetadataFeed {
   #floor: MetadataVersion;
   readonly #wakers = new Set<() => void>();
   #watchers = 0;
+  /** Rises with each change of the controllers. */
+  #memberChanges = 0;
 
   constructor(options: MetadataFeedOptions) {
     this.#options = options;
@@ -75,6 +81,12 @@ export class MetadataFeed {
       this.#history = this.#history.slice(this.#dropped);
       this.#dropped = 0;
     }
+    this.#wake();
+  }
+
+  /** There are other controllers, or they are reached elsewhere. */
+  membersChanged(): void {
+    this.#memberChanges++;
     this.#wake();
   }
 
@@ -114,6 +126,7 @@ export class MetadataFeed {
     const { heartbeatMs, leadership } = this.#options;
     let cursor = from;
     let toldLeader = leadership.leaderId;
+    let toldMembers = this.#memberChanges;
     while (!signal.aborted) {
       if (cursor < this.#floor) {
         throw new DomainError('NOT_AVAILABLE', `this watch is ${this.#floor - cursor} versions behind: begin again`);
@@ -126,12 +139,15 @@ export class MetadataFeed {
         continue;
       }
       const isNews = (): boolean =>
-        this.#options.view().version > cursor || (leadership.leaderId !== 0 && leadership.leaderId !== toldLeader);
+        this.#options.view().version > cursor ||
+        this.#memberChanges !== toldMembers ||
+        (leadership.leaderId !== 0 && leadership.leaderId !== toldLeader);
       const hasNews = await this.#waitFor(isNews, heartbeatMs, signal);
       if (signal.aborted) return;
       if (hasNews && this.#options.view().version > cursor) continue;
       await this.#requireLeader(signal);
       toldLeader = leadership.leaderId;
+      toldMembers = this.#memberChanges;
       yield this.#message(cursor as MetadataVersion, []);
     }
   }
@@ -180,7 +196,12 @@ export class MetadataFeed {
 
   #message(version: MetadataVersion, events: EventMessage[]): WatchMessage {
     const { leaderId, term } = this.#options.leadership;
-    return { version: BigInt(version), term: BigInt(term), events, leaderId };
+    const message = { version: BigInt(version), term: BigInt(term), events, leaderId };
+    if (events.length > 0) return message;
+    return {
+      ...message,
+      controllers: this.#options.controllers().map((each) => memberToProto({ diskId: '', ...each })),
+    };
   }
 
   async #catchUp(version: number, signal: AbortSignal): Promise<void> {

@@ -5,18 +5,32 @@
  */
 import type { Transport } from '@connectrpc/connect';
 import { MetadataImage } from '@fleetmq/metadata';
-import { emptyConfState, type RaftLogger, type RaftOptions } from '@fleetmq/raft';
-import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
+import { emptyConfState, noIndex, noTerm, type RaftLogger, type RaftOptions } from '@fleetmq/raft';
+import {
+  type Checksum,
+  type Clock,
+  DomainError,
+  type Logger,
+  type LogIndex,
+  type Random,
+  type Term,
+  type Timers,
+} from '@fleetmq/shared';
 import { createRpcPool, type DataFolder } from '@fleetmq/shared/runtime';
 import type { ControllerConfig } from '../config.ts';
+import type { Membership } from '../domain/membership.ts';
 import type { PeerAddress } from '../domain/peers.ts';
 import { defaultPlanLimits } from '../domain/plan.ts';
+import { decodeMembership } from '../wire/membership.ts';
 import { encodeImage } from '../wire/snapshot.ts';
+import { AddressBook } from './address-book.ts';
+import { askController } from './ask-controller.ts';
 import { BrokerSessions } from './broker-sessions.ts';
 import { ClusterName } from './cluster-name.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { LeadershipState } from './leadership.ts';
 import { LinearReads } from './linear-reads.ts';
+import { MemberChanges } from './member-changes.ts';
 import { MetadataFeed } from './metadata-feed.ts';
 import { Proposals } from './propose.ts';
 import { Quorum } from './quorum.ts';
@@ -24,8 +38,9 @@ import { type Failpoint, RaftDriver } from './raft-driver.ts';
 import { RaftIdentity } from './raft-identity.ts';
 import { RaftInbox } from './raft-inbox.ts';
 import { RaftPeers } from './raft-peers.ts';
-import { DiskRaftStorage } from './raft-storage.ts';
+import { DiskRaftStorage, type RaftStorageOptions } from './raft-storage.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
+import { Standing } from './standing.ts';
 import { StateMachine } from './state-machine.ts';
 import { TopicAdmin } from './topic-admin.ts';
 
@@ -40,6 +55,8 @@ export interface NodePorts {
   readonly failpoint?: ((point: Failpoint) => void | Promise<void>) | undefined;
   /** How the other controllers are reached. Default: connections to their addresses. */
   readonly transportTo?: ((controllerId: number) => Transport) | undefined;
+  /** How whoever runs at an address is reached, member or not. Default: connections to it. */
+  readonly transportAt?: ((address: Pick<PeerAddress, 'host' | 'port'>) => Transport) | undefined;
   /** Replaces options of the Raft core, for tests. */
   readonly raftOptions?: Partial<Pick<RaftOptions, 'preVote' | 'checkQuorum' | 'readOnlyOption'>> | undefined;
 }
@@ -55,6 +72,10 @@ export interface ControllerNode extends AsyncDisposable {
   readonly inbox: RaftInbox;
   readonly snapshots: SnapshotReceiver;
   readonly quorum: Quorum;
+  /** On the leader: adds and removes controllers. */
+  readonly members: MemberChanges;
+  /** What this node is to the quorum. */
+  readonly standing: Standing;
   readonly proposals: Proposals;
   readonly reads: LinearReads;
   readonly topics: TopicAdmin;
@@ -77,6 +98,7 @@ export async function createNode(
   const start: Start = { config, folder, endpoints, ports, opened };
   const storage = await openStorage(start);
   const stateMachine = new StateMachine(storage.currentSnapshot());
+  if (stateMachine.membership.members.length === 0) requireKnown(storage, endpoints);
   const raft = await createRaft(start, storage, stateMachine);
   const services = createServices(start, stateMachine, raft);
   const { leadership, clusterName } = raft;
@@ -89,15 +111,23 @@ export async function createNode(
     onRestore: () => {
       services.feed.reset();
       services.topics.onRestore();
+      raft.members.restored();
       clusterName.check();
     },
     onApplied: (entry, outcome) => {
       raft.proposals.settle(entry, outcome);
       raft.reads.applied(entry.index);
       leadership.applied(entry.term);
+      raft.members.applied(entry);
+    },
+    onMembership: (membership) => {
+      raft.addresses.update(membership);
+      raft.standing.check();
+      services.feed.membersChanged();
     },
   });
   clusterName.check();
+  raft.standing.check();
   const parts = opened.move();
   return {
     controllerId: config.node.id,
@@ -127,21 +157,34 @@ async function openStorage({ config, folder, endpoints, ports, opened }: Start):
     folder: 'raft',
     checksum: ports.checksum,
     logger: ports.logger,
-    first: {
-      confState: { ...emptyConfState, voters: [...endpoints.keys()] },
-      data: encodeImage(new MetadataImage()),
-    },
+    first: firstState(config.quorum.join, [...endpoints.keys()]),
     segmentBytes: config.raft['segment-bytes'],
   });
   opened.defer(() => storage.close());
-  requireKnown(storage, endpoints);
   return storage;
+}
+
+/** A node that waits to be added has nothing, not even a configuration: the leader's snapshot brings everything. */
+function firstState(join: boolean, voters: readonly number[]): RaftStorageOptions['first'] {
+  const data = encodeImage(new MetadataImage());
+  if (join) return { index: noIndex, term: noTerm, confState: emptyConfState, data };
+  return { index: 1 as LogIndex, term: 1 as Term, confState: { ...emptyConfState, voters }, data };
 }
 
 type RaftParts = Pick<
   ControllerNode,
-  'driver' | 'leadership' | 'identity' | 'inbox' | 'snapshots' | 'quorum' | 'proposals' | 'reads' | 'clusterName'
->;
+  | 'driver'
+  | 'leadership'
+  | 'identity'
+  | 'inbox'
+  | 'snapshots'
+  | 'quorum'
+  | 'members'
+  | 'standing'
+  | 'proposals'
+  | 'reads'
+  | 'clusterName'
+> & { readonly addresses: AddressBook };
 
 /** The driver and what speaks with it. The parts know each other: they are called only after all of them are made. */
 async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: StateMachine): Promise<RaftParts> {
@@ -161,9 +204,12 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
     onFatal: (error) => onFatal(error),
   });
   opened.defer(() => driver.stop());
-  const leadership = new LeadershipState(endpoints, driver.leadership);
+  const membership = () => stateMachine.membership;
+  const addresses = new AddressBook(endpoints, membership());
+  const leadership = new LeadershipState(addresses, driver.leadership);
+  const forgetLeader = (): void => leadership.update({ role: 'StateFollower', leaderId: 0, term: leadership.term });
   const onFatal = once((error: unknown) => {
-    leadership.update({ role: 'StateFollower', leaderId: 0, term: leadership.term });
+    forgetLeader();
     ports.onFatal(error);
   });
 
@@ -171,17 +217,25 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
     controllerId,
     diskId: folder.diskId,
     clusterId: () => clusterName.known,
-    members: new Set(endpoints.keys()),
+    members: new Set(storage.initialState().confState.voters.length === 0 ? [] : endpoints.keys()),
+    membership,
+    unapplied: () =>
+      driver
+        .unappliedConfChanges()
+        .filter(({ context }) => context.length > 0)
+        .map(({ context }) => decodeMembership(context)),
     disk: folder.disk,
     path: 'raft/peers.json',
     logger,
   });
+  const transportAt = ports.transportAt ?? connections(start);
   const peers = opened.use(
     new RaftPeers({
       identity,
       driver,
-      transportTo: ports.transportTo ?? connectionsTo(start),
+      transportTo: ports.transportTo ?? ((id) => transportAt(addressOf(addresses, id))),
       onHeard: (id) => quorum.heard(id),
+      onRemoved: (by) => standing.removed(`controller ${by} says so`),
       checksum,
       logger,
       callTimeoutMs: electionTimeoutMs,
@@ -198,7 +252,7 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
     snapshotBytesMax,
     answerTimeoutMs: 30_000,
   });
-  const known = { controllerId, driver, storage, identity, leadership, endpoints, appliedIndex };
+  const known = { controllerId, driver, storage, identity, leadership, addresses, membership, appliedIndex };
   const quorum = new Quorum({ ...known, clock, timers, electionTimeoutMs });
 
   const proposals = createProposals(start, driver, leadership);
@@ -215,10 +269,84 @@ async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: 
     onFatal,
   });
   opened.defer(() => clusterName.settled());
-  return { driver, leadership, identity, inbox, snapshots, quorum, proposals, reads, clusterName };
+  const { standing, members } = createMembership(start, {
+    ...known,
+    quorum,
+    reads,
+    clusterName,
+    forgetLeader,
+    transportAt,
+  });
+  return {
+    driver,
+    leadership,
+    identity,
+    inbox,
+    snapshots,
+    quorum,
+    members,
+    standing,
+    addresses,
+    proposals,
+    reads,
+    clusterName,
+  };
 }
 
-function connectionsTo({ config, endpoints, opened }: Start): (controllerId: number) => Transport {
+interface MembershipDeps
+  extends Pick<RaftParts, 'driver' | 'identity' | 'leadership' | 'addresses' | 'quorum' | 'reads' | 'clusterName'> {
+  readonly controllerId: number;
+  readonly membership: () => Membership;
+  readonly appliedIndex: () => LogIndex;
+  readonly forgetLeader: () => void;
+  readonly transportAt: (address: Pick<PeerAddress, 'host' | 'port'>) => Transport;
+}
+
+/** Who belongs to the quorum: changing it, and noticing that this node does not any more. */
+function createMembership(
+  { config, folder, ports, opened }: Start,
+  { forgetLeader, transportAt, clusterName, ...known }: MembershipDeps,
+): Pick<RaftParts, 'standing' | 'members'> {
+  const { clock, timers, logger } = ports;
+  const { driver, addresses, quorum } = known;
+  const electionTimeoutMs = config.raft['election-timeout-ms'];
+  const ask = (address: Pick<PeerAddress, 'host' | 'port'>, signal: AbortSignal) => {
+    const place = authorityOf(address);
+    return askController(transportAt(address), { place, timeoutMs: Math.max(1_000, 2 * electionTimeoutMs), signal });
+  };
+  const standing = opened.use(
+    new Standing({
+      ...known,
+      diskId: folder.diskId,
+      confState: () => driver.confState,
+      addresses: () => addresses.addresses(),
+      ask,
+      silenceMs: () => quorum.silenceMs(),
+      onRemoved: () => {
+        driver.quiet();
+        forgetLeader();
+      },
+      timers,
+      logger,
+      askAfterMs: 3 * electionTimeoutMs,
+    }),
+  );
+  const members = opened.use(
+    new MemberChanges({
+      ...known,
+      clusterId: () => clusterName.known,
+      askJoiner: ask,
+      clock,
+      timers,
+      logger,
+      electionTimeoutMs,
+      checkMs: config.raft['heartbeat-ms'],
+    }),
+  );
+  return { standing, members };
+}
+
+function connections({ config, opened }: Start): (address: Pick<PeerAddress, 'host' | 'port'>) => Transport {
   const electionTimeoutMs = config.raft['election-timeout-ms'];
   // A connection that went silent must not outlive many elections.
   const silenceMs = Math.max(1_000, 2 * electionTimeoutMs);
@@ -228,7 +356,7 @@ function connectionsTo({ config, endpoints, opened }: Start): (controllerId: num
       keepalive: { intervalMs: silenceMs, timeoutMs: silenceMs },
     }),
   );
-  return (id) => pool.get(urlOf(endpoints, id));
+  return (address) => pool.get(`http://${authorityOf(address)}`);
 }
 
 function driverOptions({ config, ports }: Start) {
@@ -272,7 +400,7 @@ function createProposals({ config, folder, ports, opened }: Start, driver: RaftD
 function createServices(
   { config, ports, opened }: Start,
   stateMachine: StateMachine,
-  { leadership, proposals, reads }: RaftParts,
+  { leadership, proposals, reads, addresses }: RaftParts,
 ): Pick<ControllerNode, 'topics' | 'sessions' | 'feed'> {
   const { clock, timers, random, logger } = ports;
   const { limits } = config;
@@ -280,6 +408,7 @@ function createServices(
   const feed = new MetadataFeed({
     view,
     leadership,
+    controllers: () => addresses.addresses(),
     timers,
     logger,
     historyEventsMax: limits['watch-history-events'],
@@ -310,8 +439,8 @@ function createServices(
   return { feed, topics, sessions };
 }
 
-async function handOver({ config, endpoints, ports }: Start, { leadership, quorum }: RaftParts): Promise<void> {
-  if (!leadership.isReady || endpoints.size === 1) return;
+async function handOver({ config, ports }: Start, { leadership, quorum, driver }: RaftParts): Promise<void> {
+  if (!leadership.isReady || driver.confState.voters.length === 1) return;
   try {
     await quorum.transferLeadership(0, AbortSignal.timeout(2 * config.raft['election-timeout-ms']));
   } catch (error) {
@@ -335,11 +464,14 @@ function requireKnown(storage: DiskRaftStorage, endpoints: ReadonlyMap<number, P
   throw new DomainError('INVALID_CONFIG', `quorum.peers lacks controller ${missing.join(', ')}, which votes or learns`);
 }
 
-function urlOf(endpoints: ReadonlyMap<number, PeerAddress>, id: number): string {
-  const endpoint = endpoints.get(id);
-  if (endpoint === undefined) throw new DomainError('NOT_AVAILABLE', `no address of controller ${id} is known`);
-  const { host, port } = endpoint;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+function addressOf(addresses: AddressBook, id: number): PeerAddress {
+  const address = addresses.get(id);
+  if (address === undefined) throw new DomainError('NOT_AVAILABLE', `no address of controller ${id} is known`);
+  return address;
+}
+
+function authorityOf({ host, port }: Pick<PeerAddress, 'host' | 'port'>): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** The core's lines are for whoever debugs it, except what is wrong. */

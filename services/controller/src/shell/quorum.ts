@@ -1,10 +1,11 @@
 /**
  * The quorum as operators see and steer it: who votes, how far each has come, who leads, and handing the leadership over.
  */
-import type { ConfState, Message, RaftStatus } from '@fleetmq/raft';
+import type { ConfState, EntryId, Message, RaftStatus } from '@fleetmq/raft';
 import { type Clock, DomainError, type LogIndex, type Term, type Timers } from '@fleetmq/shared';
+import type { Membership } from '../domain/membership.ts';
 import type { MemberStatus, QuorumReport } from '../domain/quorum-report.ts';
-import type { ControllerEndpoint, LeadershipState } from './leadership.ts';
+import type { ControllerEndpoints, LeadershipState } from './leadership.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import type { RaftIdentity } from './raft-identity.ts';
 import type { DiskRaftStorage } from './raft-storage.ts';
@@ -15,7 +16,8 @@ export interface QuorumOptions {
   readonly storage: DiskRaftStorage;
   readonly identity: RaftIdentity;
   readonly leadership: LeadershipState;
-  readonly endpoints: ReadonlyMap<number, ControllerEndpoint>;
+  readonly addresses: ControllerEndpoints;
+  readonly membership: () => Membership;
   readonly appliedIndex: () => LogIndex;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -37,23 +39,46 @@ export class Quorum {
     this.#heardAtMs.set(controllerId, this.#options.clock.monotonicMs());
   }
 
+  /** This node, or one that was heard of within an election timeout. Known to the leader alone. */
+  isActive(controllerId: number): boolean {
+    return this.#isActive(controllerId, this.#options.driver.status());
+  }
+
+  /** Since a message of anybody came; Infinity if none ever has. */
+  silenceMs(): number {
+    const newest = Math.max(...this.#heardAtMs.values());
+    return this.#options.clock.monotonicMs() - newest;
+  }
+
+  /** Whether a log that ends with this entry has more than this node's. */
+  isBehind({ index, term }: EntryId): boolean {
+    const { storage } = this.#options;
+    const lastIndex = storage.lastIndex();
+    const lastTerm = storage.term(lastIndex) ?? 0;
+    return term > lastTerm || (term === lastTerm && index > lastIndex);
+  }
+
   status(): RaftStatus {
     return this.#options.driver.status();
   }
 
   /** By id. */
   members(): readonly MemberStatus[] {
-    const { driver, endpoints, controllerId } = this.#options;
-    const { progress, lead } = driver.status();
+    const { driver, addresses, membership } = this.#options;
+    const status = driver.status();
     const { confState } = driver;
+    const { promoting } = membership();
     return membersOf(confState).map((id) => {
-      const known = progress.get(id);
+      const { host, port } = addresses.get(id) ?? { host: '', port: 0 };
       return {
-        ...(endpoints.get(id) ?? { controllerId: id, host: '', port: 0 }),
-        isLeader: id === lead,
+        controllerId: id,
+        host,
+        port,
+        isLeader: id === status.lead,
         isVoter: confState.voters.includes(id) || confState.votersOutgoing.includes(id),
-        isActive: id === controllerId || (known?.recentActive ?? false),
-        matchIndex: known?.match ?? 0,
+        isPromoting: promoting.includes(id),
+        isActive: this.#isActive(id, status),
+        matchIndex: status.progress.get(id)?.match ?? 0,
       };
     });
   }
@@ -107,16 +132,26 @@ export class Quorum {
     return others.sort((left, right) => right.matchIndex - left.matchIndex)[0]?.controllerId;
   }
 
+  /** The core forgets whom it has heard at each check of the quorum: what came since then counts, too. */
+  #isActive(id: number, { progress }: RaftStatus): boolean {
+    const { controllerId, clock, electionTimeoutMs } = this.#options;
+    const known = progress.get(id);
+    if (id === controllerId || known?.recentActive === true) return true;
+    const heardAtMs = this.#heardAtMs.get(id);
+    return known !== undefined && heardAtMs !== undefined && clock.monotonicMs() - heardAtMs < electionTimeoutMs;
+  }
+
   #progress(): QuorumReport['progress'] {
-    const { driver, clock, controllerId } = this.#options;
+    const { driver, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    return [...driver.status().progress].map(([id, { state, match, recentActive }]) => {
+    const status = driver.status();
+    return [...status.progress].map(([id, { state, match }]) => {
       const heardAtMs = this.#heardAtMs.get(id);
       return {
         controllerId: id,
         state,
         matchIndex: match,
-        isActive: id === controllerId || recentActive,
+        isActive: this.#isActive(id, status),
         lastContactMs: heardAtMs === undefined ? undefined : nowMs - heardAtMs,
       };
     });

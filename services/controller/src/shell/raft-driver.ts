@@ -8,13 +8,15 @@
  *     crash could take back (P24).
  *  3. Committed entries, which are durable here, are applied at once, in order; a snapshot that was installed replaces the
  *     state machine before any later entry is applied.
- *  4. Now and then the state machine's snapshot replaces the log's beginning.
+ *  4. Now and then the state machine's snapshot replaces the log's beginning; and after each configuration change, since a
+ *     new member begins with a snapshot that knows it.
  * Any failure of a write, and any broken invariant, stops the driver for good (`onFatal`): what is on disk is not known,
  * and a restart recovers. Failpoints between the steps cost one comparison when they are off.
  */
 import {
   appendThread,
   applyThread,
+  type ConfChange,
   type ConfState,
   decodeConfChange,
   type Entry,
@@ -69,6 +71,8 @@ export interface RaftDriverOptions {
   readonly writesMax?: number;
 }
 
+const snapshotRetryMs = 1_000;
+
 export class RaftDriver {
   readonly #options: RaftDriverOptions;
   readonly #raft: Raft;
@@ -84,7 +88,11 @@ export class RaftDriver {
   #ticker: Timer | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #savingSnapshot: Promise<void> | undefined;
+  /** The quorum has changed since the last one. */
+  #isSnapshotDue = false;
+  #snapshotRetry: Timer | undefined;
   #isStopped = false;
+  #isQuiet = false;
   #leadership: Leadership;
 
   constructor(options: RaftDriverOptions) {
@@ -102,7 +110,8 @@ export class RaftDriver {
   /** Begins to tick. Once. */
   start(): void {
     this.#running = Promise.all([this.#guarded(() => this.#loop()), this.#guarded(() => this.#writeLoop())]);
-    this.#ticker = this.#options.timers.every(this.#options.tickMs, () => this.#call(() => this.#raft.tick()));
+    if (this.#isQuiet) return;
+    this.#ticker = this.#options.timers.every(this.#options.tickMs, () => this.#call(() => this.#tick()));
     const { voters, votersOutgoing } = this.#confState;
     // Alone there is nobody to wait for.
     const isAlone = voters.length === 1 && voters[0] === this.#raft.id && votersOutgoing.length === 0;
@@ -148,6 +157,34 @@ export class RaftDriver {
     });
   }
 
+  /** As `propose`. A change that comes before the one before it is applied becomes an empty entry at its place. */
+  proposeConfChange(change: ConfChange): { readonly index: LogIndex; readonly term: Term } | DomainError {
+    return this.#call(() => {
+      const error = this.#raft.proposeConfChange(change);
+      if (error !== undefined) return error;
+      const { lastIndex, term } = this.#raft.status();
+      return { index: lastIndex, term };
+    });
+  }
+
+  /** Configuration changes in the log that are not applied here, oldest first. Some may never be committed. */
+  unappliedConfChanges(): readonly ConfChange[] {
+    const { storage, stateMachine } = this.#options;
+    const from = Math.max(stateMachine.appliedIndex + 1, storage.firstIndex()) as LogIndex;
+    const to = (storage.lastIndex() + 1) as LogIndex;
+    if (from >= to) return [];
+    const entries = storage.entries(from, to, Number.POSITIVE_INFINITY) ?? [];
+    return entries
+      .filter(({ type, data }) => type !== 'EntryNormal' && data.length > 0)
+      .map(({ type, data }) => decodeConfChange(type, data));
+  }
+
+  /** Time stands still for this node: it starts no elections any more, but answers. For one that was removed. */
+  quiet(): void {
+    this.#isQuiet = true;
+    this.#ticker?.cancel();
+  }
+
   readIndex(context: Uint8Array): DomainError | undefined {
     return this.#call(() => this.#raft.readIndex(context));
   }
@@ -163,6 +200,11 @@ export class RaftDriver {
 
   reportSnapshot(id: number, outcome: 'finished' | 'failed'): void {
     if (!this.#isStopped) this.#call(() => this.#raft.reportSnapshot(id, outcome));
+  }
+
+  #tick(): void {
+    this.#raft.tick();
+    this.#maybeSnapshot();
   }
 
   #call<Result>(call: () => Result): Result {
@@ -288,19 +330,29 @@ export class RaftDriver {
       return;
     }
     this.#confState = confState;
+    this.#isSnapshotDue = true;
     this.#options.logger.info({ index: entry.index, ...confState }, 'the quorum has a new configuration');
   }
 
   #maybeSnapshot(): void {
-    const { storage, stateMachine, snapshotEntries, logger } = this.#options;
+    const { storage, stateMachine, snapshotEntries, logger, timers } = this.#options;
+    const retry = (): void => {
+      this.#isSnapshotDue = true;
+    };
     const index = stateMachine.appliedIndex;
-    if (this.#savingSnapshot !== undefined || index - storage.currentSnapshot().index < snapshotEntries) return;
+    const missing = index - storage.currentSnapshot().index;
+    if (this.#savingSnapshot !== undefined || missing < (this.#isSnapshotDue ? 1 : snapshotEntries)) return;
+    const wasDue = this.#isSnapshotDue;
+    this.#isSnapshotDue = false;
     const snapshot = { index, confState: this.#confState, data: stateMachine.snapshotBytes() };
     // Half of it stays in the log, for followers that are a little behind.
     const saving = storage.saveSnapshot(snapshot, Math.floor(snapshotEntries / 2)).then(
       () => logger.info({ index, bytes: snapshot.data.length }, 'made a snapshot'),
       // The log has all of it; the next round tries again. If the log itself was hit, the next append says so.
-      (error: unknown) => logger.error({ error, index }, 'could not make a snapshot'),
+      (error: unknown) => {
+        logger.error({ error, index }, 'could not make a snapshot');
+        if (wasDue && !this.#isStopped) this.#snapshotRetry = timers.after(snapshotRetryMs, retry);
+      },
     );
     this.#savingSnapshot = saving.finally(() => {
       this.#savingSnapshot = undefined;
@@ -333,6 +385,7 @@ export class RaftDriver {
   #halt(): void {
     this.#isStopped = true;
     this.#ticker?.cancel();
+    this.#snapshotRetry?.cancel();
     this.#wakeLoop?.();
     this.#wakeWriter?.();
   }

@@ -1,12 +1,20 @@
 /**
- * Who may speak Raft with this node: members of the same cluster, meant for this node, from the disk that the member had
- * when it first spoke. A member whose disk was wiped is a stranger: it has forgotten its votes, and counting it again could
- * elect two leaders of one term. Its old disk id is kept in `peers.json`, durable before its first message is taken.
- * A node that does not know its cluster yet leaves the name empty, which matches any.
+ * Who may speak Raft with this node: members of the same cluster, meant for this node and for its disk, from the disk that
+ * the member has. A member whose disk was wiped is a stranger: it has forgotten its votes, and counting it again could elect
+ * two leaders of one term. The disks are those that the controllers have agreed on; a first member, whose disk nobody has
+ * named yet, keeps the one that it first spoke from, in `peers.json`, durable before its first message is taken.
+ *
+ * This node may be behind, and then it meets members that it has not heard of:
+ *  - one that is named by a change in its log which is not applied yet counts as a member;
+ *  - a leader's messages are taken, or this node could never catch up: who leads has had its disk checked by its voters;
+ *  - a vote may go to a candidate whose log is ahead of this node's, where the change that made it a member must stand.
+ * Answers are taken from members alone. A node that does not know its cluster yet leaves the name empty, which matches any.
+ * Source: Ongaro, dissertation (2014), sections 4.1 and 4.2.
  */
 import { create } from '@bufbuild/protobuf';
 import { type RaftEnvelope, RaftEnvelopeSchema } from '@fleetmq/gen/controller/raft';
 import { type Disk, DomainError, type Logger } from '@fleetmq/shared';
+import { isRetired, type Membership, memberOf } from '../domain/membership.ts';
 
 export interface RaftIdentityOptions {
   readonly controllerId: number;
@@ -14,13 +22,29 @@ export interface RaftIdentityOptions {
   readonly diskId: string;
   /** Empty while it is not known. */
   readonly clusterId: () => string;
-  /** Ids of all controllers that are configured. */
+  /** Ids of the first voters; empty for a node that waits to be added. They count until the members change. */
   readonly members: ReadonlySet<number>;
+  /** What is agreed on, as far as this node has applied it. */
+  readonly membership: () => Membership;
+  /** As of changes in the log that this node has not applied yet. */
+  readonly unapplied: () => readonly Membership[];
   readonly disk: Disk;
   /** Of the file with the members' disks. */
   readonly path: string;
   readonly logger: Logger;
 }
+
+/** What a message wants of this node, as far as it matters for whom it may come from. */
+export type Claim =
+  | { readonly kind: 'answer' }
+  /** Entries, heartbeats, snapshots. */
+  | { readonly kind: 'leader' }
+  /** `isAhead`: its log has more than this node's. */
+  | { readonly kind: 'candidate'; readonly isAhead: boolean };
+
+const answer: Claim = { kind: 'answer' };
+
+type Standing = 'member' | 'unknown' | 'other-disk' | 'retired';
 
 export class RaftIdentity {
   readonly #options: RaftIdentityOptions;
@@ -45,12 +69,30 @@ export class RaftIdentity {
       senderId: controllerId,
       targetId,
       senderDiskId: diskId,
+      targetDiskId: this.diskOf(targetId) ?? '',
     });
   }
 
   /** Id of the sender. WRONG_CLUSTER, WRONG_TARGET, UNAUTHORIZED (a stranger). */
-  async check(envelope: RaftEnvelope | undefined): Promise<number> {
-    const { controllerId, clusterId, members } = this.#options;
+  async check(envelope: RaftEnvelope | undefined, claim: Claim = answer): Promise<number> {
+    const { senderId, senderDiskId, clusterId } = this.#addressed(envelope);
+    const standing = await this.#standingOf(senderId, senderDiskId);
+    if (standing === 'member') return senderId;
+    // A cluster that is not known to the sender cannot have made it a member.
+    const isBelievable = clusterId !== '' && standing !== 'retired' && senderId !== this.#options.controllerId;
+    if (isBelievable && claim.kind === 'leader') return senderId;
+    if (isBelievable && claim.kind === 'candidate' && claim.isAhead && standing === 'unknown') return senderId;
+    throw this.#refusal(senderId, senderDiskId, standing);
+  }
+
+  /** The sender was removed from the quorum, as this node has applied it. The same errors as `check` but for strangers. */
+  isRetired(envelope: RaftEnvelope | undefined): boolean {
+    const { senderId, senderDiskId } = this.#addressed(envelope);
+    return isRetired(this.#options.membership(), senderId, senderDiskId);
+  }
+
+  #addressed(envelope: RaftEnvelope | undefined): RaftEnvelope {
+    const { controllerId, diskId, clusterId } = this.#options;
     if (envelope === undefined) throw new DomainError('INVALID_REQUEST', 'a Raft message has no envelope');
     const ours = clusterId();
     if (ours !== '' && envelope.clusterId !== '' && envelope.clusterId !== ours) {
@@ -59,31 +101,65 @@ export class RaftIdentity {
     if (envelope.targetId !== controllerId) {
       throw new DomainError('WRONG_TARGET', `a message for controller ${envelope.targetId} came to ${controllerId}`);
     }
-    const { senderId, senderDiskId } = envelope;
-    if (!members.has(senderId) || senderId === controllerId) {
+    const { targetDiskId } = envelope;
+    if (targetDiskId !== '' && targetDiskId !== diskId) {
       throw new DomainError(
-        'UNAUTHORIZED',
-        `controller ${senderId} is not among quorum.peers of controller ${controllerId}`,
+        'WRONG_TARGET',
+        `a message for disk ${targetDiskId} of controller ${controllerId} came to its disk ${diskId}: a controller with ` +
+          'a new disk must be removed and added anew',
       );
     }
-    const known = this.#disks.get(senderId);
-    if (known === undefined) await this.#remember(senderId, senderDiskId);
-    if ((known ?? this.#disks.get(senderId)) !== senderDiskId) {
-      throw new DomainError(
-        'UNAUTHORIZED',
-        `controller ${senderId} comes with disk ${senderDiskId}, but had ${known}: a wiped disk has forgotten its votes ` +
-          'and must join as a new controller',
-      );
-    }
-    return senderId;
+    return envelope;
   }
 
-  /** Undefined while the member has not spoken. */
+  async #standingOf(senderId: number, senderDiskId: string): Promise<Standing> {
+    const standing = await this.#agreedStanding(senderId, senderDiskId);
+    if (standing === 'member' || standing === 'retired') return standing;
+    const isNamed = this.#options.unapplied().some((each) => memberOf(each, senderId)?.diskId === senderDiskId);
+    return isNamed ? 'member' : standing;
+  }
+
+  async #agreedStanding(senderId: number, senderDiskId: string): Promise<Standing> {
+    const { controllerId, members } = this.#options;
+    const membership = this.#options.membership();
+    if (isRetired(membership, senderId, senderDiskId)) return 'retired';
+    const agreed = memberOf(membership, senderId);
+    const isKnown = membership.members.length > 0 ? agreed !== undefined : members.has(senderId);
+    if (!isKnown || senderId === controllerId) return 'unknown';
+    if (agreed !== undefined && agreed.diskId !== '') return agreed.diskId === senderDiskId ? 'member' : 'other-disk';
+    const first = this.#disks.get(senderId) ?? (await this.#remember(senderId, senderDiskId));
+    return first === senderDiskId ? 'member' : 'other-disk';
+  }
+
+  #refusal(senderId: number, senderDiskId: string, standing: Exclude<Standing, 'member'>): DomainError {
+    switch (standing) {
+      case 'retired':
+        return new DomainError('UNAUTHORIZED', `controller ${senderId} with disk ${senderDiskId} was removed`);
+      case 'unknown':
+        return new DomainError(
+          'UNAUTHORIZED',
+          `controller ${senderId} is not among the members that controller ${this.#options.controllerId} knows`,
+        );
+      default:
+        return new DomainError(
+          'UNAUTHORIZED',
+          `controller ${senderId} comes with disk ${senderDiskId}, but had ${this.diskOf(senderId)}: a wiped disk has ` +
+            'forgotten its votes and must join as a new controller',
+        );
+    }
+  }
+
+  /** Undefined while the member has not spoken, and for who is no member. */
   diskOf(controllerId: number): string | undefined {
-    return controllerId === this.#options.controllerId ? this.#options.diskId : this.#disks.get(controllerId);
+    if (controllerId === this.#options.controllerId) return this.#options.diskId;
+    const membership = this.#options.membership();
+    const agreed = memberOf(membership, controllerId);
+    if (agreed === undefined && membership.members.length > 0) return undefined;
+    return agreed === undefined || agreed.diskId === '' ? this.#disks.get(controllerId) : agreed.diskId;
   }
 
-  async #remember(senderId: number, diskId: string): Promise<void> {
+  /** The disk that counts from here on. */
+  async #remember(senderId: number, diskId: string): Promise<string> {
     if (diskId === '')
       throw new DomainError('INVALID_REQUEST', `controller ${senderId} does not say which disk it has`);
     const saved = this.#saving.then(async () => {
@@ -97,6 +173,7 @@ export class RaftIdentity {
     // Whoever waits for this one sees its failure; the next one tries again.
     this.#saving = saved.catch(() => undefined);
     await saved;
+    return this.#disks.get(senderId) ?? diskId;
   }
 }
 

@@ -11,7 +11,9 @@ import {
   ControllerRaftService,
   type InstallSnapshotRequest,
   InstallSnapshotRequestSchema,
+  type PreVoteResponse,
   type RaftEnvelope,
+  type VoteResponse,
 } from '@fleetmq/gen/controller/raft';
 import { apiVersion } from '@fleetmq/metadata';
 import type { Message, MessageType, Snapshot } from '@fleetmq/raft';
@@ -27,6 +29,8 @@ export interface RaftPeersOptions {
   readonly transportTo: (controllerId: number) => Transport;
   /** A controller has answered. */
   readonly onHeard: (controllerId: number) => void;
+  /** A controller refuses a vote because this node was removed. */
+  readonly onRemoved: (by: number) => void;
   readonly checksum: Checksum;
   readonly logger: Logger;
   /** Of every call but snapshots: a later answer is of no use. An election timeout. */
@@ -105,13 +109,11 @@ export class RaftPeers implements AsyncDisposable {
     switch (message.type) {
       case 'MsgVote': {
         const response = await client.requestVote(wire.voteRequest(message, envelope), options);
-        await this.#check(message.to, response.envelope);
-        return wire.voteResponseFromProto(response, ends, false);
+        return await this.#vote(message, response, ends);
       }
       case 'MsgPreVote': {
         const response = await client.preVote(wire.preVoteRequest(message, envelope), options);
-        await this.#check(message.to, response.envelope);
-        return wire.voteResponseFromProto(response, ends, true);
+        return await this.#vote(message, response, ends);
       }
       case 'MsgApp':
       case 'MsgHeartbeat': {
@@ -126,6 +128,17 @@ export class RaftPeers implements AsyncDisposable {
         // Proposals and reads are not forwarded, and answers leave as answers.
         return unreachable(message.type as never);
     }
+  }
+
+  async #vote(
+    message: Message,
+    response: VoteResponse | PreVoteResponse,
+    ends: wire.Ends,
+  ): Promise<Message | undefined> {
+    await this.#check(message.to, response.envelope);
+    if (!response.removed) return wire.voteResponseFromProto(response, ends, message.type === 'MsgPreVote');
+    this.#options.onRemoved(message.to);
+    return undefined;
   }
 
   async #sendSnapshot(message: Message): Promise<void> {

@@ -8,7 +8,7 @@ import { DiskRaftStorage, type StorageWrite } from './raft-storage.ts';
 const confState = { ...emptyConfState, voters: [1, 2, 3] };
 
 function openStorage(disk: MemoryDisk, segmentBytes = 256): Promise<DiskRaftStorage> {
-  const first = { confState, data: new Uint8Array(0) };
+  const first = { index: 1 as LogIndex, term: 1 as Term, confState, data: new Uint8Array(0) };
   return DiskRaftStorage.open({
     disk,
     folder: 'raft',

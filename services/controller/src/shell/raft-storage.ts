@@ -5,8 +5,8 @@
  * Order of one write: snapshot, ballot, log. So the log never holds an entry of a term that the ballot does not know, and
  * a snapshot that was installed is there before the log is emptied for it. `persist` resolves only when all of it is durable;
  * answers that rest on it leave after that. After the first failure every further write is refused, and the node stops.
- * A new node starts from a snapshot at index 1 that holds the first configuration; the file `format`, written last, says
- * that the folder is complete. One caller at a time; calls that overlap are put in a row.
+ * A new node starts from a snapshot that holds the first configuration; the file `format`, written last, says that the
+ * folder is complete. One caller at a time; calls that overlap are put in a row.
  */
 import {
   type ConfState,
@@ -27,8 +27,11 @@ export interface RaftStorageOptions {
   readonly folder: string;
   readonly checksum: Checksum;
   readonly logger: Logger;
-  /** Configuration and state of a new quorum; every first voter is given the same. */
-  readonly first: { readonly confState: ConfState; readonly data: Uint8Array };
+  /**
+   * What a new node begins with. Every first voter of a quorum is given the same, at index 1 of term 1; a node that is to be
+   * added has an empty configuration at index 0 of term 0.
+   */
+  readonly first: Snapshot;
   /** Bytes of a segment of the log. Default 16 MiB. */
   readonly segmentBytes?: number;
 }
@@ -39,7 +42,6 @@ export interface StorageWrite extends HardState {
   readonly snapshot: Snapshot | undefined;
 }
 
-const firstIndex = 1 as LogIndex;
 const firstTerm = 1 as Term;
 const formatText = 'fleetmq raft 1\n';
 
@@ -88,8 +90,8 @@ export class DiskRaftStorage implements RaftStorage {
       await disk.remove(`${folder}/wal`);
       await disk.remove(`${folder}/snapshots`);
       await disk.makeFolder(folder);
-      await snapshots.save({ ...options.first, index: firstIndex, term: firstTerm });
-      await HardStateFiles.create(disk, folder, checksum, { term: firstTerm, vote: 0 });
+      await snapshots.save(options.first);
+      await HardStateFiles.create(disk, folder, checksum, { term: options.first.term, vote: 0 });
       await RaftWal.create(walOptions);
       await disk.writeFileAtomic(`${folder}/format`, new TextEncoder().encode(formatText));
     }

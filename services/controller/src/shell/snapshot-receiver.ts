@@ -40,7 +40,7 @@ export class SnapshotReceiver {
   ): Promise<{ message: Message; receivedBytes: number }> {
     const iterator = parts[Symbol.asyncIterator]();
     const header = await this.#header(iterator);
-    const from = await this.#options.identity.check(header.envelope);
+    const from = await this.#options.identity.check(header.envelope, { kind: 'leader' });
     this.#receiving.get(from)?.abort(new DomainError('CANCELLED', 'a newer snapshot takes its place'));
     const replaced = new AbortController();
     this.#receiving.set(from, replaced);

@@ -6,13 +6,15 @@
  * nothing; events reach listeners after the image has them, in order. An entry that cannot be decoded stops the node.
  */
 import type { MetadataEvent, MetadataImage } from '@fleetmq/metadata';
-import type { Entry, Snapshot } from '@fleetmq/raft';
+import { decodeConfChange, type Entry, type Snapshot } from '@fleetmq/raft';
 import { assert, type LogIndex, type MetadataVersion, type Term } from '@fleetmq/shared';
 import { applyCommand, type Outcome } from '../domain/apply.ts';
+import type { Membership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
 import { decodeCommand } from '../wire/commands.ts';
 import { splitEntryData } from '../wire/entry-data.ts';
-import { decodeImage, encodeImage } from '../wire/snapshot.ts';
+import { decodeMembership } from '../wire/membership.ts';
+import { decodeState, encodeState } from '../wire/snapshot.ts';
 
 export interface StateListener {
   /** The image has these events; it is at `version`. Not called for commands that changed nothing. */
@@ -20,17 +22,20 @@ export interface StateListener {
   /** Another image took the place of the one before: a snapshot was installed. */
   onRestore?(): void;
   /** An entry of the log was applied; `outcome` is undefined for one that carries no command. */
-  onApplied?(entry: Pick<Entry, 'index' | 'term'>, outcome: Outcome<unknown> | undefined): void;
+  onApplied?(entry: Pick<Entry, 'index' | 'term' | 'type'>, outcome: Outcome<unknown> | undefined): void;
+  /** The quorum has other members, addresses or disks: a configuration change was applied, or a snapshot installed. */
+  onMembership?(membership: Membership): void;
 }
 
 export class StateMachine {
   #image: MetadataImage;
+  #membership: Membership;
   #appliedIndex: LogIndex;
   #appliedTerm: Term;
   readonly #listeners: StateListener[] = [];
 
   constructor(snapshot: Snapshot) {
-    this.#image = decodeImage(snapshot.data);
+    ({ image: this.#image, membership: this.#membership } = decodeState(snapshot.data));
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
   }
@@ -43,6 +48,11 @@ export class StateMachine {
   /** The same image, for functions that ask for the class. */
   get image(): MetadataImage {
     return this.#image;
+  }
+
+  /** Empty until the quorum has changed for the first time. */
+  get membership(): Membership {
+    return this.#membership;
   }
 
   get appliedIndex(): LogIndex {
@@ -58,26 +68,37 @@ export class StateMachine {
     this.#listeners.push(listener);
   }
 
-  /** A committed entry. One that carries no command (a no-op, a configuration change) only moves the index. */
+  /** A committed entry. A no-op only moves the index; a configuration change brings the membership along. */
   apply(entry: Entry): void {
     assert(entry.index === this.#appliedIndex + 1, `entry ${entry.index} is applied behind ${this.#appliedIndex}`);
     this.#appliedIndex = entry.index;
     this.#appliedTerm = entry.term;
-    const outcome = entry.type === 'EntryNormal' && entry.data.length > 0 ? this.#applyCommand(entry) : undefined;
+    const isCommand = entry.type === 'EntryNormal' && entry.data.length > 0;
+    const outcome = isCommand ? this.#applyCommand(entry) : undefined;
+    if (entry.type !== 'EntryNormal') this.#applyMembership(entry);
     for (const listener of this.#listeners) listener.onApplied?.(entry, outcome);
   }
 
   restore(snapshot: Snapshot): void {
     assert(snapshot.index > this.#appliedIndex, `snapshot ${snapshot.index} is older than ${this.#appliedIndex}`);
-    this.#image = decodeImage(snapshot.data);
+    ({ image: this.#image, membership: this.#membership } = decodeState(snapshot.data));
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
     for (const listener of this.#listeners) listener.onRestore?.();
+    for (const listener of this.#listeners) listener.onMembership?.(this.#membership);
   }
 
   /** Bytes of the state as of `appliedIndex`; equal on every node. */
   snapshotBytes(): Uint8Array {
-    return encodeImage(this.#image);
+    return encodeState(this.#image, this.#membership);
+  }
+
+  /** A change without a context leaves addresses and disks as they are. */
+  #applyMembership(entry: Entry): void {
+    const { context } = entry.data.length === 0 ? { context: entry.data } : decodeConfChange(entry.type, entry.data);
+    if (context.length === 0) return;
+    this.#membership = decodeMembership(context);
+    for (const listener of this.#listeners) listener.onMembership?.(this.#membership);
   }
 
   #applyCommand(entry: Entry): Outcome<unknown> {

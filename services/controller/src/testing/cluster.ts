@@ -1,18 +1,20 @@
 /** Controllers for tests: in this process, on free ports and real sockets, with folders of their own. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DescService } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
 import { type BrokerHeartbeatResponse, ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
-import { createRpcPool, type RpcPool } from '@fleetmq/shared/runtime';
+import { createRpcPool, nodeRandom, type RpcPool } from '@fleetmq/shared/runtime';
 import { type ControllerConfig, controllerSchema } from '../config.ts';
 import { type Controller, type ControllerPorts, createController } from '../controller.ts';
 
 export interface TestClusterOptions {
+  /** First voters. */
   readonly count: number;
+  /** Ports for so many controllers more, which `startJoiner` starts. */
+  readonly joiners?: number;
   readonly snapshotEntries?: number;
   readonly sessionTimeoutMs?: number;
   readonly ports?: Partial<ControllerPorts>;
@@ -23,6 +25,7 @@ export class TestCluster implements AsyncDisposable {
   readonly #root: string;
   readonly #ports: readonly number[];
   readonly #running = new Map<number, Controller>();
+  readonly #joiners = new Set<number>();
   readonly pool: RpcPool = createRpcPool();
 
   private constructor(options: TestClusterOptions, root: string, ports: readonly number[]) {
@@ -34,7 +37,7 @@ export class TestCluster implements AsyncDisposable {
   /** All controllers are started; none needs to lead yet. */
   static async start(options: TestClusterOptions): Promise<TestCluster> {
     const root = await mkdtemp(join(tmpdir(), 'fleetmq-controllers-'));
-    const cluster = new TestCluster(options, root, await freePorts(options.count));
+    const cluster = new TestCluster(options, root, await freePorts(options.count + (options.joiners ?? 0)));
     await Promise.all(cluster.ids.map((id) => cluster.startOne(id)));
     return cluster;
   }
@@ -51,6 +54,12 @@ export class TestCluster implements AsyncDisposable {
     const controller = this.#running.get(id);
     if (controller === undefined) throw new Error(`controller ${id} does not run`);
     return controller;
+  }
+
+  /** With an empty folder it waits to be added. */
+  startJoiner(id: number): Promise<Controller> {
+    this.#joiners.add(id);
+    return this.startOne(id);
   }
 
   async startOne(id: number): Promise<Controller> {
@@ -86,7 +95,7 @@ export class TestCluster implements AsyncDisposable {
       data: { folder: this.folderOf(id) },
       security: { mode: 'open' },
       listen: { internal: { port: this.#ports[id - 1] }, ops: { port: 0 } },
-      quorum: { peers },
+      quorum: { peers, join: this.#joiners.has(id) },
       raft: {
         'election-timeout-ms': 300,
         'heartbeat-ms': 30,
@@ -110,7 +119,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.ids.filter((id) => this.#running.has(id)).map((id) => this.stopOne(id, 'kill')));
+    await Promise.all([...this.#running.keys()].map((id) => this.stopOne(id, 'kill')));
     await this.pool.close();
     await rm(this.#root, { recursive: true, force: true });
   }
@@ -135,19 +144,22 @@ export async function eventually(
   throw new Error(`waited in vain for ${what}`, { cause: last });
 }
 
+/** Below the range from which the system takes ports for connections: a controller that restarts finds its port free. */
 async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = 15_000 + Math.floor(nodeRandom.next() * 17_000);
+    if (!ports.has(port) && (await isFree(port))) ports.add(port);
+  }
+  return [...ports];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 export interface TestBroker {

@@ -1,9 +1,15 @@
 /** The cluster's state as an answer of DescribeCluster. */
 import { create } from '@bufbuild/protobuf';
-import { type DescribeClusterResponse, DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
+import {
+  type ControllerStatus,
+  ControllerStatusSchema,
+  type DescribeClusterResponse,
+  DescribeClusterResponseSchema,
+} from '@fleetmq/gen/controller/admin';
 import { type MetadataImage, noBroker } from '@fleetmq/metadata';
-import { brokerToProto } from '@fleetmq/metadata/wire';
+import { brokerToProto, durationToProto } from '@fleetmq/metadata/wire';
 import type { QuorumReport } from '../domain/quorum-report.ts';
+import { progressNames } from './quorum.ts';
 
 export function describeCluster(image: MetadataImage, quorum: QuorumReport): DescribeClusterResponse {
   let partitionCount = 0;
@@ -18,15 +24,7 @@ export function describeCluster(image: MetadataImage, quorum: QuorumReport): Des
   }
   return create(DescribeClusterResponseSchema, {
     clusterId: image.cluster.clusterId,
-    controllers: quorum.members.map((member) => ({
-      controllerId: member.controllerId,
-      host: member.host,
-      port: member.port,
-      leader: member.isLeader,
-      voter: member.isVoter,
-      active: member.isActive,
-      matchIndex: BigInt(member.matchIndex),
-    })),
+    controllers: controllersToProto(quorum),
     brokers: image.brokers().map((broker) => brokerToProto(broker, 'client')),
     term: BigInt(quorum.term),
     commitIndex: BigInt(quorum.commitIndex),
@@ -35,5 +33,27 @@ export function describeCluster(image: MetadataImage, quorum: QuorumReport): Des
     offlinePartitionCount,
     underReplicatedPartitionCount,
     metadataVersion: BigInt(image.version),
+  });
+}
+
+/** By id. */
+export function controllersToProto({ members, progress }: QuorumReport): ControllerStatus[] {
+  return members.map((member) => {
+    const known = progress.find((each) => each.controllerId === member.controllerId);
+    return create(ControllerStatusSchema, {
+      controllerId: member.controllerId,
+      host: member.host,
+      port: member.port,
+      leader: member.isLeader,
+      voter: member.isVoter,
+      active: member.isActive,
+      matchIndex: BigInt(member.matchIndex),
+      diskId: member.diskId,
+      promoting: member.isPromoting,
+      progress: known === undefined || member.isLeader ? '' : progressNames[known.state],
+      ...(known?.lastContactMs === undefined || member.isLeader
+        ? {}
+        : { lastContact: durationToProto(known.lastContactMs) }),
+    });
   });
 }

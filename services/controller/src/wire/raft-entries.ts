@@ -11,6 +11,7 @@ import {
   type RaftConfiguration,
   RaftConfigurationChangeSchema,
   RaftConfigurationSchema,
+  type RaftPeer,
   type RaftSingleChange,
 } from '@fleetmq/gen/controller/raft';
 import {
@@ -24,7 +25,9 @@ import {
   encodeConfChange,
 } from '@fleetmq/raft';
 import { DomainError, type LogIndex, type Term, toSafeInteger } from '@fleetmq/shared';
+import { memberOf } from '../domain/membership.ts';
 import { joinEntryData, splitEntryData } from './entry-data.ts';
+import { decodeMembership, memberToProto } from './membership.ts';
 
 const kinds: Readonly<Record<ConfChangeType, string>> = {
   ConfChangeAddNode: 'add_voter',
@@ -96,6 +99,7 @@ function changeToBytes(change: ConfChange): Uint8Array {
   const changes = (isJoint ? change.changes : [change]).map(({ type, nodeId }) => ({
     kind: kinds[type],
     controllerId: nodeId,
+    ...peerOf(change.context, nodeId),
   }));
   const message = create(RaftConfigurationChangeSchema, {
     changes,
@@ -106,10 +110,18 @@ function changeToBytes(change: ConfChange): Uint8Array {
   return toBinary(RaftConfigurationChangeSchema, message);
 }
 
+/** For readers of the wire; what counts is the context. */
+function peerOf(context: Uint8Array, controllerId: number): { peer: RaftPeer } | undefined {
+  const member = memberOf(decodeMembership(context), controllerId);
+  return member && { peer: memberToProto(member) };
+}
+
 function changeFromBytes(bytes: Uint8Array): ConfChange {
   const message = fromBinary(RaftConfigurationChangeSchema, bytes);
   const changes = message.changes.map(singleFromProto);
   const { context } = message;
+  // Bytes that nobody could apply must not get into the log.
+  decodeMembership(context);
   if (message.singleStep) {
     const single = changes[0];
     if (single === undefined) throw new DomainError('INVALID_REQUEST', 'a change of one step names no controller');

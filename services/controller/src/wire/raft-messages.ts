@@ -14,17 +14,15 @@ import {
   type PreVoteRequest,
   PreVoteRequestSchema,
   type PreVoteResponse,
-  PreVoteResponseSchema,
   type RaftEnvelope,
   type TimeoutNowRequest,
   TimeoutNowRequestSchema,
   type VoteRequest,
   VoteRequestSchema,
   type VoteResponse,
-  VoteResponseSchema,
 } from '@fleetmq/gen/controller/raft';
 import { apiVersion } from '@fleetmq/metadata';
-import { createMessage, type Message } from '@fleetmq/raft';
+import { createMessage, type EntryId, type Message } from '@fleetmq/raft';
 import { type LogIndex, type Term, toSafeInteger, WireReader, WireWriter } from '@fleetmq/shared';
 import { entryFromProto, entryToProto } from './raft-entries.ts';
 
@@ -62,12 +60,9 @@ export function voteFromProto(
   });
 }
 
-export function voteResponse(answer: Message, envelope: RaftEnvelope): VoteResponse {
-  return create(VoteResponseSchema, verdict(answer, envelope));
-}
-
-export function preVoteResponse(answer: Message, envelope: RaftEnvelope): PreVoteResponse {
-  return create(PreVoteResponseSchema, verdict(answer, envelope));
+/** The end of the candidate's log. */
+export function lastEntryFromProto(request: Pick<VoteRequest, 'lastLogIndex' | 'lastLogTerm'>): EntryId {
+  return { index: toIndex(request.lastLogIndex), term: toTerm(request.lastLogTerm) };
 }
 
 export function voteResponseFromProto(
@@ -179,6 +174,14 @@ export function toIndex(value: bigint): LogIndex {
   return toSafeInteger<LogIndex>(value, 'log index');
 }
 
+export interface Verdict {
+  readonly term: bigint;
+  readonly voteGranted: boolean;
+  readonly envelope: RaftEnvelope;
+  readonly committedIndex: bigint;
+  readonly committedTerm: bigint;
+}
+
 function candidacy(message: Message, envelope: RaftEnvelope) {
   return {
     term: BigInt(message.term),
@@ -191,7 +194,8 @@ function candidacy(message: Message, envelope: RaftEnvelope) {
   };
 }
 
-function verdict(answer: Message, envelope: RaftEnvelope) {
+/** Fields of VoteResponse and PreVoteResponse alike. */
+export function verdict(answer: Message, envelope: RaftEnvelope): Verdict {
   const { term, reject, committedEntry } = answer;
   return {
     term: BigInt(term),

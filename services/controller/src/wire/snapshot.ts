@@ -3,13 +3,35 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
 import { MetadataImage } from '@fleetmq/metadata';
 import { snapshotFromProto, snapshotToProto } from '@fleetmq/metadata/wire';
+import { type Membership, noMembership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
+import { membershipFromProto, membershipToProto } from './membership.ts';
 
 export function encodeImage(view: Pick<MetadataView, 'snapshot'>): Uint8Array {
-  return toBinary(MetadataSnapshotSchema, snapshotToProto(view.snapshot()));
+  return encodeState(view, noMembership);
 }
 
 /** INVALID_REQUEST for bytes that are no snapshot. */
 export function decodeImage(bytes: Uint8Array): MetadataImage {
-  return MetadataImage.fromSnapshot(snapshotFromProto(fromBinary(MetadataSnapshotSchema, bytes)));
+  return decodeState(bytes).image;
+}
+
+export interface DecodedState {
+  readonly image: MetadataImage;
+  readonly membership: Membership;
+}
+
+export function encodeState(view: Pick<MetadataView, 'snapshot'>, membership: Membership): Uint8Array {
+  const message = snapshotToProto(view.snapshot());
+  if (membership !== noMembership) message.membership = membershipToProto(membership);
+  return toBinary(MetadataSnapshotSchema, message);
+}
+
+/** INVALID_REQUEST for bytes that are no snapshot. */
+export function decodeState(bytes: Uint8Array): DecodedState {
+  const message = fromBinary(MetadataSnapshotSchema, bytes);
+  return {
+    image: MetadataImage.fromSnapshot(snapshotFromProto(message)),
+    membership: membershipFromProto(message.membership),
+  };
 }

@@ -19,6 +19,7 @@ import fc from 'fast-check';
 import type { MetadataCommand } from '../domain/commands.ts';
 import { decodeCommand, encodeCommand } from './commands.ts';
 import { joinEntryData, splitEntryData } from './entry-data.ts';
+import { encodeMembership } from './membership.ts';
 import { configurationFromProto, configurationToProto, entryFromProto, entryToProto } from './raft-entries.ts';
 import * as wire from './raft-messages.ts';
 
@@ -37,8 +38,15 @@ const changeTypes = fc.constantFrom(
   'ConfChangeAddLearnerNode',
 );
 const singles = fc.record({ type: changeTypes, nodeId: nodeIds });
+const members = fc.record({ controllerId: nodeIds, diskId: fc.string(), host: fc.string(), port: fc.nat(65_535) });
+const contexts = fc.oneof(
+  fc.constant(new Uint8Array(0)),
+  fc
+    .record({ members: fc.array(members), promoting: fc.array(nodeIds), retired: fc.array(members) })
+    .map(encodeMembership),
+);
 const changes: fc.Arbitrary<ConfChange> = fc.oneof(
-  fc.tuple(singles, bytes).map(([single, context]): ConfChange => ({ kind: 'one-step', ...single, context })),
+  fc.tuple(singles, contexts).map(([single, context]): ConfChange => ({ kind: 'one-step', ...single, context })),
   fc.record({
     kind: fc.constant('joint'),
     transition: fc.constantFrom(
@@ -47,7 +55,7 @@ const changes: fc.Arbitrary<ConfChange> = fc.oneof(
       'ConfChangeTransitionJointExplicit',
     ),
     changes: fc.array(singles, { maxLength: 4 }),
-    context: bytes,
+    context: contexts,
   }),
 );
 
@@ -108,7 +116,7 @@ describe('Raft on the wire', () => {
         assertSame(wire.voteFromProto(fromBinary(PreVoteRequestSchema, asked), ends, true), preVote);
         const committedEntry = transfer && index > 0 ? { index, term: logTerm } : undefined;
         const answer = createMessage('MsgVoteResp', { ...back, term, reject: transfer, committedEntry });
-        const answered = toBinary(VoteResponseSchema, wire.voteResponse(answer, envelope));
+        const answered = toBinary(VoteResponseSchema, create(VoteResponseSchema, wire.verdict(answer, envelope)));
         assertSame(wire.voteResponseFromProto(fromBinary(VoteResponseSchema, answered), back, false), answer);
       }),
     );
