@@ -19,7 +19,7 @@ async function fleetWithFaults(ids: readonly number[]): Promise<{ fleet: TestFle
   return { fleet, disk };
 }
 
-const produce = (fleet: TestFleet, text: string, acks = ACK_ALL) =>
+const produce = (fleet: TestFleet, text: string, acks: AcknowledgmentLevel = ACK_ALL) =>
   fleet.clients(1).producer.produce({ topicPartition, records: [record(text)], acks });
 
 test('P21: after a failed sync nothing is acknowledged, the controllers are told, and reads go on elsewhere', async () => {

@@ -9,7 +9,13 @@ import { TestFleet, until } from './testing/fleet.fuzz.ts';
 const record = (text: string) => ({ value: new TextEncoder().encode(text) });
 const { ACK_ALL, ACK_LEADER, ACK_CUSTOM, ACK_MAJORITY } = AcknowledgmentLevel;
 
-async function produce(fleet: TestFleet, id: number, topic: string, texts: readonly string[], acks = ACK_ALL) {
+async function produce(
+  fleet: TestFleet,
+  id: number,
+  topic: string,
+  texts: readonly string[],
+  acks: AcknowledgmentLevel = ACK_ALL,
+) {
   const { producer } = fleet.clients(id);
   return producer.produce({ topicPartition: { topic, partition: 0 }, records: texts.map(record), acks });
 }

@@ -9,6 +9,7 @@ import {
   type UpdateISRRequest,
   UpdateISRResponseSchema,
 } from '@fleetmq/gen/broker/replication';
+import type { ErrorCode } from '@fleetmq/gen/common/errors';
 import {
   AllocateProducerIdsResponseSchema,
   BrokerHeartbeatResponseSchema,
@@ -254,7 +255,7 @@ export class TestController implements AsyncDisposable {
       this.change(partition.topicId, { inSyncReplicas });
     }
     return create(UpdateISRResponseSchema, {
-      errorCode: isCurrent && isLive ? 0 : errorNumber(isCurrent ? 'STALE_BROKER_EPOCH' : 'STALE_EPOCH'),
+      errorCode: (isCurrent && isLive ? 0 : errorNumber(isCurrent ? 'STALE_BROKER_EPOCH' : 'STALE_EPOCH')) as ErrorCode,
       partition: partitionToProto(this.partition(partition.topicId, request.partition)),
     });
   }

@@ -6,6 +6,7 @@ import {
   FetchBatchRequestSchema,
   FetchRequestSchema,
   FetchResponseSchema,
+  IsolationLevel,
   SubscribeRequestSchema,
 } from '@fleetmq/gen/client/consumer';
 import {
@@ -14,7 +15,7 @@ import {
   ProduceRequestSchema,
   ProduceResponseSchema,
 } from '@fleetmq/gen/client/producer';
-import { RecordBatchSchema } from '@fleetmq/gen/common/types';
+import { type AcknowledgmentLevel, type CompressionType, RecordBatchSchema } from '@fleetmq/gen/common/types';
 import { DomainError, errorNumber, isDomainError, tableChecksum, WireReader } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { buildLooseBatch } from '../domain/produce.ts';
@@ -83,7 +84,8 @@ test('a Produce request is read as the generated code wrote it, and its records 
 
 test('a ProduceBatch request keeps the bytes of its batches', () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(target, bytes), { maxLength: 5 }), fc.nat(4), (entries, acks) => {
+    fc.property(fc.array(fc.tuple(target, bytes), { maxLength: 5 }), fc.nat(4), (entries, level) => {
+      const acks = level as AcknowledgmentLevel;
       const partitions = entries.map(([topicPartition, value]) => ({
         topicPartition,
         batch: create(RecordBatchSchema, { records: [{ value }] }),
@@ -127,7 +129,7 @@ test('answers to produce calls are read by the generated code', () => {
 });
 
 test('reading requests are read as the generated code wrote them', () => {
-  const codecs = fc.uniqueArray(fc.constantFrom(1, 2, 3), { maxLength: 3 });
+  const codecs = fc.uniqueArray(fc.constantFrom<CompressionType>(1, 2, 3), { maxLength: 3 });
   const partition = fc.record({
     topicPartition: target,
     fetchOffset: offset.map(BigInt),
@@ -148,7 +150,7 @@ test('reading requests are read as the generated code wrote them', () => {
           minBytes: 5,
           acceptedCodecs: taken,
           replicaId: 1,
-          isolationLevel: 1,
+          isolationLevel: IsolationLevel.READ_COMMITTED,
         };
         const ask = decodeFetch(toBinary(FetchRequestSchema, create(FetchRequestSchema, fields)), anyCount);
         assert.equal(ask.maxWaitMs, msOf(maxWait));
