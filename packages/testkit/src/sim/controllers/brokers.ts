@@ -1,0 +1,225 @@
+/**
+ * Brokers as the controllers see them: each registers, sends heartbeats, follows the metadata with the production watch, and,
+ * for the partitions that it leads as far as it knows, proposes changes of the ISR, right ones and late ones.
+ */
+import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
+import { ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
+import { apiVersion, type PartitionImage } from '@fleetmq/metadata';
+import { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
+import { type BrokerId, isDomainError, type Random } from '@fleetmq/shared';
+import { SimProcess } from '../process.ts';
+import { describeError } from './cluster.ts';
+import type { History } from './history.ts';
+import type { Reference } from './reference.ts';
+import { brokerAddress, type World } from './world.ts';
+
+const version = apiVersion;
+/** Every so many changes a watcher's metadata are compared as a whole. */
+const compareEvery = 4;
+
+interface BrokerLife {
+  readonly process: SimProcess;
+  readonly watch: MetadataWatch;
+  readonly calls: ControllerCalls;
+  readonly incarnationId: string;
+  epoch: bigint;
+  isBeating: boolean;
+}
+
+export class SimBroker {
+  readonly #world: World;
+  readonly #reference: Reference;
+  readonly #history: History;
+  readonly #random: Random;
+  readonly brokerId: number;
+  #life: BrokerLife | undefined;
+  #lives = 0;
+  #isCalm = false;
+
+  constructor(world: World, parts: { reference: Reference; history: History }, brokerId: number) {
+    this.#world = world;
+    this.#reference = parts.reference;
+    this.#history = parts.history;
+    this.#random = world.random(`broker ${brokerId}`);
+    this.brokerId = brokerId;
+  }
+
+  get address(): number {
+    return brokerAddress + this.brokerId;
+  }
+
+  /** Of its watch; 0 while it is down. */
+  get version(): number {
+    return this.#life?.watch.version ?? 0;
+  }
+
+  start(): void {
+    if (this.#life !== undefined) return;
+    const { scheduler, network, seed } = this.#world;
+    const process = new SimProcess({ name: `broker-${this.brokerId}`, time: scheduler.time });
+    const controllers = Array.from({ length: seed.controllers }, (_, position) => ({
+      controllerId: position + 1,
+      host: 'controller',
+      port: position + 1,
+    }));
+    const common = {
+      controllers,
+      transportOf: ({ port }: { port: number }) => network.transport(this.address, process, port),
+      clock: process.clock,
+      timers: process.timers,
+      random: this.#random,
+    };
+    const watch = new MetadataWatch({ ...common, watcher: process.name });
+    const calls = new ControllerCalls({ ...common, leaderId: () => watch.leaderId });
+    const incarnationId = `${this.brokerId}-${++this.#lives}`;
+    const life: BrokerLife = { process, watch, calls, incarnationId, epoch: 0n, isBeating: false };
+    this.#life = life;
+    this.#observe(life);
+    watch.start();
+    process.timers.every(seed.brokerHeartbeatMs, () => void this.#beat(life));
+    process.timers.every(seed.operationEveryMs, () => void this.#lead(life));
+  }
+
+  crash(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#life = undefined;
+    life.process.kill();
+    this.#world.network.ended(life.process, this.#random.next() < 0.5);
+  }
+
+  /** Only heartbeats from now on. */
+  rest(): void {
+    this.#isCalm = true;
+  }
+
+  compare(): void {
+    if (this.#life !== undefined) this.#reference.compareWatch(`broker ${this.brokerId}`, this.#life.watch.image);
+  }
+
+  #observe({ process, watch }: BrokerLife): void {
+    let seen = 0;
+    let changes = 0;
+    watch.onChange((_events, at) => {
+      if (!process.isAlive) return;
+      if (at <= seen) {
+        this.#world.fail('safety', 'versions of a watcher rise', `${process.name}: ${at} after ${seen}`);
+      }
+      seen = at;
+      this.#world.counts.add('changes seen by watchers');
+      if (++changes % compareEvery === 0) this.compare();
+    });
+  }
+
+  async #beat(life: BrokerLife): Promise<void> {
+    if (life.isBeating) return;
+    life.isBeating = true;
+    try {
+      if (life.epoch === 0n) await this.#register(life);
+      else await this.#heartbeat(life);
+    } catch (error) {
+      this.#expect(error);
+      const isOver = isDomainError(error) && (error.code === 'STALE_BROKER_EPOCH' || error.code === 'BROKER_NOT_FOUND');
+      if (isOver) life.epoch = 0n;
+    } finally {
+      life.isBeating = false;
+    }
+  }
+
+  async #register(life: BrokerLife): Promise<void> {
+    const { brokerEpoch } = await life.calls.unary(
+      ControllerBrokerService.method.registerBroker,
+      {
+        version,
+        brokerId: this.brokerId,
+        incarnationId: life.incarnationId,
+        diskId: `disk-${this.brokerId}`,
+        cleanShutdown: this.#random.next() < 0.3,
+        endpoints: [{ listener: 'client', host: 'broker', port: this.address }],
+      },
+      { timeoutMs: 3_000, idempotent: true },
+    );
+    life.epoch = brokerEpoch;
+    this.#history.wrote(brokerEpoch);
+  }
+
+  async #heartbeat(life: BrokerLife): Promise<void> {
+    const { seed } = this.#world;
+    const own = life.watch.image.partitionsOfBroker(this.brokerId as BrokerId);
+    const broken = this.#isCalm || this.#random.next() > 0.02 ? undefined : [...own][0];
+    const failedPartitions =
+      broken === undefined ? [] : [{ topicId: broken.topicId, partition: broken.partition, reason: 'simulated' }];
+    await life.calls.unary(
+      ControllerBrokerService.method.heartbeatBroker,
+      {
+        version,
+        brokerId: this.brokerId,
+        brokerEpoch: life.epoch,
+        metadataVersion: BigInt(life.watch.version),
+        failedPartitions,
+      },
+      { timeoutMs: seed.sessionTimeoutMs, idempotent: true },
+    );
+  }
+
+  /** One of the partitions that it leads gets another ISR, or ids for producers are fetched. */
+  async #lead(life: BrokerLife): Promise<void> {
+    if (this.#isCalm || life.epoch === 0n) return;
+    try {
+      if (this.#random.next() < 0.1) await this.#allocate(life);
+      else await this.#changeIsr(life);
+    } catch (error) {
+      this.#expect(error);
+    }
+  }
+
+  async #allocate({ calls, epoch }: BrokerLife): Promise<void> {
+    await calls.unary(
+      ControllerBrokerService.method.allocateProducerIds,
+      { version, brokerId: this.brokerId, brokerEpoch: epoch, count: 10 },
+      { timeoutMs: 2_000 },
+    );
+  }
+
+  async #changeIsr({ calls, watch, epoch }: BrokerLife): Promise<void> {
+    const led = [...watch.image.partitionsOfBroker(this.brokerId as BrokerId)].filter(
+      ({ leaderId, replicas }) => leaderId === this.brokerId && replicas.length > 1,
+    );
+    const partition = led[Math.floor(this.#random.next() * led.length)];
+    if (partition === undefined) return;
+    const members = this.#proposal(partition);
+    const { topicId, leaderEpoch, partitionEpoch } = partition;
+    // A proposal that waits is how a leader with old epochs comes about.
+    if (this.#random.next() < 0.3) await new Promise<void>((done) => this.#life?.process.after(800, done));
+    const { metadataVersion } = await calls.unary(
+      BrokerReplicationService.method.updateISR,
+      {
+        version,
+        brokerId: this.brokerId,
+        brokerEpoch: epoch,
+        topicId,
+        partition: partition.partition,
+        leaderEpoch,
+        partitionEpoch,
+        inSyncReplicas: members.map((brokerId) => ({
+          brokerId,
+          brokerEpoch: BigInt(watch.image.broker(brokerId as BrokerId)?.brokerEpoch ?? 0),
+        })),
+      },
+      { timeoutMs: 2_000 },
+    );
+    this.#history.wrote(metadataVersion);
+    this.#world.counts.add('changes of the ISR answered');
+  }
+
+  /** Everybody, or everybody but one. */
+  #proposal({ replicas }: PartitionImage): readonly number[] {
+    const others = replicas.filter((id) => id !== this.brokerId);
+    const dropped = this.#random.next() < 0.5 ? others[Math.floor(this.#random.next() * others.length)] : undefined;
+    return replicas.filter((id) => id !== dropped);
+  }
+
+  #expect(error: unknown): void {
+    if (!isDomainError(error)) this.#world.fail('crash', 'a broker call threw', describeError(error));
+  }
+}

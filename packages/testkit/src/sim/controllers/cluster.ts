@@ -1,0 +1,250 @@
+/**
+ * The controllers of a run: started, crashed, stopped and started again on what is left of their disks. Each life of a
+ * controller is one process with a node of the production code in it; nothing of a dead one is heard of again.
+ */
+
+import {
+  type ControllerConfig,
+  type ControllerNode,
+  controllerRoutes,
+  controllerSchema,
+  createNode,
+  type Failpoint,
+  type NodePorts,
+} from '@fleetmq/controller/sim';
+import type { MemoryDisk } from '@fleetmq/log/testing';
+import { AssertionFailure, DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
+import { nodeChecksum } from '@fleetmq/shared/runtime';
+import {
+  type CrashKind,
+  type DiskCounters,
+  type DiskState,
+  diskAfterCrash,
+  emptyDisk,
+  healthyDisk,
+  SimDisk,
+} from '../disk.ts';
+import { openSimFolder } from '../folder.ts';
+import { SimProcess } from '../process.ts';
+import type { Invariants } from './invariants.ts';
+import type { World } from './world.ts';
+
+export interface Life {
+  readonly process: SimProcess;
+  node: ControllerNode | undefined;
+  readonly stopping: AbortController;
+}
+
+export interface Seat {
+  readonly id: number;
+  memory: MemoryDisk;
+  readonly disk: DiskState;
+  /** Undefined while it is down. */
+  life: Life | undefined;
+  /** Its disk was wiped: it may never count again. */
+  isRetired: boolean;
+  /** A crash that waits for its moment. */
+  armed: { readonly point: Failpoint; left: number; readonly kind: CrashKind } | undefined;
+}
+
+/** What planted bugs change in a node's surroundings. */
+export interface ClusterTwists {
+  readonly ports?: (ports: NodePorts) => NodePorts;
+  readonly disk?: (state: DiskState) => void;
+}
+
+export class SimCluster {
+  readonly #world: World;
+  readonly #invariants: Invariants;
+  readonly #twists: ClusterTwists;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly seats: readonly Seat[];
+  readonly diskCounters: DiskCounters = { syncs: 0, failures: 0, full: 0 };
+
+  constructor(world: World, invariants: Invariants, options: { twists: ClusterTwists; logger: Logger }) {
+    this.#world = world;
+    this.#invariants = invariants;
+    this.#twists = options.twists;
+    this.#logger = options.logger;
+    this.#random = world.random('cluster');
+    this.seats = Array.from({ length: world.seed.controllers }, (_, position) => {
+      const disk = healthyDisk();
+      options.twists.disk?.(disk);
+      return { id: position + 1, memory: emptyDisk(), disk, life: undefined, isRetired: false, armed: undefined };
+    });
+  }
+
+  /** Running, with a node that has started. */
+  get nodes(): readonly ControllerNode[] {
+    const nodes: ControllerNode[] = [];
+    for (const { life } of this.seats) if (life?.node !== undefined) nodes.push(life.node);
+    return nodes;
+  }
+
+  seat(id: number): Seat {
+    return this.seats[id - 1] as Seat;
+  }
+
+  /** The seat of a node that believes to lead, if any. */
+  get leaderSeat(): Seat | undefined {
+    return this.seats.find(({ life }) => life?.node?.leadership.isLeader === true);
+  }
+
+  start(seat: Seat): void {
+    const { trace, counts, scheduler, seed } = this.#world;
+    if (seat.life !== undefined) return;
+    trace.note('start', [seat.id]);
+    counts.add('controller starts');
+    const drift = seed.clockDrift * (2 * this.#random.next() - 1);
+    const process = new SimProcess({
+      name: `controller-${seat.id}`,
+      time: scheduler.time,
+      rate: 1 + drift,
+      originMs: seed.lockstep ? 0 : this.#random.next() * 1e6,
+    });
+    const life: Life = { process, node: undefined, stopping: new AbortController() };
+    seat.life = life;
+    this.#open(seat, life).catch((error: unknown) => {
+      if (seat.life === life) this.#ended(seat, error);
+    });
+  }
+
+  /** Now, in the middle of whatever it does. */
+  crash(seat: Seat, kind: CrashKind): void {
+    const { life } = seat;
+    if (life === undefined) return;
+    const { trace, counts, network } = this.#world;
+    trace.note(kind, [seat.id]);
+    counts.add(`crash: ${kind}`);
+    life.process.kill();
+    network.ended(life.process, kind === 'power-loss');
+    seat.life = undefined;
+    seat.armed = undefined;
+    seat.memory = diskAfterCrash(seat.memory, kind, this.#random, this.#world.seed.keptOnPowerLoss);
+    this.#invariants.crashed(seat.id);
+  }
+
+  /** Runs to its end, in virtual time; then the seat is down. */
+  async stop(seat: Seat): Promise<void> {
+    const { life } = seat;
+    if (life?.node === undefined) return;
+    this.#world.trace.note('stop', [seat.id]);
+    life.stopping.abort(new DomainError('SHUTTING_DOWN', 'this controller is stopping'));
+    const { node } = life;
+    life.node = undefined;
+    try {
+      await node[Symbol.asyncDispose]();
+    } catch (error) {
+      // A failing disk may fail the last write, too.
+      if (!isDiskError(error)) throw error;
+    }
+    if (seat.life === life) this.crash(seat, 'kill');
+  }
+
+  /** Its disk is gone; what starts on a new one is a stranger to the others. */
+  wipe(seat: Seat): void {
+    this.crash(seat, 'power-loss');
+    seat.memory = emptyDisk();
+    seat.isRetired = true;
+    this.#invariants.wiped(seat.id);
+  }
+
+  async #open(seat: Seat, life: Life): Promise<void> {
+    const { network } = this.#world;
+    const { process } = life;
+    const disk = new SimDisk({
+      memory: seat.memory,
+      process,
+      state: seat.disk,
+      random: this.#random,
+      counters: this.diskCounters,
+    });
+    const folder = await openSimFolder(disk, this.#random);
+    const endpoints = new Map(
+      this.seats.map(({ id }) => [id, { controllerId: id, host: 'controller', port: id }] as const),
+    );
+    const config = this.#config(seat.id);
+    const node = await createNode(config, folder, endpoints, this.#ports(seat, life));
+    if (seat.life !== life) return;
+    life.node = node;
+    this.#invariants.started(seat.id, node, process);
+    network.listen(seat.id, process, controllerRoutes(node, config, life.stopping.signal));
+    node.start();
+  }
+
+  #ports(seat: Seat, life: Life): NodePorts {
+    const { process } = life;
+    const ports: NodePorts = {
+      clock: process.clock,
+      timers: process.timers,
+      random: { next: () => this.#random.next(), bytes: (length) => this.#random.bytes(length) },
+      checksum: nodeChecksum,
+      logger: this.#logger.child({ controller: seat.id }),
+      onFatal: (error) => {
+        if (seat.life === life && process.isAlive) this.#ended(seat, error);
+      },
+      failpoint: (point) => this.#reach(seat, life, point),
+      transportTo: (id) => this.#world.network.transport(seat.id, process, id),
+    };
+    return this.#twists.ports?.(ports) ?? ports;
+  }
+
+  /** Undefined goes on; what never resolves is the end of this life. */
+  #reach(seat: Seat, life: Life, point: Failpoint): undefined | Promise<void> {
+    const { armed } = seat;
+    if (!life.process.isAlive) return new Promise(() => undefined);
+    if (armed?.point !== point || seat.life !== life || --armed.left > 0) return undefined;
+    this.#world.counts.add(`crash at ${point}`);
+    this.crash(seat, armed.kind);
+    this.#restartSoon(seat);
+    return new Promise(() => undefined);
+  }
+
+  /** The node gave up by itself. Failing disks may do that; anything else is a bug. */
+  #ended(seat: Seat, error: unknown): void {
+    const isStranger = seat.isRetired && isDomainError(error);
+    if (!isDiskError(error) && !isStranger) {
+      const name = error instanceof AssertionFailure ? 'an assertion failed' : 'a controller gave up';
+      this.#world.fail('crash', name, `controller ${seat.id}: ${describeError(error)}`);
+    }
+    this.#world.counts.add(`gave up: ${isDomainError(error) ? error.code : 'bug'}`);
+    this.crash(seat, 'kill');
+    this.#restartSoon(seat);
+  }
+
+  #restartSoon(seat: Seat): void {
+    this.#world.scheduler.time.after(200 + this.#random.next() * 2_000, () => this.start(seat));
+  }
+
+  #config(id: number): ControllerConfig {
+    const { seed } = this.#world;
+    const peers = this.seats.map((each) => `${each.id}@controller:${each.id}`).join(',');
+    return controllerSchema.parse({
+      node: { id },
+      data: {},
+      security: { mode: 'open' },
+      listen: { internal: {}, ops: {} },
+      quorum: { peers },
+      raft: {
+        'election-timeout-ms': seed.electionMs,
+        'heartbeat-ms': seed.heartbeatMs,
+        'snapshot-entries': seed.snapshotEntries,
+        'segment-bytes': seed.segmentBytes,
+      },
+      broker: { 'session-timeout-ms': seed.sessionTimeoutMs, 'heartbeat-ms': seed.brokerHeartbeatMs },
+      limits: { 'watch-history-events': 100 },
+      log: {},
+    });
+  }
+}
+
+function isDiskError(error: unknown): boolean {
+  return isDomainError(error) && (error.code === 'STORAGE_FAILED' || error.code === 'DISK_FULL');
+}
+
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = (error as DomainError).cause;
+  return `${error.stack ?? error.message}${cause === undefined ? '' : `\ncaused by: ${describeError(cause)}`}`;
+}

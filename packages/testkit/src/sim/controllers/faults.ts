@@ -1,0 +1,230 @@
+/**
+ * What goes wrong in a run, and when: faults begin at random moments, last a while, and are undone. Any number may be there
+ * at once, all nodes may be down together: what is promised to be safe is safe then, too. Only a wiped disk has a limit, as
+ * a majority must keep theirs.
+ */
+import type { Failpoint } from '@fleetmq/controller/sim';
+import type { Random } from '@fleetmq/shared';
+import { type CrashKind, healthyDisk } from '../disk.ts';
+import type { FaultKind } from '../seed.ts';
+import type { SimBroker } from './brokers.ts';
+import type { Seat, SimCluster } from './cluster.ts';
+import { quorumOf } from './invariants.ts';
+import { clientAddress, type World } from './world.ts';
+
+const failpoints: readonly Failpoint[] = [
+  'before-persist',
+  'after-persist',
+  'before-send',
+  'before-apply',
+  'after-apply',
+];
+
+export class Faults {
+  readonly #world: World;
+  readonly #cluster: SimCluster;
+  readonly #brokers: readonly SimBroker[];
+  readonly #random: Random;
+  #isOver = false;
+
+  constructor(world: World, cluster: SimCluster, brokers: readonly SimBroker[]) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#brokers = brokers;
+    this.#random = world.random('faults');
+  }
+
+  start(): void {
+    this.#later();
+  }
+
+  /** Everything works from now on, and whoever is down comes back. */
+  heal(): void {
+    const { network, seed, trace } = this.#world;
+    trace.note('heal');
+    this.#isOver = true;
+    network.healAll();
+    Object.assign(seed.network, { lossRate: 0, straggleRate: 0, duplicateRate: 0 });
+    for (const seat of this.#cluster.seats) {
+      const { liesAbout } = seat.disk;
+      Object.assign(seat.disk, healthyDisk(), { liesAbout });
+      seat.armed = undefined;
+      seat.life?.process.resume();
+      this.#cluster.start(seat);
+    }
+    for (const broker of this.#brokers) broker.start();
+  }
+
+  #later(): void {
+    const { seed, scheduler } = this.#world;
+    scheduler.time.after(this.#exponential(seed.faultEveryMs), () => {
+      if (this.#isOver) return;
+      const { faults } = seed;
+      this.#inject(faults[Math.floor(this.#random.next() * faults.length)] as FaultKind);
+      this.#later();
+    });
+  }
+
+  #inject(kind: FaultKind): void {
+    const { counts, trace } = this.#world;
+    counts.add(`fault: ${kind}`);
+    trace.note(`fault: ${kind}`);
+    this.#kinds[kind](this.#anySeat());
+  }
+
+  readonly #kinds: Record<FaultKind, (seat: Seat) => void> = {
+    kill: (seat) => this.#crash(seat, 'kill'),
+    'power-loss': (seat) => this.#crash(seat, 'power-loss'),
+    'power-loss-of-all': () => {
+      for (const seat of this.#cluster.seats) this.#crash(seat, 'power-loss');
+    },
+    'crash-at-failpoint': (seat) => {
+      const point = failpoints[Math.floor(this.#random.next() * failpoints.length)] as Failpoint;
+      const kind: CrashKind = this.#random.next() < 0.5 ? 'kill' : 'power-loss';
+      seat.armed = { point, left: 1 + Math.floor(this.#random.next() * 20), kind };
+    },
+    'clean-stop': (seat) => {
+      void this.#cluster.stop(seat).then(() => this.#restartLater(seat));
+    },
+    pause: (seat) => {
+      const { process } = seat.life ?? {};
+      process?.pause();
+      this.#undoLater(() => process?.resume());
+    },
+    isolate: ({ id }) => this.#cutOff(id),
+    'isolate-leader': () => this.#cutOff(this.#cluster.leaderSeat?.id ?? 1),
+    split: () => this.#split(),
+    'one-way': ({ id }) => {
+      const other = this.#anySeat().id;
+      const { network } = this.#world;
+      network.cut(id, other);
+      this.#healLater();
+    },
+    bridge: ({ id }) => this.#bridge(id),
+    'slow-disk': ({ disk }) => {
+      Object.assign(disk, { syncMs: 20, syncSpreadMs: 50 + this.#random.next() * 500 });
+      this.#undoLater(() => this.#repair(disk));
+    },
+    'failing-disk': ({ disk }) => {
+      disk.failureRate = 0.05 + this.#random.next() * 0.3;
+      this.#undoLater(() => this.#repair(disk));
+    },
+    'full-disk': ({ disk }) => {
+      disk.freeBytes = this.#random.next() < 0.5 ? 0 : 1_000_000;
+      this.#undoLater(() => this.#repair(disk));
+    },
+    'wiped-disk': (seat) => this.#wipe(seat),
+    'clock-jump': ({ life }) => life?.process.jumpWallClock((this.#random.next() - 0.5) * 7.2e6),
+    transfer: () => this.#transfer(),
+    'broker-crash': () => {
+      const broker = this.#anyBroker();
+      broker.crash();
+      this.#undoLater(() => broker.start());
+    },
+    'broker-cut': () => {
+      const { network, seed } = this.#world;
+      const { address } = this.#anyBroker();
+      for (let id = 1; id <= seed.controllers; id++) {
+        network.cut(address, id);
+        network.cut(id, address);
+      }
+      this.#healLater();
+    },
+  };
+
+  #crash(seat: Seat, kind: CrashKind): void {
+    this.#cluster.crash(seat, kind);
+    this.#restartLater(seat);
+  }
+
+  #restartLater(seat: Seat): void {
+    this.#undoLater(() => this.#cluster.start(seat));
+  }
+
+  #cutOff(id: number): void {
+    for (const other of this.#addresses()) {
+      if (other !== id) this.#cutBoth(id, other);
+    }
+    this.#healLater();
+  }
+
+  #split(): void {
+    const sides = new Map(this.#addresses().map((address) => [address, this.#random.next() < 0.5]));
+    for (const [left, side] of sides) {
+      for (const [right, other] of sides) if (side !== other) this.#world.network.cut(left, right);
+    }
+    this.#healLater();
+  }
+
+  /** Two halves that see each other through one node alone. */
+  #bridge(id: number): void {
+    const others = this.#cluster.seats.filter((seat) => seat.id !== id);
+    const half = others.length / 2;
+    for (const [position, left] of others.entries()) {
+      for (const right of others.slice(Math.max(position + 1, half))) {
+        if (position < half) this.#cutBoth(left.id, right.id);
+      }
+    }
+    this.#healLater();
+  }
+
+  #cutBoth(left: number, right: number): void {
+    this.#world.network.cut(left, right);
+    this.#world.network.cut(right, left);
+  }
+
+  /** A disk may go when a majority keeps theirs, and everybody knows the one that goes (design of RaftIdentity). */
+  #wipe(seat: Seat): void {
+    const { seats, nodes } = this.#cluster;
+    const left = seats.filter((each) => !each.isRetired && each !== seat).length;
+    const isKnown =
+      nodes.length === seats.length && nodes.every(({ identity }) => identity.diskOf(seat.id) !== undefined);
+    if (left < quorumOf(seats.length) || !isKnown) return;
+    this.#world.counts.add('disks wiped');
+    this.#cluster.wipe(seat);
+    this.#restartLater(seat);
+  }
+
+  #transfer(): void {
+    const node = this.#cluster.leaderSeat?.life?.node;
+    if (node === undefined || this.#cluster.seats.length === 1) return;
+    node.quorum.transferLeadership(0, new AbortController().signal).then(
+      () => this.#world.counts.add('leaderships handed over'),
+      () => this.#world.counts.add('leaderships not handed over'),
+    );
+  }
+
+  #repair(disk: Seat['disk']): void {
+    const { liesAbout } = disk;
+    Object.assign(disk, healthyDisk(), { liesAbout });
+  }
+
+  #healLater(): void {
+    this.#undoLater(() => this.#world.network.healAll());
+  }
+
+  #undoLater(undo: () => void): void {
+    this.#world.scheduler.time.after(this.#exponential(this.#world.seed.faultLastsMs), () => {
+      if (!this.#isOver) undo();
+    });
+  }
+
+  #addresses(): readonly number[] {
+    const { seed } = this.#world;
+    const clients = Array.from({ length: seed.clients }, (_, position) => clientAddress + position + 1);
+    return [...this.#cluster.seats.map(({ id }) => id), ...this.#brokers.map(({ address }) => address), ...clients];
+  }
+
+  #anySeat(): Seat {
+    const { seats } = this.#cluster;
+    return seats[Math.floor(this.#random.next() * seats.length)] as Seat;
+  }
+
+  #anyBroker(): SimBroker {
+    return this.#brokers[Math.floor(this.#random.next() * this.#brokers.length)] as SimBroker;
+  }
+
+  #exponential(meanMs: number): number {
+    return -Math.log(1 - this.#random.next()) * meanMs;
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * The one history that all nodes must agree on: every committed entry, applied once, in order, to a state machine of its
+ * own. Nodes are compared with it, entry by entry and state by state; so are the metadata that watchers hold.
+ *
+ * Beside the comparison it checks, by rules written down here a second time, that each command was entitled to what it did
+ * (P10, P11: epochs compared, leaders from the ISR alone), since a wrong rule would be wrong on all nodes alike.
+ */
+import {
+  type ControllerNode,
+  decodeCommand,
+  encodeImage,
+  type MetadataCommand,
+  StateMachine,
+  splitEntryData,
+} from '@fleetmq/controller/sim';
+import { MetadataImage, type PartitionImage } from '@fleetmq/metadata';
+import type { Entry } from '@fleetmq/raft';
+import { emptyConfState } from '@fleetmq/raft';
+import type { LogIndex, Term } from '@fleetmq/shared';
+import { nodeChecksum } from '@fleetmq/shared/runtime';
+import type { World } from './world.ts';
+
+type Fail = (name: string, text: string) => void;
+type Outcome = Parameters<NonNullable<Parameters<StateMachine['addListener']>[0]['onApplied']>>[1];
+
+const firstIndex = 1;
+
+export class Reference {
+  readonly #world: World;
+  readonly #fail: Fail;
+  readonly #machine: StateMachine;
+  readonly #entries: Entry[] = [];
+  /** Checksum of the state after each index, and after each version. */
+  readonly #states: number[] = [];
+  readonly #stateOfVersion = new Map<number, number>();
+  readonly #settings = new Map<string, number>();
+  #outcome: Outcome;
+  #producerIdsEnd = 0n;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#fail = (name, text) => world.fail('safety', name, text);
+    this.#machine = new StateMachine({
+      index: firstIndex as LogIndex,
+      term: 1 as Term,
+      confState: emptyConfState,
+      data: encodeImage(new MetadataImage()),
+    });
+    this.#machine.addListener({
+      onApplied: (_entry, outcome) => {
+        this.#outcome = outcome;
+      },
+    });
+    this.#noteState();
+  }
+
+  get appliedIndex(): number {
+    return this.#machine.appliedIndex;
+  }
+
+  get image(): MetadataImage {
+    return this.#machine.image;
+  }
+
+  /** Undefined for what is not known to be committed. */
+  termAt(index: number): number | undefined {
+    return index <= firstIndex ? 1 : this.#entries[index - firstIndex - 1]?.term;
+  }
+
+  /** Index at which this value of the setting was committed. */
+  indexOfSetting(value: string): number | undefined {
+    return this.#settings.get(value);
+  }
+
+  /** A node has applied this entry. True when it is the first one. */
+  applied(controllerId: number, entry: Entry): boolean {
+    const known = this.#entries[entry.index - firstIndex - 1];
+    if (known !== undefined) {
+      if (known.term !== entry.term || !equalBytes(known.data, entry.data)) {
+        const text = `controller ${controllerId} applies (${entry.index}, term ${entry.term}), others applied term ${known.term}`;
+        this.#fail('the same command at the same index', text);
+      }
+      return false;
+    }
+    if (entry.index !== this.appliedIndex + 1) {
+      this.#fail('entries are applied in order', `${entry.index} comes after ${this.appliedIndex}`);
+      return false;
+    }
+    this.#entries.push(entry);
+    this.#apply(entry);
+    return true;
+  }
+
+  /** The state of a node after `index`, as the bytes of its snapshot. */
+  compareNode(node: ControllerNode, name: string): void {
+    const index = node.stateMachine.appliedIndex;
+    const expected = this.#states[index];
+    const actual = nodeChecksum.crc32(encodeImage(node.stateMachine.image));
+    if (expected !== actual) this.#fail(name, `controller ${node.controllerId} differs at index ${index}`);
+  }
+
+  compareSnapshot(controllerId: number, index: number, data: Uint8Array): void {
+    if (this.#states[index] === nodeChecksum.crc32(data)) return;
+    this.#fail('a snapshot equals the replay of its log', `snapshot ${index} of controller ${controllerId} differs`);
+  }
+
+  compareWatch(watcher: string, image: MetadataImage): void {
+    if (image.version === 0) return;
+    const expected = this.#stateOfVersion.get(image.version);
+    if (expected === nodeChecksum.crc32(encodeImage(image))) return;
+    this.#fail('a watcher has the metadata of its version', `${watcher} differs at version ${image.version}`);
+  }
+
+  #apply(entry: Entry): void {
+    const { image } = this.#machine;
+    const command = commandOf(entry);
+    const before = command === undefined ? undefined : situationOf(image, command);
+    this.#outcome = undefined;
+    this.#machine.apply(entry);
+    this.#noteState();
+    if (command === undefined) return;
+    const outcome = this.#taken();
+    if (outcome === undefined) return;
+    this.#world.counts.add(`command: ${command.kind}${'error' in outcome ? ' refused' : ''}`);
+    if ('error' in outcome) return;
+    if (before !== undefined) this.#checkEntitled(command, before);
+    for (const event of outcome.events) {
+      if (event.kind === 'partition-changed') this.#checkPartition(event.partition, before);
+    }
+    this.#noteResult(command, entry.index, outcome.result);
+  }
+
+  /** What the listener was told. */
+  #taken(): Outcome {
+    return this.#outcome;
+  }
+
+  #noteState(): void {
+    const { appliedIndex, image } = this.#machine;
+    const isNew = Number(image.version) === appliedIndex || this.#states.length === 0;
+    const state = isNew ? nodeChecksum.crc32(encodeImage(image)) : (this.#states[appliedIndex - 1] as number);
+    this.#states[appliedIndex] = state;
+    if (isNew) this.#stateOfVersion.set(image.version, state);
+  }
+
+  #noteResult(command: MetadataCommand, index: number, result: unknown): void {
+    if (command.kind === 'alter-config' && command.topicId === undefined) {
+      for (const value of command.set.values()) if (!this.#settings.has(value)) this.#settings.set(value, index);
+    }
+    if (command.kind !== 'allocate-producer-ids') return;
+    const { first, count } = result as { first: bigint; count: number };
+    if (first < this.#producerIdsEnd) this.#fail('producer ids are given out once', `${first} was given out before`);
+    this.#producerIdsEnd = first + BigInt(count);
+  }
+
+  #checkEntitled(command: MetadataCommand, before: Situation): void {
+    if ('brokerEpoch' in command && before.brokerEpoch !== command.brokerEpoch) {
+      const text = `${command.kind} of broker ${command.brokerId} has epoch ${command.brokerEpoch}, not ${before.brokerEpoch}`;
+      this.#fail('commands of an old broker epoch change nothing', text);
+    }
+    const { partition } = before;
+    if (partition === undefined || (command.kind !== 'change-isr' && command.kind !== 'elect-leader')) return;
+    if (command.leaderEpoch !== undefined && command.leaderEpoch !== partition.leaderEpoch) {
+      const text = `${command.kind} with leader epoch ${command.leaderEpoch}, not ${partition.leaderEpoch}`;
+      this.#fail('the ISR and the leader change only with matching epochs', text);
+    }
+    if (command.kind === 'elect-leader') return;
+    const isCurrent = command.partitionEpoch === partition.partitionEpoch && command.brokerId === partition.leaderId;
+    if (!isCurrent) {
+      const text = `change-isr by ${command.brokerId} with partition epoch ${command.partitionEpoch}, not ${partition.partitionEpoch}`;
+      this.#fail('the ISR and the leader change only with matching epochs', text);
+    }
+    for (const { brokerId, brokerEpoch } of command.inSyncReplicas) {
+      const life = before.lives.get(brokerId);
+      const joins = !partition.inSyncReplicas.includes(brokerId);
+      if (life?.epoch === brokerEpoch && (!joins || life.state === 'active')) continue;
+      this.#fail('members join the ISR in service and under their epoch', `broker ${brokerId}, epoch ${brokerEpoch}`);
+    }
+  }
+
+  #checkPartition(after: PartitionImage, before: Situation | undefined): void {
+    const { leaderId, inSyncReplicas, replicas } = after;
+    const name = `partition ${after.topicId}/${after.partition}`;
+    if (leaderId !== 0 && !inSyncReplicas.includes(leaderId)) this.#fail('the leader is in the ISR', name);
+    if (inSyncReplicas.length === 0) this.#fail('the ISR is never empty', name);
+    if (!inSyncReplicas.every((id) => replicas.includes(id))) this.#fail('the ISR is part of the replicas', name);
+    const old = before?.partitions.get(`${after.topicId}/${after.partition}`);
+    if (old === undefined) return;
+    this.#world.counts.add('partition changes');
+    if (after.leaderEpoch < old.leaderEpoch || after.partitionEpoch <= old.partitionEpoch) {
+      this.#fail('epochs of a partition rise', name);
+    }
+    if (leaderId !== old.leaderId) {
+      if (after.leaderEpoch === old.leaderEpoch) this.#fail('one leader per leader epoch', name);
+      if (leaderId !== 0 && !old.inSyncReplicas.includes(leaderId)) this.#fail('leaders come from the ISR', name);
+    }
+  }
+}
+
+/** What a command finds, as far as it must be compared. */
+interface Situation {
+  readonly brokerEpoch: number | undefined;
+  readonly partition: PartitionImage | undefined;
+  readonly partitions: ReadonlyMap<string, PartitionImage>;
+  readonly lives: ReadonlyMap<number, { readonly epoch: number; readonly state: string }>;
+}
+
+function situationOf(image: MetadataImage, command: MetadataCommand): Situation {
+  const lives = new Map(image.brokers().map((each) => [each.brokerId, { epoch: each.brokerEpoch, state: each.state }]));
+  const partitions = new Map<string, PartitionImage>();
+  for (const { topicId } of image.topics()) {
+    for (const each of image.partitions(topicId)) partitions.set(`${topicId}/${each.partition}`, each);
+  }
+  const isAboutPartition = command.kind === 'change-isr' || command.kind === 'elect-leader';
+  return {
+    brokerEpoch: 'brokerEpoch' in command ? lives.get(command.brokerId)?.epoch : undefined,
+    partition: isAboutPartition ? partitions.get(`${command.topicId}/${command.partition}`) : undefined,
+    partitions,
+    lives,
+  };
+}
+
+function commandOf(entry: Entry): MetadataCommand | undefined {
+  if (entry.type !== 'EntryNormal' || entry.data.length === 0) return undefined;
+  return decodeCommand(splitEntryData(entry.data).command);
+}
+
+function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, position) => byte === right[position]);
+}

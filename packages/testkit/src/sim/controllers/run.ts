@@ -1,0 +1,219 @@
+/**
+ * One run of the scenario "controllers": a quorum, brokers and operators, a phase with faults (safety), then a healed one in
+ * which all must agree again within a bounded time (liveness, P25). Everything follows from the seed.
+ */
+import { type Logger, silentLogger } from '@fleetmq/shared';
+import { nodeChecksum } from '@fleetmq/shared/runtime';
+import type { Failure } from '../failure.ts';
+import { SimNetwork } from '../network.ts';
+import { Scheduler } from '../scheduler.ts';
+import { controllersSeed, streamsOf } from '../seed.ts';
+import { Trace } from '../trace.ts';
+import { SimBroker } from './brokers.ts';
+import { SimClient } from './clients.ts';
+import { type ClusterTwists, describeError, SimCluster } from './cluster.ts';
+import { Faults } from './faults.ts';
+import { History } from './history.ts';
+import { Invariants } from './invariants.ts';
+import { Counts, type World } from './world.ts';
+
+export interface RunOptions {
+  readonly seed: number;
+  /** Prints every event. */
+  readonly print?: ((line: string) => void) | undefined;
+  readonly logger?: Logger | undefined;
+  /** Planted bugs. */
+  readonly twists?: ClusterTwists;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly traceHash: string;
+  readonly failure: Failure | undefined;
+  readonly counts: Counts;
+  readonly virtualMs: number;
+  readonly events: number;
+}
+
+export async function runControllers(options: RunOptions): Promise<RunResult> {
+  const run = new Run(options);
+  const onRejection = (error: unknown): void => {
+    run.world.fail('crash', 'a promise was rejected and nobody cared', describeError(error));
+  };
+  process.on('unhandledRejection', onRejection);
+  try {
+    return await run.run();
+  } finally {
+    process.off('unhandledRejection', onRejection);
+  }
+}
+
+class Run {
+  readonly world: World;
+  readonly #cluster: SimCluster;
+  readonly #invariants: Invariants;
+  readonly #clients: readonly SimClient[];
+  readonly #brokers: readonly SimBroker[];
+  readonly #faults: Faults;
+  #isProbed = false;
+  #lookAtMs = 0;
+
+  constructor({ seed: number, print, logger = silentLogger, twists = {} }: RunOptions) {
+    const seed = controllersSeed(number);
+    const scheduler = new Scheduler();
+    const trace = new Trace(() => scheduler.time.nowMs, print);
+    const random = streamsOf(number);
+    let failure: Failure | undefined;
+    const network = new SimNetwork({
+      time: scheduler.time,
+      random: random('network'),
+      conditions: seed.network,
+      observe: (seen) => this.#invariants.observeMessage(seen),
+      onPacket: (from, to, method, bytes) =>
+        trace.note(method.name, [from, to, bytes.length, nodeChecksum.crc32(bytes)]),
+      onBug: (error) => this.world.fail('crash', 'a handler threw', describeError(error)),
+    });
+    const fail: World['fail'] = (kind, name, text) => {
+      failure ??= { kind, name, text, atMs: scheduler.time.nowMs };
+    };
+    this.world = {
+      seed,
+      scheduler,
+      network,
+      trace,
+      counts: new Counts(),
+      random,
+      fail,
+      get failure() {
+        return failure;
+      },
+    };
+    const { world } = this;
+    this.#invariants = new Invariants(world);
+    const { reference } = this.#invariants;
+    const history = new History(world, reference);
+    this.#cluster = new SimCluster(world, this.#invariants, { twists, logger });
+    this.#clients = numbers(seed.clients).map((id) => new SimClient(world, history, id));
+    this.#brokers = numbers(seed.brokers).map((id) => new SimBroker(world, { reference, history }, id));
+    this.#faults = new Faults(world, this.#cluster, this.#brokers);
+  }
+
+  async run(): Promise<RunResult> {
+    const { world } = this;
+    const { seed, scheduler } = world;
+    const startup = world.random('start');
+    for (const seat of this.#cluster.seats) {
+      const delayMs = seed.lockstep ? 0 : startup.next() * 300;
+      scheduler.time.after(delayMs, () => this.#cluster.start(seat));
+    }
+    for (const broker of this.#brokers) broker.start();
+    for (const client of this.#clients) client.start();
+    this.#faults.start();
+    const look = (): boolean => {
+      this.#invariants.look();
+      return world.failure !== undefined;
+    };
+    const hasFailed = await scheduler.run(seed.faultsMs, look);
+    if (!hasFailed) await this.#heal(look);
+    return this.#result();
+  }
+
+  async #heal(look: () => boolean): Promise<void> {
+    const { world } = this;
+    const { seed, scheduler } = world;
+    const deadlineMs = seed.faultsMs + seed.healMs;
+    this.#faults.heal();
+    for (const each of [...this.#clients, ...this.#brokers]) each.rest();
+    void this.#probe();
+    const isDone = await scheduler.run(deadlineMs, () => look() || this.#hasConverged());
+    if (isDone) {
+      world.counts.add('converged after ms', Math.round(scheduler.time.nowMs - seed.faultsMs));
+      for (const broker of this.#brokers) broker.compare();
+      for (const node of this.#cluster.nodes) {
+        if (!this.#cluster.seat(node.controllerId).isRetired) {
+          this.#invariants.reference.compareNode(node, 'equal state at equal index');
+        }
+      }
+    } else {
+      world.fail('liveness', 'all is well again within a bounded time', this.#describe());
+    }
+  }
+
+  /** A write and a read that nobody disturbs are answered. */
+  async #probe(): Promise<void> {
+    const client = this.#clients[0] as SimClient;
+    while (!this.#isProbed && this.world.failure === undefined) {
+      this.#isProbed = await client.probe().catch(() => false);
+    }
+  }
+
+  #hasConverged(): boolean {
+    const { nowMs } = this.world.scheduler.time;
+    if (!this.#isProbed || nowMs < this.#lookAtMs) return false;
+    this.#lookAtMs = nowMs + 50;
+    return this.#wants() === undefined;
+  }
+
+  /** What is not well yet. */
+  #wants(): string | undefined {
+    const { reference } = this.#invariants;
+    if (!this.#isProbed) return 'a write is not answered';
+    const leaders = this.#cluster.nodes.filter(({ leadership }) => leadership.isReady);
+    if (leaders.length !== 1) return `${leaders.length} controllers lead`;
+    for (const { id, life, isRetired } of this.#cluster.seats) {
+      if (isRetired) continue;
+      const applied = life?.node?.stateMachine.appliedIndex ?? 0;
+      if (applied !== reference.appliedIndex) return `controller ${id} is at ${applied}, not ${reference.appliedIndex}`;
+    }
+    for (const broker of this.#brokers) {
+      const { brokerId, version } = broker;
+      const state = reference.image.brokers().find((each) => each.brokerId === brokerId)?.state;
+      if (state === undefined || state === 'fenced') return `broker ${brokerId} is ${state ?? 'not registered'}`;
+      if (version !== reference.image.version) return `broker ${brokerId} is at version ${version}`;
+    }
+    return undefined;
+  }
+
+  #describe(): string {
+    const lines = this.#cluster.seats.map(({ id, life }) => {
+      const status = life?.node?.driver.status();
+      if (status === undefined) return `controller ${id} is ${life === undefined ? 'down' : 'starting'}`;
+      const { role, term, lead, commit, applied, lastIndex } = status;
+      return `controller ${id}: ${role}, term ${term}, leader ${lead}, log ${lastIndex}, commit ${commit}, applied ${applied}`;
+    });
+    return [this.#wants() ?? 'well, but too late', ...lines].join('; ');
+  }
+
+  #result(): RunResult {
+    const { world } = this;
+    const { seed, scheduler, counts, network } = world;
+    for (const [name, count] of Object.entries(network.counters)) counts.add(`network: ${name}`, count);
+    for (const [name, count] of Object.entries(this.#cluster.diskCounters)) counts.add(`disk: ${name}`, count);
+    counts.add('invariants looked at', this.#invariants.checks);
+    counts.add('entries committed', this.#invariants.reference.appliedIndex);
+    this.#requireActivity();
+    return {
+      seed: seed.seed,
+      traceHash: world.trace.hash,
+      failure: world.failure,
+      counts,
+      virtualMs: scheduler.time.nowMs,
+      events: scheduler.events,
+    };
+  }
+
+  /** A seed in which nothing happens tests nothing. */
+  #requireActivity(): void {
+    const { counts, failure } = this.world;
+    if (failure !== undefined) return;
+    const hasFault = counts.entries().some(([name, count]) => name.startsWith('fault: ') && count > 0);
+    const needed = ['elections won', 'entries committed', 'linearizable reads', 'changes seen by watchers'];
+    const missing = needed.filter((name) => counts.get(name) === 0);
+    if (!hasFault) missing.push('any fault');
+    if (missing.length > 0) this.world.fail('generator', 'a seed shows something', `without ${missing.join(', ')}`);
+  }
+}
+
+function numbers(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, position) => position + 1);
+}

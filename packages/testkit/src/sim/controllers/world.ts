@@ -1,0 +1,49 @@
+/**
+ * What all parts of one run share: time, chance, network, trace, what was counted, and the first failure. One per run;
+ * nothing is global.
+ */
+import type { Random } from '@fleetmq/shared';
+import type { Failure, FailureKind } from '../failure.ts';
+import type { SimNetwork } from '../network.ts';
+import type { Scheduler } from '../scheduler.ts';
+import type { ControllersSeed } from '../seed.ts';
+import type { Trace } from '../trace.ts';
+
+/** Counts by name. */
+export class Counts {
+  readonly #counts = new Map<string, number>();
+
+  add(name: string, count = 1): void {
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
+  }
+
+  get(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  /** Takes over another's. */
+  merge(other: Counts): void {
+    for (const [name, count] of other.#counts) this.add(name, count);
+  }
+
+  /** By name. */
+  entries(): readonly (readonly [string, number])[] {
+    return [...this.#counts].sort(([left], [right]) => (left < right ? -1 : 1));
+  }
+}
+
+export interface World {
+  readonly seed: ControllersSeed;
+  readonly scheduler: Scheduler;
+  readonly network: SimNetwork;
+  readonly trace: Trace;
+  readonly counts: Counts;
+  readonly random: (name: string) => Random;
+  /** The first one counts. */
+  fail(kind: FailureKind, name: string, text: string): void;
+  readonly failure: Failure | undefined;
+}
+
+/** Addresses: controllers have their ids, the others begin here. */
+export const brokerAddress = 100;
+export const clientAddress = 200;

@@ -1,0 +1,76 @@
+/**
+ * `npm run sim -- [--scenario controllers] [--seeds N] [--from S] [--trace] [--twice]`: runs seeds S to S+N-1 of a scenario
+ * and prints what they covered. `--twice` runs each seed two times and compares the traces. `--trace` prints every event.
+ * The exit code says what was found first: 10 crash, 11 safety, 12 liveness, 13 a seed in which nothing happened.
+ */
+import { parseArgs } from 'node:util';
+import { type RunResult, runControllers } from './controllers/run.ts';
+import { Counts } from './controllers/world.ts';
+import { exitCodes } from './failure.ts';
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: 'string', default: 'controllers' },
+    seeds: { type: 'string', default: '100' },
+    from: { type: 'string', default: '1' },
+    trace: { type: 'boolean', default: false },
+    twice: { type: 'boolean', default: false },
+  },
+});
+
+const counts = new Counts();
+const startedMs = performance.now();
+let virtualMs = 0;
+let events = 0;
+let runs = 0;
+let exitCode = 0;
+
+if (values.scenario !== 'controllers') {
+  print(`there is no scenario ${values.scenario}: the one that exists is controllers`);
+  process.exitCode = 2;
+} else {
+  const from = Number(values.from);
+  for (let seed = from; seed < from + Number(values.seeds); seed++) {
+    const result = await run(seed);
+    if (report(result)) break;
+    if (!values.twice) continue;
+    const again = await run(seed);
+    if (again.traceHash === result.traceHash) continue;
+    print(`seed ${seed} is not repeatable: ${result.traceHash}, then ${again.traceHash}`);
+    exitCode = exitCodes.crash;
+    break;
+  }
+  printCoverage();
+  process.exitCode = exitCode;
+}
+
+async function run(seed: number): Promise<RunResult> {
+  const result = await runControllers({ seed, print: values.trace ? print : undefined });
+  counts.merge(result.counts);
+  virtualMs += result.virtualMs;
+  events += result.events;
+  runs++;
+  return result;
+}
+
+/** True when the run failed. */
+function report({ seed, failure, traceHash }: RunResult): boolean {
+  if (failure === undefined) return false;
+  print(`seed ${seed}: ${failure.kind} at ${failure.atMs.toFixed(3)} ms: ${failure.name}\n  ${failure.text}`);
+  print(`  trace ${traceHash}; again: npm run sim -- --scenario controllers --seeds 1 --from ${seed} --trace`);
+  exitCode = exitCodes[failure.kind];
+  return true;
+}
+
+function printCoverage(): void {
+  for (const [name, count] of counts.entries()) print(`${name.padEnd(44)} ${count}`);
+  const seconds = (performance.now() - startedMs) / 1_000;
+  print(
+    `${runs} runs, ${events} events, ${(virtualMs / 1_000).toFixed(0)} virtual seconds in ${seconds.toFixed(1)} s: ` +
+      `${(runs / seconds).toFixed(1)} runs/s, ${(virtualMs / 1_000 / runs).toFixed(1)} virtual seconds each`,
+  );
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
