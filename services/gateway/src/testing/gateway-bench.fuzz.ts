@@ -27,13 +27,23 @@ export interface Bench extends AsyncDisposable {
 
 type Limits = Record<string, number>;
 
-export async function startBench(limits: Limits = {}): Promise<Bench> {
+/** PEM files for the client listener, and what its clients trust. */
+export interface BenchTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly ca: string;
+}
+
+export async function startBench(limits: Limits = {}, tls?: BenchTls): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
   const cluster = stack.use(await FakeCluster.start());
   const config = gatewaySchema.parse({
     controllers: cluster.controllers,
     security: { mode: 'open' },
-    listen: { client: { port: 0 }, ops: { port: 0 } },
+    listen: {
+      client: { port: 0, ...(tls && { 'tls-cert': tls.certFile, 'tls-key': tls.keyFile }) },
+      ops: { port: 0 },
+    },
     cors: {},
     reflection: {},
     limits: { 'drain-ms': 100, ...limits },
@@ -42,7 +52,7 @@ export async function startBench(limits: Limits = {}): Promise<Bench> {
   const gateway = stack.use(await createGateway(config, nodePorts(silentLogger)));
   await gateway.whenReady(AbortSignal.timeout(5_000));
   const { url } = gateway.listeners.client;
-  const transport = stack.use(createLaneTransport({ baseUrl: url }));
+  const transport = stack.use(createLaneTransport({ baseUrl: url, tls: tls && { ca: tls.ca } }));
   const metadata = createClient(MetadataService, transport);
   const opened = stack.move();
   return {
