@@ -23,7 +23,7 @@ import {
 } from '@fleetmq/shared';
 
 /** Longest error text that is put on the wire, in characters: it travels three times inside one header list of 16 KiB. */
-export const errorTextMax = 1_000;
+const errorTextMax = 1_000;
 
 const statusNumbers: Readonly<Record<StatusName, number>> = {
   canceled: Code.Canceled,
