@@ -68,6 +68,23 @@ test('the ready line names every process, and the cluster agrees', async () => {
   assert.match(await succeed(['cluster', 'describe']), /BROKER +STATE +CLIENTS/);
 });
 
+test('controllers: status, health, and what cannot be done with one', async () => {
+  const [only] = JSON.parse(await succeed(['controller', 'status', '-o', 'json']));
+  assert.deepEqual([only.controllerId, only.leader, only.voter], [1, true, true]);
+  assert.match(await succeed(['controller', 'status']), /CONTROLLER +ROLE +STATE.*\n +1 +leader +active/);
+  assert.match(
+    await succeed(['cluster', 'health', '--exit-when-healthy']),
+    /^healthy: 1 voting controllers, led by 1/m,
+  );
+  assert.equal(JSON.parse(await succeed(['cluster', 'health', '-o', 'ndjson'])).healthy, true);
+  const removed = await execute(['controller', 'remove', '1', '--yes']);
+  assert.deepEqual([removed.code, /only voter/.test(removed.err)], [1, true]);
+  const nobody = await execute(['controller', 'add', '127.0.0.1:1']);
+  assert.deepEqual([nobody.code, /no controller answers at 127.0.0.1:1/.test(nobody.err)], [1, true]);
+  const alone = await execute(['controller', 'transfer']);
+  assert.deepEqual([alone.code, /no other voter/.test(alone.err)], [3, true]);
+});
+
 test('topics: create, list, describe, delete', async () => {
   assert.match(
     await succeed(['topic', 'create', 'a', '-p', '3', '-c', 'retention.ms=60000']),

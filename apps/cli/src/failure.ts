@@ -7,6 +7,14 @@ import { UsageError } from './parse.ts';
 
 export const exitCode = { ok: 0, failed: 1, usage: 2, unavailable: 3, denied: 4 } as const;
 
+/** The question was answered, and the answer is that something is wrong: exit code 1. */
+export class Unhealthy extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'Unhealthy';
+  }
+}
+
 export interface Failure {
   readonly exitCode: number;
   readonly code: string;
@@ -19,6 +27,10 @@ export function describeFailure(error: unknown): Failure {
   if (error instanceof UsageError) {
     const advice = 'fleetmq --help, or --help behind the command';
     return { exitCode: exitCode.usage, code: 'USAGE', message: error.message, leaderHint: undefined, advice };
+  }
+  if (error instanceof Unhealthy) {
+    const advice = 'fleetmq cluster describe';
+    return { exitCode: exitCode.failed, code: 'UNHEALTHY', message: error.message, leaderHint: undefined, advice };
   }
   if (isDomainError(error)) {
     const { code, message, leaderHint } = error;

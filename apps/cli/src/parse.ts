@@ -100,3 +100,13 @@ export function parseAcks(text: string): 'none' | 'leader' | 'majority' | 'all' 
   if (/^\d+$/.test(text)) return parsePositive(text);
   throw new UsageError(`"${text}" is no level of acks: expected none, leader, majority, all or a count`);
 }
+
+/** `host:port`, IPv6 in brackets. */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match !== null && port >= 1 && port <= 65_535) {
+    return { host: (match[1] as string).replace(/^\[|\]$/g, ''), port };
+  }
+  throw new UsageError(`"${text}" is no address: expected host:port`);
+}

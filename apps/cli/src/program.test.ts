@@ -12,7 +12,7 @@ async function execute(...args: string[]): Promise<{ code: number; out: string; 
 test('help and version are no failures', async () => {
   const help = await execute('--help');
   assert.equal(help.code, 0);
-  for (const noun of ['topic', 'produce', 'consume', 'cluster', 'dev'])
+  for (const noun of ['topic', 'produce', 'consume', 'cluster', 'controller', 'dev'])
     assert.match(help.out, new RegExp(`^ {2}${noun}`, 'm'));
   assert.match((await execute('consume', '--help')).out, /--until/);
   assert.match((await execute('--version')).out, /^\d+\.\d+\.\d+\n$/);
@@ -31,6 +31,9 @@ test('what is wrong on the command line is exit code 2, with the value', async (
     [['topic', 'delete', 't'], /no terminal to ask on: give --yes/],
     [['produce', 't', '--ndjson', '-k', 'x'], /bring their own keys/],
     [['produce', 't', '-k', 'x', '-K', ':'], /--key or --key-separator/],
+    [['controller', 'add', 'nowhere'], /"nowhere" is no address/],
+    [['controller', 'remove', 'x'], /'x' is invalid/],
+    [['controller', 'remove', '3'], /no terminal to ask on: give --yes/],
     [['dev', '--brokers', '0'], /below 1/],
   ];
   for (const [args, pattern] of cases) {

@@ -3,7 +3,9 @@
  * nothing but this file and commander.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { HealthOptions } from './commands/cluster.ts';
 import type { ConsumeOptions } from './commands/consume.ts';
+import type { AddOptions, RemoveOptions } from './commands/controller.ts';
 import type { DevOptions } from './commands/dev.ts';
 import type { ProduceOptions } from './commands/produce.ts';
 import type { CreateOptions, DeleteOptions, ListOptions } from './commands/topic.ts';
@@ -54,6 +56,7 @@ function createProgram(terminal: Terminal): Command {
   addProduce(program, terminal);
   addConsume(program, terminal);
   addCluster(program, terminal);
+  addController(program, terminal);
   addDev(program, terminal);
   for (const command of everyCommand(program)) {
     command.exitOverride().configureOutput({
@@ -161,6 +164,46 @@ function addCluster(program: Command, terminal: Terminal): void {
     .description('controllers, brokers, and what is wrong')
     .action(async (options: CommonOptions) =>
       (await import('./commands/cluster.ts')).describeCluster(terminal, options),
+    );
+  common(cluster.command('health'), 'table, json or ndjson')
+    .description('what is wrong; exit code 1 if anything is')
+    .option('--watch', 'look again and again, and tell what has changed')
+    .option('--exit-when-healthy', 'watch until nothing is wrong')
+    .option('--interval <duration>', 'between two looks', checked(parseDuration), 500)
+    .action(async (options: HealthOptions) => (await import('./commands/cluster.ts')).clusterHealth(terminal, options));
+}
+
+function addController(program: Command, terminal: Terminal): void {
+  const controller = program.command('controller').description('the quorum of the controllers');
+  const outputs = 'table, json or ndjson';
+  common(controller.command('status'), outputs)
+    .description('who leads, who votes, how far each has come')
+    .action(async (options: CommonOptions) =>
+      (await import('./commands/controller.ts')).listControllers(terminal, options),
+    );
+  common(controller.command('add <host:port>'), outputs)
+    .description('add a controller that runs with quorum.join = true; waits until it votes')
+    .option('--id <id>', 'it must be this one', checked(parsePositive))
+    .option('--disk-id <id>', 'its disk, so that it need not run yet')
+    .option('--learner', 'do not let it vote')
+    .option('--no-wait', 'do not wait until it votes')
+    .action(async (address: string, options: AddOptions) =>
+      (await import('./commands/controller.ts')).addController(terminal, address, options),
+    );
+  common(controller.command('remove').argument('<id>', 'which', checked(parsePositive)), outputs)
+    .description('remove a controller; its data folder cannot come back')
+    .option('--force', 'even if the rest would have no active majority')
+    .option('--yes', 'do not ask')
+    .action(async (id: number, options: RemoveOptions) =>
+      (await import('./commands/controller.ts')).removeController(terminal, id, options),
+    );
+  common(
+    controller.command('transfer').argument('[id]', 'who shall lead (default: any)', checked(parsePositive)),
+    outputs,
+  )
+    .description('move the leadership to another controller')
+    .action(async (id: number | undefined, options: CommonOptions) =>
+      (await import('./commands/controller.ts')).transferController(terminal, id ?? 0, options),
     );
 }
 

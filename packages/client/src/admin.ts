@@ -12,7 +12,7 @@ import {
   type TopicSummary,
 } from '@fleetmq/gen/client/metadata';
 import type { BrokerMetadata, ConfigEntry, TopicMetadata } from '@fleetmq/gen/common/metadata';
-import { AdminService, type DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
+import { AdminService, type ControllerStatus, type DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
 import { DomainError, type ErrorName, type Offset } from '@fleetmq/shared';
 import type { CallBounds, Metadata } from './metadata.ts';
 import { deleteRecordsBefore, findOffsets, type PartitionRef, type Position } from './offsets.ts';
@@ -42,6 +42,21 @@ export interface TopicDescription {
   readonly topic: TopicMetadata;
   /** All settings with their source. */
   readonly config: readonly ConfigEntry[];
+}
+
+/** Of an internal listener. */
+export interface ControllerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface AddControllerOptions extends CallBounds {
+  /** Must be that of the controller at the address. Default: whichever it is. */
+  readonly id?: number;
+  /** Its disk, if it need not run yet. Default: it is asked. */
+  readonly diskId?: string;
+  /** Default false. */
+  readonly learnerOnly?: boolean;
 }
 
 export type ClusterDescription = MessageShape<typeof DescribeClusterResponseSchema>;
@@ -153,6 +168,46 @@ export class Admin {
         'describe cluster',
       ),
     );
+  }
+
+  /** The controllers and how far each has come, by id; linearizable. */
+  async listControllers(options: CallBounds = {}): Promise<readonly ControllerStatus[]> {
+    const request = { clientId: this.#clientId };
+    const response = await this.#read(options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.listControllers, request, call), 'list controllers'),
+    );
+    return response.controllers;
+  }
+
+  /**
+   * Adds the controller that runs at an address, and answers its id. It is a learner at first, and is promoted to voter
+   * once it has caught up, unless `learnerOnly`. Repeating the call does no harm. INVALID_REQUEST.
+   */
+  async addController(address: ControllerAddress, options: AddControllerOptions = {}): Promise<number> {
+    const { id = 0, diskId = '', learnerOnly = false } = options;
+    const request = { clientId: this.#clientId, controllerId: id, ...address, diskId, learnerOnly };
+    const place = `${address.host}:${address.port}`;
+    const response = await this.#read(options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.addController, request, call), `add controller ${place}`),
+    );
+    return response.controllerId;
+  }
+
+  /** INVALID_REQUEST (no member, or the only voter), NOT_ENOUGH_REPLICAS (the rest would have no active majority). */
+  async removeController(id: number, options: CallBounds & { readonly force?: boolean } = {}): Promise<void> {
+    const request = { clientId: this.#clientId, controllerId: id, force: options.force ?? false };
+    await this.#change('INVALID_REQUEST', options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.removeController, request, call), `remove controller ${id}`),
+    );
+  }
+
+  /** `target` 0: the most advanced voter. Answers who leads then. */
+  async transferController(target = 0, options: CallBounds = {}): Promise<number> {
+    const request = { clientId: this.#clientId, targetId: target };
+    const response = await this.#read(options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.transferController, request, call), 'transfer controllers'),
+    );
+    return response.leaderId;
   }
 
   /** The cluster as the server that answers knows it: id, nodes, security mode, versions. */

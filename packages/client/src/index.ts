@@ -1,9 +1,11 @@
 export type { RecordHeader } from '@fleetmq/record';
 export { DomainError, type ErrorName, errorCatalogue, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
 export {
+  type AddControllerOptions,
   Admin,
   type ClusterDescription,
   type ClusterMetadata,
+  type ControllerAddress,
   type CreateTopicOptions,
   type ListTopicsOptions,
   type OffsetListing,

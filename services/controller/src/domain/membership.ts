@@ -148,6 +148,7 @@ export function refusalToRemove({
     'NOT_ENOUGH_REPLICAS',
     `without controller ${controllerId} there would be ${rest.length} voters (${rest.join(', ')}), of which ` +
       `${active.length} are active and ${needed} are needed: bring them back first, or force the removal`,
+    { retriable: false },
   );
 }
 

@@ -108,13 +108,15 @@ export class Quorum {
     throw new DomainError('STALE_EPOCH', `controller ${message.from} does not lead term ${term}`);
   }
 
-  /** `target` 0: the most advanced voter. Resolves when another node leads. NOT_AVAILABLE when that did not work out. */
+  /** `target` 0: the most advanced voter. Resolves when another node leads. NOT_ENOUGH_REPLICAS, NOT_AVAILABLE: it does not. */
   async transferLeadership(target: number, signal: AbortSignal): Promise<{ leaderId: number; term: Term }> {
     const { driver, leadership, controllerId, timers, electionTimeoutMs } = this.#options;
     leadership.requireReady();
     const { voters } = driver.confState;
     const chosen = target === 0 ? this.#mostAdvanced() : target;
-    if (chosen === undefined) throw new DomainError('NOT_AVAILABLE', 'no other voter is active');
+    if (chosen === undefined) {
+      throw new DomainError('NOT_ENOUGH_REPLICAS', 'no other voter is active', { retriable: false });
+    }
     if (!voters.includes(chosen)) throw new DomainError('INVALID_REQUEST', `controller ${chosen} does not vote`);
     if (chosen === controllerId) return { leaderId: controllerId, term: leadership.term };
     driver.transferLeader(chosen);
