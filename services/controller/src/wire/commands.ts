@@ -157,7 +157,7 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
   }
 }
 
-export function lifeToProto(life: BrokerLife): { brokerId: number; brokerEpoch: bigint } {
+function lifeToProto(life: BrokerLife): { brokerId: number; brokerEpoch: bigint } {
   return { brokerId: life.brokerId, brokerEpoch: BigInt(life.brokerEpoch) };
 }
 
