@@ -38,3 +38,12 @@ export function parseControllers(text: string): readonly ControllerAddress[] {
 export function authorityOf(address: { readonly host: string; readonly port: number }): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
+
+/** `first`, then those of `second` that are reached elsewhere. */
+export function joinAddresses(
+  first: readonly ControllerAddress[],
+  second: readonly ControllerAddress[],
+): readonly ControllerAddress[] {
+  const known = new Set(first.map(authorityOf));
+  return [...first, ...second.filter((each) => !known.has(authorityOf(each)))];
+}

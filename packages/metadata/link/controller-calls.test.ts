@@ -63,6 +63,18 @@ describe('controller calls', () => {
     assert.deepEqual(asked, [2]);
   });
 
+  test('go to controllers that are known by now', async () => {
+    const { call, asked } = cluster(
+      { 1: [failing('NOT_LEADER')], 7: [() => 7n] },
+      {
+        controllers: [{ controllerId: 1, host: 'c', port: 1 }],
+        known: () => [{ controllerId: 7, host: 'c', port: 7 }],
+      },
+    );
+    assert.equal(await call(), 7n);
+    assert.deepEqual(asked, [7]);
+  });
+
   test('ask the next controller when one has no leader to name', async () => {
     const none = failing('NOT_LEADER');
     const { call, asked } = cluster({

@@ -25,6 +25,8 @@ import { pause } from './pause.ts';
 export interface ControllerCallsOptions {
   /** At least one. */
   readonly controllers: readonly ControllerAddress[];
+  /** All of them as the metadata watch knows them; not empty. Default: `controllers`. */
+  readonly known?: () => readonly ControllerAddress[];
   /** The transport to one address; it stays the caller's. */
   readonly transportOf: (address: ControllerAddress) => Transport;
   /** Who leads as far as the metadata watch knows; 0: nobody. Used only with addresses whose id is known. */
@@ -118,7 +120,8 @@ export class ControllerCalls {
   /** Who led last, else who leads as far as the metadata says, else the next in turn. */
   #choose(attempt: number): ControllerAddress {
     if (this.#leader !== undefined) return this.#leader;
-    const { controllers, leaderId } = this.#options;
+    const { leaderId } = this.#options;
+    const controllers = this.#options.known?.() ?? this.#options.controllers;
     const watchedId = attempt === 1 ? (leaderId?.() ?? 0) : 0;
     const watched = controllers.find((each) => watchedId !== 0 && each.controllerId === watchedId);
     return watched ?? (controllers[this.#next++ % controllers.length] as ControllerAddress);

@@ -24,6 +24,8 @@ export class FakeController {
   itemsPerPart = 1_000;
   term = 1;
   leaderId = 1;
+  /** What it says of where controllers are. */
+  controllers: { readonly controllerId: number; readonly host: string; readonly port: number }[] = [];
   isDown = false;
   isSilent = false;
 
@@ -59,7 +61,7 @@ export class FakeController {
     if (this.isDown) throw new ConnectError('down', Code.Unavailable);
     if (this.isSilent) await this.#pause(signal);
     let sent = Number(request.fromVersion);
-    const about = { term: BigInt(this.term), leaderId: this.leaderId };
+    const about = { term: BigInt(this.term), leaderId: this.leaderId, controllers: this.controllers };
     if (sent === 0 || sent < this.oldest || sent > this.#image.version) {
       const parts = [...snapshotParts(this.#image.snapshot(), this.itemsPerPart)];
       for (const [index, part] of parts.entries()) {

@@ -27,7 +27,6 @@ function serve(controller: FakeController) {
   const routes = metadataRoutes({
     watch,
     ...ports,
-    controllers,
     listener: 'client',
     securityMode: 'open',
     serverVersion: '0.1.0',

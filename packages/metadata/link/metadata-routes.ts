@@ -14,15 +14,13 @@ import {
   topicMetadataAnswer,
 } from '@fleetmq/metadata/wire';
 import { DomainError, type Timers, toSafeInteger } from '@fleetmq/shared';
-import type { ControllerAddress } from './addresses.ts';
 import type { MetadataWatch } from './metadata-watch.ts';
 
 export interface MetadataRoutesOptions {
-  readonly watch: Pick<MetadataWatch, 'image' | 'leaderId' | 'ageMs' | 'waitForVersion'>;
+  readonly watch: Pick<MetadataWatch, 'image' | 'leaderId' | 'controllers' | 'ageMs' | 'waitForVersion'>;
   readonly timers: Timers;
   /** Which addresses of brokers the answers carry. */
   readonly listener: ListenerName;
-  readonly controllers: readonly ControllerAddress[];
   readonly securityMode: string;
   readonly serverVersion: string;
   /** Longest wait for min_metadata_version, and for the first metadata of all. Default 5 s. */
@@ -83,15 +81,13 @@ async function reachVersion(options: MetadataRoutesOptions, version: number, sig
   }
 }
 
-/** By id. A leader whose address is not configured under an id is listed without one. */
-function knownControllers({
-  controllers,
-  watch,
-}: MetadataRoutesOptions): { controllerId: number; host: string; port: number }[] {
+/** By id. A leader whose address is not known is listed without one. */
+function knownControllers({ watch }: MetadataRoutesOptions): { controllerId: number; host: string; port: number }[] {
   const known = new Map<number, { controllerId: number; host: string; port: number }>();
   if (watch.leaderId !== 0) known.set(watch.leaderId, { controllerId: watch.leaderId, host: '', port: 0 });
-  for (const { controllerId, host, port } of controllers) {
-    if (controllerId !== undefined) known.set(controllerId, { controllerId, host, port });
+  for (const { controllerId, host, port } of watch.controllers) {
+    if (controllerId !== undefined && !known.get(controllerId)?.port)
+      known.set(controllerId, { controllerId, host, port });
   }
   return [...known.values()].sort((left, right) => left.controllerId - right.controllerId);
 }

@@ -50,6 +50,23 @@ describe('metadata watch', () => {
     assert.ok(watch.ageMs() < 5_000);
   });
 
+  test('goes on at controllers that it was told of, and keeps those that are configured behind them', async () => {
+    const [first, second, third] = [new FakeController(), new FakeController(), new FakeController()];
+    const address = (port: number) => ({ controllerId: port, host: 'controller', port });
+    first.controllers = [address(2), address(3)];
+    for (const each of [first, second, third]) each.append(3, cluster('c'), broker(1));
+    await using watch = watching([first, second, third], { controllers: [address(1)] });
+    assert.deepEqual(watch.controllers, [address(1)]);
+    await watch.waitForVersion(3, soon());
+    assert.deepEqual(watch.controllers, [address(2), address(3), address(1)]);
+    first.goDown();
+    second.goDown();
+    third.append(4, ...topic);
+    await watch.waitForVersion(4, soon());
+    // Who does not know says nothing, and nothing is forgotten.
+    assert.deepEqual(watch.controllers, [address(2), address(3), address(1)]);
+  });
+
   test('takes a snapshot that comes in parts, and counts it after the last', async () => {
     const controller = new FakeController();
     controller.itemsPerPart = 1;

@@ -33,13 +33,13 @@ import {
   type Timers,
   toSafeInteger,
 } from '@fleetmq/shared';
-import { authorityOf, type ControllerAddress } from './addresses.ts';
+import { authorityOf, type ControllerAddress, joinAddresses } from './addresses.ts';
 import { errorOf } from './errors.ts';
 import { pause } from './pause.ts';
 import { VersionWaiters } from './version-waiters.ts';
 
 export interface MetadataWatchOptions {
-  /** At least one; asked in turn. */
+  /** At least one; asked in turn, until a controller has named them all, and behind those from then on. */
   readonly controllers: readonly ControllerAddress[];
   /** The transport to one address; it stays the caller's. */
   readonly transportOf: (address: ControllerAddress) => Transport;
@@ -62,6 +62,9 @@ export interface MetadataWatchOptions {
 /** Called after the image has changed. Must not throw and must not wait. */
 export type MetadataListener = (events: readonly MetadataEvent[], version: MetadataVersion) => void;
 
+/** More controllers than any quorum has are not believed. */
+const controllersMax = 64;
+
 export class MetadataWatch implements AsyncDisposable {
   readonly #options: MetadataWatchOptions;
   readonly #logger: Logger;
@@ -75,10 +78,13 @@ export class MetadataWatch implements AsyncDisposable {
   #term = 0;
   #leaderId = 0;
   #parts: MetadataSnapshotImage[] = [];
+  /** As a controller has named them; those that are configured follow. */
+  #controllers: readonly ControllerAddress[];
 
   constructor(options: MetadataWatchOptions) {
     assert(options.controllers.length > 0, 'a metadata watch needs a controller');
     this.#options = options;
+    this.#controllers = options.controllers;
     this.#logger = options.logger ?? silentLogger;
     this.#waiters = new VersionWaiters(options.waitersMax ?? 10_000);
   }
@@ -96,6 +102,11 @@ export class MetadataWatch implements AsyncDisposable {
   /** Leader of the controllers as far as is known; 0: none. */
   get leaderId(): number {
     return this.#leaderId;
+  }
+
+  /** Where controllers are: all of them as they were last named, then those that are configured. At least one. */
+  get controllers(): readonly ControllerAddress[] {
+    return this.#controllers;
   }
 
   /** Since a controller was last heard; Infinity if none ever was. */
@@ -137,10 +148,10 @@ export class MetadataWatch implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { controllers, timers, random, backoff = { baseMs: 50, maxMs: 1_000 } } = this.#options;
+    const { timers, random, backoff = { baseMs: 50, maxMs: 1_000 } } = this.#options;
     const { signal } = this.#stopping;
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const address = controllers[this.#next++ % controllers.length] as ControllerAddress;
+      const address = this.#controllers[this.#next++ % this.#controllers.length] as ControllerAddress;
       if (await this.#follow(address)) attempt = 1;
       await pause(timers, backoffMs(attempt, backoff, random), signal);
     }
@@ -215,6 +226,15 @@ export class MetadataWatch implements AsyncDisposable {
     if (term < this.#term) return;
     this.#term = term;
     this.#leaderId = message.leaderId;
+    this.#receiveControllers(message.controllers);
+  }
+
+  /** A controller that has not been told an address leaves it empty. */
+  #receiveControllers(controllers: WatchMetadataResponse['controllers']): void {
+    const named = controllers.filter(({ host, port }) => host !== '' && port > 0).slice(0, controllersMax);
+    if (named.length === 0) return;
+    const addresses = named.map(({ controllerId, host, port }) => ({ controllerId, host, port }));
+    this.#controllers = joinAddresses(addresses, this.#options.controllers);
   }
 
   #receiveSnapshot(part: MetadataSnapshotImage, hasMore: boolean): void {

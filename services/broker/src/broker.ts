@@ -191,7 +191,6 @@ async function openStorage(
 }
 
 interface Links {
-  readonly controllers: readonly ControllerAddress[];
   readonly pool: RpcPool;
   readonly watch: MetadataWatch;
   readonly calls: ControllerCalls;
@@ -205,7 +204,9 @@ function linkControllers(config: BrokerConfig, ports: BrokerPorts, opened: Async
   const transportOf = (address: ControllerAddress) => pool.get(`http://${authorityOf(address)}`);
   const shared = { controllers, transportOf, clock, timers, random, logger };
   const watch = opened.use(new MetadataWatch({ ...shared, watcher: `broker-${config.node.id}` }));
-  return { controllers, pool, watch, calls: new ControllerCalls({ ...shared, leaderId: () => watch.leaderId }) };
+  const known = () => watch.controllers;
+  const calls = new ControllerCalls({ ...shared, known, leaderId: () => watch.leaderId });
+  return { pool, watch, calls };
 }
 
 /** What has to happen when everything before it in the stop is done, last first. */
@@ -234,7 +235,7 @@ async function openServices(
   parts: ServedParts,
   opened: AsyncDisposableStack,
 ): Promise<Listeners> {
-  const { core, registry, metrics, watch, calls, controllers, health, service } = parts;
+  const { core, registry, metrics, watch, calls, health, service } = parts;
   const history = opened.use(new MetricsHistory({ clock, timers, print: () => registry.print() }));
   const subscriptions = { count: 0 };
   observeBroker(registry, {
@@ -246,7 +247,7 @@ async function openServices(
   });
   const context: Omit<RpcContext, 'listener' | 'fetchBounds'> = {
     ...core,
-    ...{ clock, timers, watch, calls, controllers, metrics, history, subscriptions },
+    ...{ clock, timers, watch, calls, metrics, history, subscriptions },
     localId: config.node.id,
     checksum: nodeChecksum,
     image: watch.image,

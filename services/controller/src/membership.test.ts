@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
-import { ControllerCalls } from '@fleetmq/metadata/link';
+import { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
 import { DomainError, type ErrorName, seededRandom } from '@fleetmq/shared';
 import { nodeClock, nodeTimers } from '@fleetmq/shared/runtime';
 import type { Controller } from './controller.ts';
@@ -249,5 +249,35 @@ describe('members of the quorum', { timeout: 120_000 }, () => {
     await admin.remove(dead);
     await eventually('two voters', () => votersOf(leader).join() === [leaderId, alive].sort().join());
     await admin.create('two-of-two');
+  });
+
+  test('watchers learn of the new controllers, and outlive the old ones', async () => {
+    await using cluster = await TestCluster.start({ count: 1, joiners: 1 });
+    await registerBroker(cluster, 1);
+    const admin = adminOf(cluster, [1, 2]);
+    await using watch = new MetadataWatch({
+      controllers: [cluster.addressOf(1)],
+      transportOf: ({ host, port }) => cluster.pool.get(`http://${host}:${port}`),
+      watcher: 'test',
+      clock: nodeClock,
+      timers: nodeTimers,
+      random: seededRandom(1),
+    });
+    watch.start();
+    await watch.waitForVersion(1, AbortSignal.timeout(20_000));
+    await cluster.startJoiner(2);
+    await admin.add(2);
+    await votersToBe(cluster, [1, 2]);
+    await eventually('the watch to know both', () => watch.controllers.some(({ controllerId }) => controllerId === 2));
+    await admin.remove(1);
+    await cluster.stopOne(1, 'stop');
+    await eventually('one controller', () => votersOf(cluster.one(2)).join() === '2');
+    const { metadataVersion } = await admin.create('after');
+    await watch.waitForVersion(Number(metadataVersion), AbortSignal.timeout(20_000));
+    assert.equal(watch.image.topicByName('after')?.name, 'after');
+    assert.deepEqual(
+      watch.controllers.map(({ port }) => port),
+      [cluster.addressOf(2).port, cluster.addressOf(1).port],
+    );
   });
 });

@@ -87,7 +87,11 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   const transportOf = (address: ControllerAddress) => pool.get(`http://${authorityOf(address)}`);
   const toControllers = { controllers, transportOf, ...ports };
   const watch = stack.use(new MetadataWatch({ ...toControllers, watcher: 'gateway' }));
-  const calls = new ControllerCalls({ ...toControllers, leaderId: () => watch.leaderId });
+  const calls = new ControllerCalls({
+    ...toControllers,
+    known: () => watch.controllers,
+    leaderId: () => watch.leaderId,
+  });
   const upstreams = new Upstreams({ ...ports, watch, pool, subscriptionPool });
   addMetadataMetrics(metrics, watch);
   watch.start();
@@ -108,7 +112,6 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
     metadata: {
       ...ports,
       watch,
-      controllers,
       listener: 'client',
       securityMode: config.security.mode,
       serverVersion,

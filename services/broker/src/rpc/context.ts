@@ -1,7 +1,7 @@
 /** What the services of a broker are made of; one value per listener. */
 
 import type { ListenerName, MetadataImage } from '@fleetmq/metadata';
-import type { ControllerAddress, ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
+import type { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
 import type { Checksum, Clock, Timers } from '@fleetmq/shared';
 import { DomainError } from '@fleetmq/shared';
 import type { FetchBounds } from '../domain/fetch.ts';
@@ -34,7 +34,6 @@ export interface RpcContext {
   readonly image: MetadataImage;
   readonly watch: MetadataWatch;
   readonly calls: ControllerCalls;
-  readonly controllers: readonly ControllerAddress[];
   readonly link: ControllerLink;
   readonly partitions: Partitions;
   readonly producer: Producer;
