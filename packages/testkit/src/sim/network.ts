@@ -280,6 +280,8 @@ export class SimNetwork {
       time.after(breakMs, () => process.run(() => open.fail(connectionLost())));
       time.after(breakMs, () => open.server?.run(() => open.atServer.abort(connectionLost())));
     };
+    // Until the server takes the stream, what arrives waits in its socket.
+    const atServer = (work: () => void): void => (open.server === undefined ? work() : open.server.run(work));
     const up = this.#ordered(from, to, broken);
     const down = this.#ordered(to, from, broken);
     const serve = async (endpoint: Endpoint): Promise<void> => {
@@ -315,9 +317,9 @@ export class SimNetwork {
       for await (const item of input) {
         const request = create(method.input, item as never);
         const bytes = toBinary(method.input, request);
-        up(() => open.server?.run(() => requests.push(bytes)));
+        up(() => atServer(() => requests.push(bytes)));
       }
-      up(() => open.server?.run(() => requests.end()));
+      up(() => atServer(() => requests.end()));
     };
     send().catch((error: unknown) => this.#options.onBug(error));
     return answers;

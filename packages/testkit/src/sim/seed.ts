@@ -68,7 +68,7 @@ export function controllersSeed(seed: number): ControllersSeed {
     values[Math.floor(random.next() * values.length)] as Value;
   const chance = (rate: number): boolean => random.next() < rate;
   const lockstep = chance(0.05);
-  const heartbeatMs = pick(100, 100, 150, 200);
+  const heartbeatMs = pick(200, 250, 300);
   const faults = faultKinds.filter(() => chance(0.35));
   return {
     seed,
@@ -76,11 +76,11 @@ export function controllersSeed(seed: number): ControllersSeed {
     brokers: pick(2, 3, 3),
     clients: pick(1, 2, 3),
     heartbeatMs,
-    electionMs: heartbeatMs * pick(5, 8, 10),
+    electionMs: heartbeatMs * pick(3, 5, 8),
     snapshotEntries: pick(10, 20, 50, 200),
     segmentBytes: pick(4_096, 4_096, 16_384),
-    sessionTimeoutMs: pick(1_500, 3_000),
-    brokerHeartbeatMs: pick(400, 700),
+    sessionTimeoutMs: pick(2_000, 3_000),
+    brokerHeartbeatMs: pick(500, 900),
     network: lockstep ? calmNetwork(2, 0) : someNetwork(chance, pick),
     clockDrift: lockstep || chance(0.5) ? 0 : pick(0.01, 0.1),
     lockstep,
@@ -88,7 +88,7 @@ export function controllersSeed(seed: number): ControllersSeed {
     faults: faults.length === 0 ? ['isolate-leader'] : faults,
     faultEveryMs: pick(500, 1_000, 2_000, 4_000),
     faultLastsMs: pick(300, 1_000, 3_000),
-    operationEveryMs: pick(100, 300, 800),
+    operationEveryMs: pick(200, 500, 1_000),
     keptOnPowerLoss: pick(0, 0.1, 0.5, 0.9, 1),
     faultsMs: 30_000,
     healMs: 40_000,
