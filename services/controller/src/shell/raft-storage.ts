@@ -95,6 +95,8 @@ export class DiskRaftStorage implements RaftStorage {
       await RaftWal.create(walOptions);
       await disk.writeFileAtomic(`${folder}/format`, new TextEncoder().encode(formatText));
     }
+    // A process that was killed may have left names that the disk does not have yet: what follows rests on them.
+    for (const path of [folder, `${folder}/snapshots`]) await disk.syncFolder(path);
     const hardState = await HardStateFiles.open(disk, folder, checksum);
     const { wal, recovered } = await RaftWal.open(walOptions);
     const readable = await snapshots.load();

@@ -92,10 +92,11 @@ export class RaftWal {
       return { wal: new RaftWal(options, { segments, file, endFile, position, lastBatch: lastBatch + 1 }), recovered };
     }
     const file = await disk.open(segmentPath(folder, last.segment), 'read-write');
-    if (recovered.tornBytes > 0) {
-      await file.truncate(last.end);
-      await file.sync();
-    }
+    if (recovered.tornBytes > 0) await file.truncate(last.end);
+    // A process that was killed may have left a batch, or a segment's name, that the disk does not have yet: what counts
+    // as durable from here on must be.
+    await file.sync();
+    await disk.syncFolder(folder);
     return { wal: new RaftWal(options, { segments, file, endFile, position: last.end, lastBatch }), recovered };
   }
 
