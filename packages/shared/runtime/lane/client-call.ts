@@ -274,9 +274,12 @@ export class ClientCall {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#held = [];
     this.#heldBytes = 0;
-    const failure = this.#overError();
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);
-    this.#responded.reject(failure);
+    // An error costs its stack: none is made for a call that ended well with nobody waiting, which is nearly every call.
+    if (error !== undefined || this.#waiters.length > 0) {
+      const failure = this.#overError();
+      for (const waiter of this.#waiters.splice(0)) waiter.reject(failure);
+      this.#responded.reject(failure);
+    }
     this.#options.onOver(this);
     if (error !== undefined) this.#options.receiver.fail(error);
   }
