@@ -202,7 +202,11 @@ describe('three controllers', { timeout: 120_000 }, () => {
     const leader = await cluster.leader();
     const leaderId = leader.node.controllerId;
     const [wiped, other] = cluster.ids.filter((id) => id !== leaderId) as [number, number];
-    await eventually('everybody to be known', () => cluster.ids.every((id) => leader.node.identity.diskOf(id)));
+    await eventually('every disk to be agreed on', () =>
+      cluster.running.every(
+        ({ node }) => node.stateMachine.membership.members.filter(({ diskId }) => diskId !== '').length === 3,
+      ),
+    );
     await cluster.stopOne(wiped, 'kill');
     await cluster.stopOne(other, 'kill');
     await cluster.wipe(wiped);

@@ -5,15 +5,15 @@ import { decodeMembership, encodeMembership } from '../wire/membership.ts';
 import { judgeLearner } from './catch-up.ts';
 import {
   isRetired,
-  isSameMember,
   type Member,
   type Membership,
   memberOf,
   membersMax,
   noMembership,
-  refusalToAdd,
+  planAddition,
   refusalToRemove,
   retiredMax,
+  withDisks,
   withMember,
   withoutMember,
   withoutPromotion,
@@ -43,6 +43,31 @@ describe('membership of the controllers', () => {
     assert.ok(!isRetired(shrunk, 5, 'disk-6') && !isRetired(shrunk, 4, 'disk-5'));
     // A disk that nobody has ever seen cannot be kept out by its name.
     assert.deepEqual(withoutMember(withMember(three, member(6, { diskId: '' }), true), 6).retired, []);
+  });
+
+  test('the disks of the first voters are noted as they become known', () => {
+    const known = new Map([[1, 'disk-1']]);
+    const options = { ownId: 1, diskOf: (id: number) => known.get(id) };
+    assert.equal(withDisks(noMembership, [1, 2, 3], options), undefined);
+    assert.deepEqual(withDisks(noMembership, [1], options)?.members, [member(1, { host: '', port: 0 })]);
+    known.set(3, 'disk-3');
+    const first = withDisks(noMembership, [3, 1, 2], options) as Membership;
+    assert.deepEqual(
+      first.members.map(({ controllerId, diskId, port }) => [controllerId, diskId, port]),
+      [
+        [1, 'disk-1', 0],
+        [2, '', 0],
+        [3, 'disk-3', 0],
+      ],
+    );
+    assert.equal(withDisks(first, [1, 2, 3], options), undefined);
+    known.set(2, 'disk-2').set(3, 'wiped');
+    const second = withDisks(first, [1, 2, 3], options);
+    assert.deepEqual(
+      second?.members.map(({ diskId }) => diskId),
+      ['disk-1', 'disk-2', 'disk-3'],
+    );
+    assert.equal(withDisks(three, [1, 2, 3], options), undefined);
   });
 
   test('what is retired is bounded, the oldest goes', () => {
@@ -87,18 +112,32 @@ describe('membership of the controllers', () => {
   ];
   for (const [name, membership, added, reason] of additions) {
     test(`adding ${name}: ${reason === undefined ? 'yes' : 'no'}`, () => {
-      const refused = refusalToAdd(membership, added);
-      if (reason === undefined) assert.equal(refused, undefined);
-      else assert.match(refused?.message ?? '', reason);
+      const plan = planAddition(membership, added, { promote: true, isVoter: false });
+      assert.equal(plan.kind, reason === undefined ? 'add' : 'refused');
+      if (plan.kind === 'add') assert.deepEqual(plan.next, withMember(membership, added, true));
+      if (plan.kind === 'refused') assert.match(plan.error.message, reason as RegExp);
     });
   }
 
-  test('the same member is recognised by everything that it is', () => {
-    assert.ok(isSameMember(three, member(2)));
-    for (const other of [member(4), member(2, { diskId: 'x' }), member(2, { host: 'd' }), member(2, { port: 1 })]) {
-      assert.ok(!isSameMember(three, other));
-    }
-  });
+  const learning = { ...three, promoting: [3] };
+  const again: readonly (readonly [string, Membership, Member, boolean, boolean, readonly number[] | undefined])[] = [
+    // membership, member, promote, isVoter -> whom the next one promotes; undefined: nothing changes
+    ['a voter, just so', three, member(2), true, true, undefined],
+    ['a learner, just so', three, member(3), false, false, undefined],
+    ['a learner, to be promoted after all', three, member(3), true, false, [3]],
+    ['a learner that is to be promoted', learning, member(3), false, false, undefined],
+    ['a voter elsewhere', learning, member(2, { port: 1 }), true, true, [3]],
+    ['a learner elsewhere', three, member(3, { host: 'd' }), false, false, []],
+  ];
+  for (const [name, membership, added, promote, isVoter, promoting] of again) {
+    test(`adding again: ${name}`, () => {
+      const plan = planAddition(membership, added, { promote, isVoter });
+      assert.equal(plan.kind, promoting === undefined ? 'nothing' : 'update');
+      if (plan.kind !== 'update') return;
+      assert.deepEqual(plan.next.promoting, promoting);
+      assert.deepEqual(memberOf(plan.next, added.controllerId), added);
+    });
+  }
 
   const removals: readonly (readonly [
     readonly number[],

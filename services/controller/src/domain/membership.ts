@@ -1,7 +1,8 @@
 /**
  * Who the controllers are beside their Raft ids: where each is reached, on which disk it lives, which learners are to be
  * promoted, and which disks are gone for good. The controllers agree on it: every configuration change carries the whole
- * value, and applying the change replaces the one before. Until the first change it is empty, and `quorum.peers` holds.
+ * value, and applying the change replaces the one before. It begins empty; the first leader writes down the disks of the first
+ * voters, since what only some of them remember would not keep a wiped one out.
  *
  * A Raft id belongs to a (node, disk) pair. A wiped disk has forgotten its votes, and a removed one has missed what the
  * others agreed on, so neither ever comes back under its old name: what returns comes with a new disk, as a new member.
@@ -11,6 +12,7 @@
 import { DomainError } from '@fleetmq/shared';
 import type { PeerAddress } from './peers.ts';
 
+/** A first voter has no address here, host empty and port 0, until the members change: `quorum.peers` says where it is. */
 export interface Member extends PeerAddress {
   /** Empty: not known yet; the disk that it first speaks from counts. */
   readonly diskId: string;
@@ -52,6 +54,26 @@ export function withMember(membership: Membership, member: Member, promote: bool
   };
 }
 
+/**
+ * With the disks of these members that are known by now; undefined when that is nothing new. Addresses stay as they are. Worth
+ * an entry once any other member than `ownId` is known, or when there is no other.
+ */
+export function withDisks(
+  membership: Membership,
+  ids: readonly number[],
+  { ownId, diskOf }: { readonly ownId: number; readonly diskOf: (controllerId: number) => string | undefined },
+): Membership | undefined {
+  const members = [...ids]
+    .sort((left, right) => left - right)
+    .map((controllerId): Member => {
+      const known = memberOf(membership, controllerId) ?? { controllerId, host: '', port: 0, diskId: '' };
+      return known.diskId === '' ? { ...known, diskId: diskOf(controllerId) ?? '' } : known;
+    });
+  const isNew = members.some((each) => each.diskId !== (memberOf(membership, each.controllerId)?.diskId ?? ''));
+  const isWorthIt = ids.length === 1 || members.some((each) => each.controllerId !== ownId && each.diskId !== '');
+  return isNew && isWorthIt ? { ...membership, members } : undefined;
+}
+
 /** The learner has become a voter, or shall not become one. */
 export function withoutPromotion(membership: Membership, controllerId: number): Membership {
   return { ...membership, promoting: membership.promoting.filter((id) => id !== controllerId) };
@@ -67,53 +89,74 @@ export function withoutMember(membership: Membership, controllerId: number): Mem
   };
 }
 
-/** `member` is there already, just so: asking for it again changes nothing. */
-export function isSameMember(membership: Membership, member: Member): boolean {
-  const known = memberOf(membership, member.controllerId);
-  return (
-    known !== undefined && known.diskId === member.diskId && known.host === member.host && known.port === member.port
-  );
-}
-
 /** As in `quorum.peers`: a name or an IP address, IPv6 without brackets. */
 const hostGrammar = /^[A-Za-z0-9._:-]{1,253}$/;
 
 export function refusalOfAddress({ host, port }: Pick<Member, 'host' | 'port'>): DomainError | undefined {
   if (hostGrammar.test(host) && port >= 1 && port <= 65_535) return undefined;
-  return new DomainError('INVALID_REQUEST', `"${host}:${port}" is no address of a controller`);
+  return invalid(`"${host}:${port}" is no address of a controller`);
 }
 
-/** Why this controller cannot be added; undefined if it can. */
-export function refusalToAdd(membership: Membership, member: Member): DomainError | undefined {
-  const { controllerId, diskId, host, port } = member;
-  const refuse = (text: string) => new DomainError('INVALID_REQUEST', text);
-  if (!Number.isSafeInteger(controllerId) || controllerId < 1 || controllerId > controllerIdMax) {
-    return refuse(`controller id ${controllerId} is not within 1 and ${controllerIdMax}`);
-  }
-  const notThere = refusalOfAddress(member);
-  if (notThere !== undefined) return notThere;
-  if (diskId === '' || diskId.length > 64) return refuse(`"${diskId}" is no disk id: it has 1 to 64 characters`);
+export type Addition =
+  /** It is there already, just so. */
+  | { readonly kind: 'nothing' }
+  /** It is there: its address changes, or it shall be promoted from now on. */
+  | { readonly kind: 'update'; readonly next: Membership }
+  | { readonly kind: 'add'; readonly next: Membership }
+  | { readonly kind: 'refused'; readonly error: DomainError };
+
+/**
+ * What adding this controller means. A member with the same disk is the same member: it may be reached elsewhere, and a learner
+ * may be promoted after all (`promote`); what votes goes on to vote.
+ */
+export function planAddition(
+  membership: Membership,
+  member: Member,
+  { promote, isVoter }: { readonly promote: boolean; readonly isVoter: boolean },
+): Addition {
+  const { controllerId, diskId } = member;
+  const refused = refusalOfMember(member) ?? refusalBesideOthers(membership, member);
+  if (refused !== undefined) return { kind: 'refused', error: refused };
   const known = memberOf(membership, controllerId);
-  if (known !== undefined) {
-    return refuse(
-      `controller ${controllerId} is a member already, at ${known.host}:${known.port} with disk ${known.diskId || '(unknown)'}: ` +
-        'remove it first',
-    );
+  if (known === undefined) {
+    if (membership.members.length < membersMax) return { kind: 'add', next: withMember(membership, member, promote) };
+    const text = `there are ${membership.members.length} controllers, the most there may be`;
+    return { kind: 'refused', error: new DomainError('LIMIT_EXCEEDED', text, { retriable: false }) };
   }
-  const neighbour = membership.members.find((each) => each.diskId === diskId);
-  if (neighbour !== undefined) return refuse(`disk ${diskId} is that of controller ${neighbour.controllerId}`);
-  if (membership.retired.some((each) => each.diskId === diskId)) {
-    return refuse(`disk ${diskId} was removed from the quorum: empty the data folder, which gives it a new disk id`);
+  if (known.diskId !== diskId) {
+    const text = `controller ${controllerId} is a member already, with disk ${known.diskId || '(unknown)'}: remove it first`;
+    return { kind: 'refused', error: invalid(text) };
   }
-  const lodger = membership.members.find((each) => each.host === host && each.port === port);
-  if (lodger !== undefined) return refuse(`${host}:${port} is the address of controller ${lodger.controllerId}`);
-  if (membership.members.length >= membersMax) {
-    return new DomainError(
-      'LIMIT_EXCEEDED',
-      `there are ${membership.members.length} controllers, the most there may be`,
-    );
+  const wasPromoting = membership.promoting.includes(controllerId);
+  const willPromote = wasPromoting || (promote && !isVoter);
+  const isSame = known.host === member.host && known.port === member.port && wasPromoting === willPromote;
+  return isSame ? { kind: 'nothing' } : { kind: 'update', next: withMember(membership, member, willPromote) };
+}
+
+function refusalOfMember(member: Member): DomainError | undefined {
+  const { controllerId, diskId } = member;
+  if (!Number.isSafeInteger(controllerId) || controllerId < 1 || controllerId > controllerIdMax) {
+    return invalid(`controller id ${controllerId} is not within 1 and ${controllerIdMax}`);
   }
+  if (diskId === '' || diskId.length > 64) return invalid(`"${diskId}" is no disk id: it has 1 to 64 characters`);
+  return refusalOfAddress(member);
+}
+
+function refusalBesideOthers({ members, retired }: Membership, member: Member): DomainError | undefined {
+  const { controllerId, diskId, host, port } = member;
+  if (retired.some((each) => each.diskId === diskId)) {
+    return invalid(`disk ${diskId} was removed from the quorum: empty the data folder, which gives it a new disk id`);
+  }
+  const others = members.filter((each) => each.controllerId !== controllerId);
+  const neighbour = others.find((each) => each.diskId === diskId);
+  if (neighbour !== undefined) return invalid(`disk ${diskId} is that of controller ${neighbour.controllerId}`);
+  const lodger = others.find((each) => each.host === host && each.port === port);
+  if (lodger !== undefined) return invalid(`${host}:${port} is the address of controller ${lodger.controllerId}`);
   return undefined;
+}
+
+function invalid(text: string): DomainError {
+  return new DomainError('INVALID_REQUEST', text);
 }
 
 export interface RemovalCase {
@@ -135,11 +178,11 @@ export function refusalToRemove({
 }: RemovalCase): DomainError | undefined {
   if (learners.includes(controllerId)) return undefined;
   if (!voters.includes(controllerId)) {
-    return new DomainError('INVALID_REQUEST', `controller ${controllerId} is no member of the quorum`);
+    return invalid(`controller ${controllerId} is no member of the quorum`);
   }
   const rest = voters.filter((id) => id !== controllerId);
   if (rest.length === 0) {
-    return new DomainError('INVALID_REQUEST', `controller ${controllerId} is the only voter: add another one first`);
+    return invalid(`controller ${controllerId} is the only voter: add another one first`);
   }
   const active = rest.filter(isActive);
   const needed = Math.floor(rest.length / 2) + 1;

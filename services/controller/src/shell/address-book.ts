@@ -1,6 +1,6 @@
 /**
- * Where each controller is reached: what the controllers have agreed on, else `quorum.peers`, which is only how a quorum
- * begins. The agreed members replace the given list as a whole once there are any.
+ * Where each controller is reached: what the controllers have agreed on, else what `quorum.peers` says, which is how a quorum
+ * begins. Who is among the agreed members, and nobody else, is listed once there are any.
  */
 import type { Member, Membership } from '../domain/membership.ts';
 import type { PeerAddress } from '../domain/peers.ts';
@@ -20,15 +20,13 @@ export class AddressBook {
   }
 
   get(controllerId: number): PeerAddress | undefined {
-    return this.#inForce.get(controllerId);
+    const agreed = this.#agreed.get(controllerId);
+    return agreed === undefined || agreed.port === 0 ? this.#given.get(controllerId) : agreed;
   }
 
   /** By id. */
   addresses(): readonly PeerAddress[] {
-    return [...this.#inForce.values()];
-  }
-
-  get #inForce(): ReadonlyMap<number, PeerAddress> {
-    return this.#agreed.size > 0 ? this.#agreed : this.#given;
+    const ids = this.#agreed.size > 0 ? this.#agreed.keys() : this.#given.keys();
+    return [...ids].map((id) => this.get(id)).filter((address) => address !== undefined);
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Changes of the quorum's members, on the leader: adding a learner, promoting it once it has caught up, removing a member.
+ * Changes of the quorum's members, on the leader: adding a learner, promoting it once it has caught up, removing a member,
+ * and writing down the disks of the first voters.
  *
  * One change at a time: a change is proposed only when the one before is applied, or certainly lost; until then others are
  * refused (NOT_AVAILABLE, to be repeated). Each change carries the whole membership as of after it, so applying it needs no
@@ -20,13 +21,13 @@ import {
 } from '@fleetmq/shared';
 import { type CatchUpRound, judgeLearner } from '../domain/catch-up.ts';
 import {
-  isSameMember,
   type Member,
   type Membership,
+  memberOf,
+  planAddition,
   refusalOfAddress,
-  refusalToAdd,
   refusalToRemove,
-  withMember,
+  withDisks,
   withoutMember,
   withoutPromotion,
 } from '../domain/membership.ts';
@@ -81,6 +82,11 @@ export interface AddRequest {
   readonly learnerOnly: boolean;
 }
 
+interface Step {
+  readonly type: ConfChangeType;
+  readonly nodeId: number;
+}
+
 interface Pending {
   readonly index: LogIndex;
   readonly term: Term;
@@ -97,7 +103,7 @@ export class MemberChanges implements Disposable {
 
   constructor(options: MemberChangesOptions) {
     this.#options = options;
-    this.#ticker = options.timers.every(options.checkMs, () => this.#promoteWhoIsReady());
+    this.#ticker = options.timers.every(options.checkMs, () => this.#look());
     options.leadership.addListener(({ isLeader }) => {
       if (isLeader) return;
       this.#rounds.clear();
@@ -111,8 +117,8 @@ export class MemberChanges implements Disposable {
   }
 
   /**
-   * Resolves with the controller's id once the quorum has it as a learner. Asking again for a member that is there, just so,
-   * changes nothing. INVALID_REQUEST, LIMIT_EXCEEDED, NOT_AVAILABLE (another change is under way, or nobody runs at the
+   * Resolves with the controller's id once the quorum has it as a learner. For a member with the same disk: once its address is
+   * known to the quorum, and that it is to be promoted; asking again, just so, changes nothing. INVALID_REQUEST, LIMIT_EXCEEDED, NOT_AVAILABLE (another change is under way, or nobody runs at the
    * address), NOT_LEADER, WRONG_CLUSTER, TIMEOUT.
    */
   async add(request: AddRequest, signal: AbortSignal): Promise<number> {
@@ -120,15 +126,17 @@ export class MemberChanges implements Disposable {
     const notThere = refusalOfAddress(request);
     if (notThere !== undefined) throw notThere;
     const member = request.diskId === '' ? await this.#identify(request, signal) : memberFrom(request);
-    // After the wait: the membership may have changed.
-    const membership = this.#current();
-    if (isSameMember(membership, member)) return member.controllerId;
-    const refused = refusalToAdd(membership, member);
-    if (refused !== undefined) throw refused;
-    const next = withMember(membership, member, !request.learnerOnly);
-    const change = { type: 'ConfChangeAddLearnerNode', nodeId: member.controllerId } as const;
-    await this.#change(change, next, `adding controller ${member.controllerId}`, signal);
-    return member.controllerId;
+    const { controllerId } = member;
+    const { voters } = this.#options.driver.confState;
+    const kinds = { promote: !request.learnerOnly, isVoter: voters.includes(controllerId) };
+    // As of after the wait.
+    const plan = planAddition(this.#current(), member, kinds);
+    if (plan.kind === 'refused') throw plan.error;
+    if (plan.kind === 'nothing') return controllerId;
+    const isNew = plan.kind === 'add';
+    const change = { type: isNew ? 'ConfChangeAddLearnerNode' : 'ConfChangeUpdateNode', nodeId: controllerId } as const;
+    await this.#change(change, plan.next, `${isNew ? 'adding' : 'updating'} controller ${controllerId}`, signal);
+    return controllerId;
   }
 
   /**
@@ -181,7 +189,7 @@ export class MemberChanges implements Disposable {
       throw new DomainError('WRONG_CLUSTER', `the controller at ${place} belongs to cluster ${clusterId}, not ${ours}`);
     }
     const member = { controllerId, host, port, diskId };
-    if (state === 'member' && !isSameMember(this.#current(), member)) {
+    if (state === 'member' && memberOf(this.#current(), controllerId)?.diskId !== diskId) {
       throw new DomainError(
         'INVALID_REQUEST',
         `controller ${controllerId} at ${place} is a member of a quorum already: start it with quorum.join = true and an ` +
@@ -191,22 +199,16 @@ export class MemberChanges implements Disposable {
     return member;
   }
 
-  /** The agreed members; before the first change those that `quorum.peers` names, with the disks that are known. */
+  /** The agreed members, completed by the addresses that `quorum.peers` names and the disks that have spoken by now. */
   #current(): Membership {
     const { membership, driver, addresses, identity } = this.#options;
-    const agreed = membership();
     const { voters, learners } = driver.confState;
-    if (agreed.members.length > 0) {
-      // What has spoken since the last change is known from now on.
-      const members = agreed.members.map((each) => ({ ...each, diskId: identity.diskOf(each.controllerId) ?? '' }));
-      return { ...agreed, members };
-    }
     const ids = [...voters, ...learners].sort((left, right) => left - right);
     const members = ids.map((controllerId) => {
       const { host, port } = addresses.get(controllerId) ?? { host: '', port: 0 };
       return { controllerId, host, port, diskId: identity.diskOf(controllerId) ?? '' };
     });
-    return { ...agreed, members };
+    return { ...membership(), members };
   }
 
   async #handOver(force: boolean, signal: AbortSignal): Promise<void> {
@@ -222,12 +224,7 @@ export class MemberChanges implements Disposable {
     throw leadership.notLeader();
   }
 
-  #change(
-    change: { readonly type: ConfChangeType; readonly nodeId: number },
-    next: Membership,
-    what: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  #change(change: Step, next: Membership, what: string, signal: AbortSignal): Promise<void> {
     const { driver, leadership, timers, timeoutMs = 10_000 } = this.#options;
     leadership.requireReady();
     if (this.#pending !== undefined) throw this.#busy(this.#pending.what);
@@ -270,9 +267,24 @@ export class MemberChanges implements Disposable {
     });
   }
 
-  #promoteWhoIsReady(): void {
-    const { leadership, driver, membership, clock, electionTimeoutMs, quorum } = this.#options;
+  /** What the leader does by itself. */
+  #look(): void {
+    const { leadership, driver } = this.#options;
     if (!leadership.isReady || driver.isStopped || this.#pending !== undefined) return;
+    this.#noteDisks();
+    if (this.#pending === undefined) this.#promoteWhoIsReady();
+  }
+
+  #noteDisks(): void {
+    const { membership, driver, identity, controllerId } = this.#options;
+    const { voters, learners } = driver.confState;
+    const diskOf = (id: number): string | undefined => identity.diskOf(id);
+    const next = withDisks(membership(), [...voters, ...learners], { ownId: controllerId, diskOf });
+    if (next !== undefined) this.#propose({ type: 'ConfChangeUpdateNode', nodeId: controllerId }, next, 'noting disks');
+  }
+
+  #promoteWhoIsReady(): void {
+    const { driver, membership, clock, electionTimeoutMs, quorum } = this.#options;
     const { promoting } = membership();
     for (const id of this.#rounds.keys()) if (!promoting.includes(id)) this.#rounds.delete(id);
     if (promoting.length === 0) return;
@@ -285,19 +297,17 @@ export class MemberChanges implements Disposable {
         this.#rounds.set(id, verdict.round);
         continue;
       }
-      this.#promote(id);
+      const next = withoutPromotion(this.#current(), id);
+      this.#propose({ type: 'ConfChangeAddNode', nodeId: id }, next, `promoting controller ${id}`);
       return;
     }
   }
 
-  #promote(id: number): void {
-    const { logger } = this.#options;
-    const failed = (error: unknown): void =>
-      logger.info({ error, controller: id }, 'a learner was not promoted: again soon');
-    const next = withoutPromotion(this.#current(), id);
-    const change = { type: 'ConfChangeAddNode', nodeId: id } as const;
+  /** A change that nobody waits for: if it does not come through, the next look sees that. */
+  #propose(change: Step, next: Membership, what: string): void {
+    const failed = (error: unknown): void => this.#options.logger.info({ error }, `${what} did not work: again soon`);
     try {
-      this.#change(change, next, `promoting controller ${id}`, new AbortController().signal).catch(failed);
+      this.#change(change, next, what, new AbortController().signal).catch(failed);
     } catch (error) {
       failed(error);
     }

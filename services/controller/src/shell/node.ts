@@ -98,7 +98,7 @@ export async function createNode(
   const start: Start = { config, folder, endpoints, ports, opened };
   const storage = await openStorage(start);
   const stateMachine = new StateMachine(storage.currentSnapshot());
-  if (stateMachine.membership.members.length === 0) requireKnown(storage, endpoints);
+  requireKnown(storage, new AddressBook(endpoints, stateMachine.membership));
   const raft = await createRaft(start, storage, stateMachine);
   const services = createServices(start, stateMachine, raft);
   const { leadership, clusterName } = raft;
@@ -457,9 +457,9 @@ function once<Argument>(call: (argument: Argument) => void): (argument: Argument
   };
 }
 
-function requireKnown(storage: DiskRaftStorage, endpoints: ReadonlyMap<number, PeerAddress>): void {
+function requireKnown(storage: DiskRaftStorage, addresses: AddressBook): void {
   const { voters, learners } = storage.initialState().confState;
-  const missing = [...voters, ...learners].filter((id) => !endpoints.has(id));
+  const missing = [...voters, ...learners].filter((id) => addresses.get(id) === undefined);
   if (missing.length === 0) return;
   throw new DomainError('INVALID_CONFIG', `quorum.peers lacks controller ${missing.join(', ')}, which votes or learns`);
 }

@@ -25,6 +25,9 @@ export interface QuorumOptions {
   readonly electionTimeoutMs: number;
 }
 
+/** Controllers of which is kept when they were heard of. */
+const heardMax = 64;
+
 export class Quorum {
   readonly #options: QuorumOptions;
   /** When each member was heard of, by the monotonic clock. */
@@ -36,6 +39,8 @@ export class Quorum {
 
   /** A message of this member has come. */
   heard(controllerId: number): void {
+    // Who is behind hears from members that it does not know; more than there can be are not kept.
+    if (this.#heardAtMs.size >= heardMax && !this.#heardAtMs.has(controllerId)) this.#heardAtMs.clear();
     this.#heardAtMs.set(controllerId, this.#options.clock.monotonicMs());
   }
 

@@ -329,8 +329,9 @@ export class RaftDriver {
       this.#isOvertaken = true;
       return;
     }
+    // Disks and addresses alone need no snapshot.
+    this.#isSnapshotDue ||= JSON.stringify(confState) !== JSON.stringify(this.#confState);
     this.#confState = confState;
-    this.#isSnapshotDue = true;
     this.#options.logger.info({ index: entry.index, ...confState }, 'the quorum has a new configuration');
   }
 

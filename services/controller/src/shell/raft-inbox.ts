@@ -57,6 +57,7 @@ export class RaftInbox {
       const timer = timers.after(timeoutMs, () => drop(`no answer in ${timeoutMs} ms`));
       const end = (): void => {
         waiters.delete(waiter);
+        if (waiters.size === 0 && this.#waiters.get(key) === waiters) this.#waiters.delete(key);
         timer.cancel();
         options.signal.removeEventListener('abort', onAbort);
       };
