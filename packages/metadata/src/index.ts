@@ -32,4 +32,4 @@ export {
   type PartitionImage,
   type TopicImage,
 } from './values.ts';
-export { apiVersion, assertMajor } from './version.ts';
+export { apiVersion, assertMajor, readVersion } from './version.ts';

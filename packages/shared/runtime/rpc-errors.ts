@@ -12,6 +12,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { type ErrorCode, type ErrorResponse, ErrorResponseSchema } from '@fleetmq/gen/common/errors';
 import {
   AssertionFailure,
+  boundText,
   DomainError,
   type ErrorName,
   errorCatalogue,
@@ -21,9 +22,6 @@ import {
   type Logger,
   type StatusName,
 } from '@fleetmq/shared';
-
-/** Longest error text that is put on the wire, in characters: it travels three times inside one header list of 16 KiB. */
-const errorTextMax = 1_000;
 
 const statusNumbers: Readonly<Record<StatusName, number>> = {
   canceled: Code.Canceled,
@@ -72,11 +70,6 @@ export function statusOf(code: ErrorName): number {
 /** The code that stands for a bare status number, when the peer sent no ErrorResponse. */
 export function errorNameOfStatus(status: number): ErrorName {
   return namesByStatus.get(status) ?? 'UNKNOWN_ERROR';
-}
-
-/** At most `errorTextMax` characters, without lone surrogates. */
-export function boundText(text: string): string {
-  return (text.length > errorTextMax ? `${text.slice(0, errorTextMax - 3)}...` : text).toWellFormed();
 }
 
 /** The detail message that carries a DomainError, in a status or inside a response body. */

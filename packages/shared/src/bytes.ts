@@ -10,11 +10,16 @@ export const wireFixed64 = 1;
 export const wireBytes = 2;
 export const wireFixed32 = 5;
 
+/** Largest tag: of field 2^29-1. */
+const tagMax = 0xffff_ffff;
+
 /** Reads protobuf fields one after the other. Throws INVALID_REQUEST on anything that is not protobuf. */
 export class WireReader {
   readonly bytes: Uint8Array;
   position: number;
   readonly end: number;
+  /** Wire type of the field that `next` came upon last. */
+  wireType: number = wireVarint;
   #view: DataView | undefined;
 
   constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
@@ -25,6 +30,15 @@ export class WireReader {
 
   get done(): boolean {
     return this.position >= this.end;
+  }
+
+  /** Reads the tag of the next field: returns its number, 1 to 2^29-1, and leaves its wire type in `wireType`. */
+  next(): number {
+    const start = this.position;
+    const tag = this.varint();
+    if (tag < 8 || tag > tagMax) throw malformed(`field number ${Math.floor(tag / 8)}`, start);
+    this.wireType = tag & 7;
+    return tag >>> 3;
   }
 
   /** A varint of up to 2^53-1. */
@@ -76,6 +90,14 @@ export class WireReader {
     const start = this.position;
     this.#advance(length);
     return this.bytes.subarray(start, start + length);
+  }
+
+  /** The next length-delimited value, as a reader of its own over the same memory. */
+  message(): WireReader {
+    const length = this.varint();
+    const start = this.position;
+    this.#advance(length);
+    return new WireReader(this.bytes, start, this.position);
   }
 
   /** Steps over a value of this wire type. Groups are refused. */
@@ -215,7 +237,12 @@ export class WireWriter {
 
   /** A bytes, string or message field; written even when it is empty. */
   bytesField(number: number, value: Uint8Array): this {
-    return this.varint(fieldTag(number, wireBytes)).varint(value.length).raw(value);
+    return this.bytesHeader(number, value.length).raw(value);
+  }
+
+  /** Tag and length of such a field, when its `length` bytes follow as pieces of their own. */
+  bytesHeader(number: number, length: number): this {
+    return this.varint(fieldTag(number, wireBytes)).varint(length);
   }
 
   /** A view of what was written; valid until the next write. */

@@ -174,3 +174,11 @@ const namesByNumber = new Map<number, ErrorName>(
 export function errorName(number: number): ErrorName {
   return namesByNumber.get(number) ?? 'UNKNOWN_ERROR';
 }
+
+/** Longest error text that is put on the wire, in characters: it travels three times inside one header list of 16 KiB. */
+const errorTextMax = 1_000;
+
+/** An error text as it may leave the process: at most 1,000 characters, without lone surrogates. */
+export function boundText(text: string): string {
+  return (text.length > errorTextMax ? `${text.slice(0, errorTextMax - 3)}...` : text).toWellFormed();
+}

@@ -1,8 +1,10 @@
 export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type BackoffOptions, backoffMs } from './backoff.ts';
 export * from './bytes.ts';
+export * from './common-fields.ts';
 export { tableChecksum } from './crc32.ts';
 export * from './errors.ts';
+export * from './fields.ts';
 export * from './ids.ts';
 export * from './ports.ts';
 export { seededRandom } from './prng.ts';

@@ -11,8 +11,8 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type ErrorResponse, ErrorResponseSchema } from '@fleetmq/gen/common/errors';
-import { DomainError, WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
-import { boundText, errorNameOfStatus, fromErrorResponse, statusOf, toErrorResponse } from '../rpc-errors.ts';
+import { boundText, DomainError, WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
+import { errorNameOfStatus, fromErrorResponse, statusOf, toErrorResponse } from '../rpc-errors.ts';
 
 const typeUrl = `type.googleapis.com/${ErrorResponseSchema.typeName}`;
 

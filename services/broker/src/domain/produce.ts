@@ -5,7 +5,7 @@
  * making a batch is one copy with another tag byte per record; only the timestamp inside each is looked at, because the
  * batch header names the largest. What is wrong with the records themselves is found by the batch validation behind this.
  */
-import { DomainError, type WireReader, WireWriter } from '@fleetmq/shared';
+import { DomainError, encodeMs, type WireReader, WireWriter } from '@fleetmq/shared';
 
 export interface ProduceBounds {
   /** Used when a request names no timeout. Default 30 s. */
@@ -95,22 +95,14 @@ export function buildLooseBatch(reader: WireReader, records: LooseRecords, field
 function encodeBatchHeader(records: LooseRecords, fields: LooseBatchFields): Uint8Array {
   const writer = new WireWriter(128);
   writer.varintField(1, 1);
-  if (records.firstTimestampMs > 0) writer.bytesField(5, encodeTimestamp(records.firstTimestampMs));
-  if (records.maxTimestampMs > 0) writer.bytesField(6, encodeTimestamp(records.maxTimestampMs));
+  if (records.firstTimestampMs > 0) writer.bytesField(5, encodeMs(records.firstTimestampMs));
+  if (records.maxTimestampMs > 0) writer.bytesField(6, encodeMs(records.maxTimestampMs));
   writer.varintField(10, records.entries);
   writer.varint64Field(11, fields.producerId);
   writer.varintField(12, fields.producerEpoch);
   writer.varintField(13, fields.baseSequence);
   if (fields.idempotencyKey !== undefined) writer.bytesField(15, fields.idempotencyKey);
   return writer.finish();
-}
-
-function encodeTimestamp(timestampMs: number): Uint8Array {
-  const seconds = Math.floor(timestampMs / 1_000);
-  return new WireWriter(16)
-    .varintField(1, seconds)
-    .varintField(2, (timestampMs - seconds * 1_000) * 1_000_000)
-    .finish();
 }
 
 /** Copies runs of entries at once and then sets their tags; entries need not be next to each other. */

@@ -3,9 +3,8 @@
  * leader can bring the records back.
  */
 import type { ListenerName } from '@fleetmq/metadata';
-import { DomainError, type Timers, toOffset } from '@fleetmq/shared';
+import { DomainError, type Timers, type TopicPartitionName, toOffset } from '@fleetmq/shared';
 import { assertServable } from '../domain/fetch.ts';
-import type { TopicPartitionName } from '../wire/fields.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 

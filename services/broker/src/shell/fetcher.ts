@@ -8,11 +8,18 @@
  */
 import type { ListenerName } from '@fleetmq/metadata';
 import { type Codecs, codecId, FrameCursor, type InflationLimits, inflateFrames } from '@fleetmq/record';
-import { type Checksum, type Clock, DomainError, isDomainError, type Offset, type Timers } from '@fleetmq/shared';
+import {
+  type Checksum,
+  type Clock,
+  DomainError,
+  isDomainError,
+  type Offset,
+  type Timers,
+  type TopicPartitionName,
+} from '@fleetmq/shared';
 import { assertReadable, assertReaderEpoch, assertServable, clampOffset } from '../domain/fetch.ts';
 import type { Position } from '../wire/fetch.ts';
 import { type FetchPartitionAsk, type PartitionAnswer, partitionOverhead } from '../wire/fetch.ts';
-import type { TopicPartitionName } from '../wire/fields.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';

@@ -7,7 +7,15 @@
  */
 import type { ListenerName } from '@fleetmq/metadata';
 import { attribute, type BatchLimits, type ValidatedBatch, validateProduced } from '@fleetmq/record';
-import { type Checksum, type Clock, DomainError, isDomainError, type LeaderEpoch, WireReader } from '@fleetmq/shared';
+import {
+  type Checksum,
+  type Clock,
+  DomainError,
+  isDomainError,
+  type LeaderEpoch,
+  type TopicPartitionName,
+  WireReader,
+} from '@fleetmq/shared';
 import { ackRule } from '../domain/custom-acks.ts';
 import type { LeaderState } from '../domain/leader.ts';
 import {
@@ -17,7 +25,6 @@ import {
   buildLooseBatch,
   type ProduceBounds,
 } from '../domain/produce.ts';
-import type { TopicPartitionName } from '../wire/fields.ts';
 import type { ProduceAsk, ProduceOutcome } from '../wire/produce.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Partitions } from './partitions.ts';

@@ -3,7 +3,7 @@
  * answer: once, by topics, and as a subscription.
  */
 import type { ListenerName, MetadataImage } from '@fleetmq/metadata';
-import { type Checksum, type Clock, DomainError, isDomainError } from '@fleetmq/shared';
+import { type Checksum, type Clock, DomainError, isDomainError, type TopicPartitionName } from '@fleetmq/shared';
 import { assertPartitionCount, boundFetch, type FetchBounds } from '../domain/fetch.ts';
 import { locateTopic } from '../domain/topics.ts';
 import { decodeCursor, encodeCursor } from '../wire/cursor.ts';
@@ -15,7 +15,6 @@ import {
   type Position,
   type SubscribeRequest,
 } from '../wire/fetch.ts';
-import type { TopicPartitionName } from '../wire/fields.ts';
 import { type Fetcher, failedAnswer } from './fetcher.ts';
 import { runSubscription, type SubscriptionStart } from './subscription.ts';
 

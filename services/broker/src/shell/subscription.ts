@@ -6,10 +6,9 @@
  * The cursor in each answer names the next offset of every partition; it is made only of what was handed out before. A
  * partition that fails (another leader, offset out of range) is reported once and left out; when none is left the stream ends.
  */
-import { type Checksum, type Clock, isDomainError } from '@fleetmq/shared';
+import { type Checksum, type Clock, isDomainError, type TopicPartitionName } from '@fleetmq/shared';
 import { encodeCursor } from '../wire/cursor.ts';
 import { encodeFetchAnswer, type FetchPartitionAsk, type PartitionAnswer } from '../wire/fetch.ts';
-import type { TopicPartitionName } from '../wire/fields.ts';
 import type { Fetcher, ReadContext, ReadPass } from './fetcher.ts';
 
 export interface SubscriptionStart {

@@ -2,8 +2,7 @@
  * The cursor of Subscribe and FetchBatch: where the reader is in each partition. Opaque to clients, and therefore checked
  * when it comes back: a version byte, then entries of topic, partition and next offset, then a checksum.
  */
-import { type Checksum, DomainError, viewOf, WireReader, WireWriter } from '@fleetmq/shared';
-import { encodeText, type TopicPartitionName } from './fields.ts';
+import { type Checksum, DomainError, type TopicPartitionName, viewOf, WireReader, WireWriter } from '@fleetmq/shared';
 
 export interface CursorEntry {
   readonly target: TopicPartitionName;
@@ -12,13 +11,14 @@ export interface CursorEntry {
 
 const cursorVersion = 1;
 const checksumBytes = 4;
+const encoder = new TextEncoder();
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 export function encodeCursor(entries: Iterable<CursorEntry>, checksum: Checksum): Uint8Array {
   const writer = new WireWriter(256);
   writer.varint(cursorVersion);
   for (const { target, nextOffset } of entries) {
-    const topic = encodeText(target.topic);
+    const topic = encoder.encode(target.topic);
     writer.varint(topic.length).raw(topic).varint(target.partition).varint(nextOffset);
   }
   return writer.fixed32(checksum.crc32(writer.finish())).finish();

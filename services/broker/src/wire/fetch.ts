@@ -3,24 +3,35 @@
  * small encoded headers, and between them the stored bytes of the log exactly as they were read. A stretch of log is a run of
  * `batches` entries of FetchPartitionResponse, so the pieces put one behind the other are the message.
  */
-import { DomainError, fieldTag, WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
 import {
+  DomainError,
   encodeTopicPartition,
+  type FieldTable,
+  noTopicPartition,
+  property,
   readBytes,
   readDurationMs,
+  readField,
+  readFields,
+  readMessage,
   readText,
   readTimestampMs,
   readTopicPartition,
   readUint32,
   readUint53,
-  readVersion,
   type TopicPartitionName,
+  text,
+  visitFields,
+  WireReader,
+  WireWriter,
+  wireBytes,
   writeError,
-} from './fields.ts';
-import { noTarget } from './produce.ts';
+} from '@fleetmq/shared';
+import { headFields } from './head.ts';
 
-const clientIdBytesMax = 249;
 const cursorBytesMax = 256 * 1024;
+/** Of the name of a topic or a group: more than any may have, so that what is wrong with it is said further on. */
+const nameBytesMax = 1_024;
 
 export interface FetchPartitionAsk {
   readonly target: TopicPartitionName;
@@ -38,10 +49,9 @@ export interface FetchRequest {
   readonly maxBytes: number;
   readonly partitions: readonly FetchPartitionAsk[];
   readonly isolationLevel: number;
-  readonly acceptedCodecs: ReadonlySet<number>;
+  readonly acceptedCodecs: Set<number>;
 }
 
-type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 type AssertCount = (count: number) => void;
 
 /** A place in a partition; undefined: earliest. */
@@ -53,92 +63,58 @@ export type Position =
 
 export const earliest: Position = { kind: 'earliest' };
 
+const fetchFields: FieldTable<FetchRequest> = {
+  ...headFields,
+  3: property('replicaId', 'replica_id', readUint32),
+  4: property('maxWaitMs', 'max_wait', readDurationMs),
+  5: property('minBytes', 'min_bytes', readUint32),
+  6: property('maxBytes', 'max_bytes', readUint32),
+  8: property('isolationLevel', 'isolation_level', readUint32),
+  9: (reader, { acceptedCodecs }) => readCodecs(reader, acceptedCodecs),
+};
+
 export function decodeFetch(bytes: Uint8Array, assertCount: AssertCount): FetchRequest {
   const partitions: FetchPartitionAsk[] = [];
-  const codecs = new Set<number>();
-  const ask: Mutable<FetchRequest> = {
+  const ask: FetchRequest = {
     replicaId: 0,
     maxWaitMs: 0,
     minBytes: 0,
     maxBytes: 0,
     partitions,
     isolationLevel: 0,
-    acceptedCodecs: codecs,
+    acceptedCodecs: new Set(),
   };
   const reader = new WireReader(bytes);
   while (!reader.done) {
-    const tag = reader.varint();
-    const wireType = tag & 7;
-    switch (tag >>> 3) {
-      case 1:
-        readVersion(reader, wireType);
-        break;
-      case 2:
-        readText(reader, wireType, 'client_id', clientIdBytesMax);
-        break;
-      case 3:
-        ask.replicaId = readUint32(reader, wireType, 'replica_id');
-        break;
-      case 4:
-        ask.maxWaitMs = readDurationMs(reader, wireType, 'max_wait');
-        break;
-      case 5:
-        ask.minBytes = readUint32(reader, wireType, 'min_bytes');
-        break;
-      case 6:
-        ask.maxBytes = readUint32(reader, wireType, 'max_bytes');
-        break;
-      case 7:
-        assertCount(partitions.length + 1);
-        partitions.push(readFetchPartition(readBytes(reader, wireType, 'partitions')));
-        break;
-      case 8:
-        ask.isolationLevel = readUint32(reader, wireType, 'isolation_level');
-        break;
-      case 9:
-        readCodecs(reader, wireType, codecs);
-        break;
-      default:
-        reader.skip(wireType);
-    }
+    const field = reader.next();
+    if (field === 7) {
+      assertCount(partitions.length + 1);
+      partitions.push(readFetchPartition(reader));
+    } else readField(reader, field, fetchFields, ask);
   }
   assertCount(partitions.length);
   return ask;
 }
 
-function readFetchPartition(bytes: Uint8Array): FetchPartitionAsk {
-  const ask: Mutable<FetchPartitionAsk> = { target: noTarget, fetchOffset: 0, maxBytes: 0, leaderEpoch: 0 };
-  const reader = new WireReader(bytes);
-  while (!reader.done) {
-    const tag = reader.varint();
-    const wireType = tag & 7;
-    switch (tag >>> 3) {
-      case 1:
-        ask.target = readTopicPartition(reader, wireType);
-        break;
-      case 2:
-        ask.fetchOffset = readUint53(reader, wireType, 'fetch_offset');
-        break;
-      case 4:
-        ask.maxBytes = readUint32(reader, wireType, 'partition_max_bytes');
-        break;
-      case 5:
-        ask.leaderEpoch = readUint32(reader, wireType, 'current_leader_epoch');
-        break;
-      default:
-        reader.skip(wireType);
-    }
-  }
-  return ask;
+const fetchPartitionFields: FieldTable<FetchPartitionAsk> = {
+  1: property('target', 'topic_partition', readTopicPartition),
+  2: property('fetchOffset', 'fetch_offset', readUint53),
+  4: property('maxBytes', 'partition_max_bytes', readUint32),
+  5: property('leaderEpoch', 'current_leader_epoch', readUint32),
+};
+
+function readFetchPartition(reader: WireReader): FetchPartitionAsk {
+  const ask: FetchPartitionAsk = { target: noTopicPartition, fetchOffset: 0, maxBytes: 0, leaderEpoch: 0 };
+  return readFields(readMessage(reader, 'partitions'), fetchPartitionFields, ask);
 }
 
 /** Packed or not, as protobuf allows both. */
-function readCodecs(reader: WireReader, wireType: number, codecs: Set<number>): void {
-  if (wireType !== wireBytes) {
-    codecs.add(readUint32(reader, wireType, 'accepted_codecs'));
+function readCodecs(reader: WireReader, codecs: Set<number>): void {
+  if (reader.wireType !== wireBytes) {
+    codecs.add(readUint32(reader, 'accepted_codecs'));
     return;
   }
-  const packed = new WireReader(reader.view());
+  const packed = reader.message();
   while (!packed.done) codecs.add(packed.varint());
 }
 
@@ -150,15 +126,25 @@ export interface FetchBatchRequest {
   readonly minBytes: number;
   readonly maxBytes: number;
   readonly isolationLevel: number;
-  readonly acceptedCodecs: ReadonlySet<number>;
+  readonly acceptedCodecs: Set<number>;
 }
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
+const fetchBatchFields: FieldTable<FetchBatchRequest> = {
+  ...headFields,
+  4: property('cursor', 'cursor', readCursor),
+  5: property('start', 'start', readPosition),
+  6: property('maxWaitMs', 'max_wait', readDurationMs),
+  7: property('minBytes', 'min_bytes', readUint32),
+  8: property('maxBytes', 'max_bytes', readUint32),
+  9: property('isolationLevel', 'isolation_level', readUint32),
+  10: (reader, { acceptedCodecs }) => readCodecs(reader, acceptedCodecs),
+};
+
 export function decodeFetchBatch(bytes: Uint8Array, assertCount: AssertCount): FetchBatchRequest {
   const topics: string[] = [];
-  const codecs = new Set<number>();
-  const ask: Mutable<FetchBatchRequest> = {
+  const ask: FetchBatchRequest = {
     topics,
     cursor: noBytes,
     start: earliest,
@@ -166,47 +152,15 @@ export function decodeFetchBatch(bytes: Uint8Array, assertCount: AssertCount): F
     minBytes: 0,
     maxBytes: 0,
     isolationLevel: 0,
-    acceptedCodecs: codecs,
+    acceptedCodecs: new Set(),
   };
   const reader = new WireReader(bytes);
   while (!reader.done) {
-    const tag = reader.varint();
-    const wireType = tag & 7;
-    switch (tag >>> 3) {
-      case 1:
-        readVersion(reader, wireType);
-        break;
-      case 2:
-        readText(reader, wireType, 'client_id', clientIdBytesMax);
-        break;
-      case 3:
-        assertCount(topics.length + 1);
-        topics.push(readText(reader, wireType, 'topics', 1_024));
-        break;
-      case 4:
-        ask.cursor = readCursor(reader, wireType);
-        break;
-      case 5:
-        ask.start = readPosition(readBytes(reader, wireType, 'start'));
-        break;
-      case 6:
-        ask.maxWaitMs = readDurationMs(reader, wireType, 'max_wait');
-        break;
-      case 7:
-        ask.minBytes = readUint32(reader, wireType, 'min_bytes');
-        break;
-      case 8:
-        ask.maxBytes = readUint32(reader, wireType, 'max_bytes');
-        break;
-      case 9:
-        ask.isolationLevel = readUint32(reader, wireType, 'isolation_level');
-        break;
-      case 10:
-        readCodecs(reader, wireType, codecs);
-        break;
-      default:
-        reader.skip(wireType);
-    }
+    const field = reader.next();
+    if (field === 3) {
+      assertCount(topics.length + 1);
+      topics.push(readText(reader, 'topics', nameBytesMax));
+    } else readField(reader, field, fetchBatchFields, ask);
   }
   assertCount(topics.length);
   return ask;
@@ -221,22 +175,32 @@ export interface SubscribeRequest {
   readonly partitions: readonly SubscribePartitionAsk[];
   readonly cursor: Uint8Array;
   readonly isolationLevel: number;
-  readonly acceptedCodecs: ReadonlySet<number>;
+  readonly acceptedCodecs: Set<number>;
   readonly maxBytes: number;
   readonly heartbeatMs: number | undefined;
   readonly maxAgeMs: number | undefined;
   readonly groupId: string;
 }
 
+const subscribeFields: FieldTable<SubscribeRequest> = {
+  ...headFields,
+  4: property('cursor', 'cursor', readCursor),
+  5: property('isolationLevel', 'isolation_level', readUint32),
+  6: (reader, { acceptedCodecs }) => readCodecs(reader, acceptedCodecs),
+  7: property('maxBytes', 'max_bytes', readUint32),
+  8: property('heartbeatMs', 'heartbeat_interval', readDurationMs),
+  9: property('maxAgeMs', 'max_age', readDurationMs),
+  10: property('groupId', 'group_id', text(nameBytesMax)),
+};
+
 /** `assertCount` is asked only when no group is named. */
 export function decodeSubscribe(bytes: Uint8Array, assertCount: AssertCount): SubscribeRequest {
   const partitions: SubscribePartitionAsk[] = [];
-  const codecs = new Set<number>();
-  const ask: Mutable<SubscribeRequest> = {
+  const ask: SubscribeRequest = {
     partitions,
     cursor: noBytes,
     isolationLevel: 0,
-    acceptedCodecs: codecs,
+    acceptedCodecs: new Set(),
     maxBytes: 0,
     heartbeatMs: undefined,
     maxAgeMs: undefined,
@@ -244,82 +208,41 @@ export function decodeSubscribe(bytes: Uint8Array, assertCount: AssertCount): Su
   };
   const reader = new WireReader(bytes);
   while (!reader.done) {
-    const tag = reader.varint();
-    const wireType = tag & 7;
-    switch (tag >>> 3) {
-      case 1:
-        readVersion(reader, wireType);
-        break;
-      case 2:
-        readText(reader, wireType, 'client_id', clientIdBytesMax);
-        break;
-      case 3:
-        assertCount(partitions.length + 1);
-        partitions.push(readSubscribePartition(readBytes(reader, wireType, 'partitions')));
-        break;
-      case 4:
-        ask.cursor = readCursor(reader, wireType);
-        break;
-      case 5:
-        ask.isolationLevel = readUint32(reader, wireType, 'isolation_level');
-        break;
-      case 6:
-        readCodecs(reader, wireType, codecs);
-        break;
-      case 7:
-        ask.maxBytes = readUint32(reader, wireType, 'max_bytes');
-        break;
-      case 8:
-        ask.heartbeatMs = readDurationMs(reader, wireType, 'heartbeat_interval');
-        break;
-      case 9:
-        ask.maxAgeMs = readDurationMs(reader, wireType, 'max_age');
-        break;
-      case 10:
-        ask.groupId = readText(reader, wireType, 'group_id', 1_024);
-        break;
-      default:
-        reader.skip(wireType);
-    }
+    const field = reader.next();
+    if (field === 3) {
+      assertCount(partitions.length + 1);
+      partitions.push(readSubscribePartition(reader));
+    } else readField(reader, field, subscribeFields, ask);
   }
   if (ask.groupId === '') assertCount(partitions.length);
   return ask;
 }
 
-function readSubscribePartition(bytes: Uint8Array): SubscribePartitionAsk {
-  const reader = new WireReader(bytes);
-  let target = noTarget;
-  let start = earliest;
-  while (!reader.done) {
-    const tag = reader.varint();
-    if (tag >>> 3 === 1) target = readTopicPartition(reader, tag & 7);
-    else if (tag >>> 3 === 2) start = readPosition(readBytes(reader, tag & 7, 'start'));
-    else reader.skip(tag & 7);
-  }
-  return { target, start };
+const subscribePartitionFields: FieldTable<SubscribePartitionAsk> = {
+  1: property('target', 'topic_partition', readTopicPartition),
+  2: property('start', 'start', readPosition),
+};
+
+function readSubscribePartition(reader: WireReader): SubscribePartitionAsk {
+  const ask: SubscribePartitionAsk = { target: noTopicPartition, start: earliest };
+  return readFields(readMessage(reader, 'partitions'), subscribePartitionFields, ask);
 }
 
 /** StartPosition. */
-function readPosition(bytes: Uint8Array): Position {
-  const reader = new WireReader(bytes);
+function readPosition(reader: WireReader, name: string): Position {
   let position = earliest;
-  while (!reader.done) {
-    const tag = reader.varint();
-    const wireType = tag & 7;
-    if (tag >>> 3 === 1) position = { kind: 'offset', offset: readUint53(reader, wireType, 'offset') };
-    else if (tag >>> 3 === 2) {
-      position = { kind: 'time', timestampMs: readTimestampMs(readBytes(reader, wireType, 'timestamp'), 'timestamp') };
-    } else if (tag >>> 3 === 3) {
-      position = readUint32(reader, wireType, 'boundary') === 2 ? { kind: 'latest' } : earliest;
-    } else reader.skip(wireType);
-  }
+  visitFields(readMessage(reader, name), (field, value) => {
+    if (field === 1) position = { kind: 'offset', offset: readUint53(value, 'offset') };
+    else if (field === 2) position = { kind: 'time', timestampMs: readTimestampMs(value, 'timestamp') };
+    else if (field === 3) position = readUint32(value, 'boundary') === 2 ? { kind: 'latest' } : earliest;
+  });
   return position;
 }
 
-function readCursor(reader: WireReader, wireType: number): Uint8Array {
-  const cursor = readBytes(reader, wireType, 'cursor');
+function readCursor(reader: WireReader, name: string): Uint8Array {
+  const cursor = readBytes(reader, name);
   if (cursor.length <= cursorBytesMax) return cursor;
-  throw new DomainError('INVALID_REQUEST', `cursor of ${cursor.length} bytes is over ${cursorBytesMax}`);
+  throw new DomainError('INVALID_REQUEST', `${name} of ${cursor.length} bytes is over ${cursorBytesMax}`);
 }
 
 /** What one partition answers. */
@@ -334,8 +257,6 @@ export interface PartitionAnswer {
   readonly batches: Uint8Array;
 }
 
-const partitionsTag = fieldTag(3, wireBytes);
-
 /** FetchResponse or FetchBatchResponse: the two have the same fields. `cursor` is left out when it is undefined. */
 export function encodeFetchAnswer(partitions: readonly PartitionAnswer[], cursor?: Uint8Array): Uint8Array[] {
   const pieces: Uint8Array[] = [];
@@ -343,10 +264,7 @@ export function encodeFetchAnswer(partitions: readonly PartitionAnswer[], cursor
   for (const partition of partitions) {
     const header = encodePartitionHeader(partition);
     small ??= new WireWriter(256);
-    small
-      .varint(partitionsTag)
-      .varint(header.length + partition.batches.length)
-      .raw(header);
+    small.bytesHeader(3, header.length + partition.batches.length).raw(header);
     if (partition.batches.length === 0) continue;
     pieces.push(small.finish(), partition.batches);
     small = undefined;

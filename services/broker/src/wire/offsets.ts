@@ -10,9 +10,8 @@ import {
 } from '@fleetmq/gen/client/consumer';
 import type { ErrorCode } from '@fleetmq/gen/common/errors';
 import type { TopicPartition } from '@fleetmq/gen/common/types';
-import { type DomainError, errorNumber, toOffset } from '@fleetmq/shared';
+import { boundText, type DomainError, errorNumber, type TopicPartitionName, toOffset } from '@fleetmq/shared';
 import { earliest, type Position } from './fetch.ts';
-import type { TopicPartitionName } from './fields.ts';
 
 export function targetOf(topicPartition: TopicPartition | undefined): TopicPartitionName {
   return { topic: topicPartition?.topic ?? '', partition: topicPartition?.partition ?? 0 };
@@ -64,7 +63,7 @@ export function failedDeletion(target: TopicPartitionName, error: DomainError): 
 function failure(error: DomainError): { errorCode: ErrorCode; errorMessage: string; leaderHint: string } {
   return {
     errorCode: errorNumber(error.code) as ErrorCode,
-    errorMessage: error.message,
+    errorMessage: boundText(error.message),
     leaderHint: error.leaderHint ?? '',
   };
 }

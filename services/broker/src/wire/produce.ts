@@ -2,25 +2,32 @@
  * ProduceRequest, ProduceBatchRequest and their answers (client/producer.proto), read and written field by field. Batches
  * stay views of the request; of loose records only their extent and their timestamps are looked at.
  */
-import { DomainError, WireReader, WireWriter } from '@fleetmq/shared';
-import { type LooseRecords, looseRecordTag, peekTimestampMs } from '../domain/produce.ts';
 import {
+  assertWireType,
+  DomainError,
   encodeMs,
   encodeTopicPartition,
+  type FieldTable,
+  noTopicPartition,
+  property,
   readBool,
   readBytes,
   readDurationMs,
-  readText,
+  readField,
+  readFields,
+  readMessage,
   readTopicPartition,
   readUint32,
   readUint64,
-  readVersion,
   type TopicPartitionName,
+  WireReader,
+  WireWriter,
+  wireBytes,
   writeError,
   writeText,
-} from './fields.ts';
-
-const clientIdBytesMax = 249;
+} from '@fleetmq/shared';
+import { type LooseRecords, looseRecordTag, peekTimestampMs } from '../domain/produce.ts';
+import { headFields } from './head.ts';
 
 export interface ProduceAsk {
   readonly target: TopicPartitionName;
@@ -41,13 +48,25 @@ export interface ProduceAsk {
 
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
-export const noTarget: TopicPartitionName = { topic: '', partition: 0 };
+const produceFields: FieldTable<ProduceAsk> = {
+  ...headFields,
+  3: property('target', 'topic_partition', readTopicPartition),
+  5: property('acks', 'acks', readUint32),
+  6: property('customAckCount', 'custom_ack_count', readUint32),
+  7: property('timeoutMs', 'timeout', readDurationMs),
+  8: property('idempotencyKey', 'idempotency_key', readBytes),
+  9: property('correlationId', 'correlation_id', readUint64),
+  10: property('producerId', 'producer_id', readUint64),
+  11: property('producerEpoch', 'producer_epoch', readUint32),
+  12: property('baseSequence', 'base_sequence', readUint32),
+  13: property('transactional', 'transactional', readBool),
+};
 
 /** Throws INVALID_REQUEST for what is no ProduceRequest, UNSUPPORTED_VERSION. */
 export function decodeProduce(request: Uint8Array): ProduceAsk {
   const records = { entries: 0, bytes: 0, firstTimestampMs: 0, maxTimestampMs: 0 };
-  const ask: Mutable<ProduceAsk> = {
-    target: noTarget,
+  const ask: ProduceAsk = {
+    target: noTopicPartition,
     request,
     records,
     acks: 0,
@@ -63,14 +82,15 @@ export function decodeProduce(request: Uint8Array): ProduceAsk {
   const reader = new WireReader(request);
   while (!reader.done) {
     const start = reader.position;
-    const tag = reader.varint();
-    if (tag === looseRecordTag) noteRecord(reader, start, records);
-    else readProduceField(reader, tag, ask);
+    const field = reader.next();
+    if (field === looseRecordTag >>> 3) noteRecord(reader, start, records);
+    else readField(reader, field, produceFields, ask);
   }
   return ask;
 }
 
 function noteRecord(reader: WireReader, start: number, records: Mutable<LooseRecords>): void {
+  assertWireType(reader, wireBytes, 'records');
   // The tag is written over in place later, which a padded one (legal, and made by nobody) would not survive.
   if (reader.bytes[start] !== looseRecordTag) throw new DomainError('INVALID_REQUEST', 'a record has a padded tag');
   const length = reader.varint();
@@ -81,52 +101,6 @@ function noteRecord(reader: WireReader, start: number, records: Mutable<LooseRec
   if (timestampMs > records.maxTimestampMs) records.maxTimestampMs = timestampMs;
   records.entries++;
   records.bytes += end - start;
-}
-
-function readProduceField(reader: WireReader, tag: number, ask: Mutable<ProduceAsk>): void {
-  const wireType = tag & 7;
-  switch (tag >>> 3) {
-    case 1:
-      readVersion(reader, wireType);
-      return;
-    case 2:
-      readText(reader, wireType, 'client_id', clientIdBytesMax);
-      return;
-    case 3:
-      ask.target = readTopicPartition(reader, wireType);
-      return;
-    case 4:
-      throw new DomainError('INVALID_REQUEST', `records has wire type ${wireType}, expected 2`);
-    case 5:
-      ask.acks = readUint32(reader, wireType, 'acks');
-      return;
-    case 6:
-      ask.customAckCount = readUint32(reader, wireType, 'custom_ack_count');
-      return;
-    case 7:
-      ask.timeoutMs = readDurationMs(reader, wireType, 'timeout');
-      return;
-    case 8:
-      ask.idempotencyKey = readBytes(reader, wireType, 'idempotency_key');
-      return;
-    case 9:
-      ask.correlationId = readUint64(reader, wireType, 'correlation_id');
-      return;
-    case 10:
-      ask.producerId = readUint64(reader, wireType, 'producer_id');
-      return;
-    case 11:
-      ask.producerEpoch = readUint32(reader, wireType, 'producer_epoch');
-      return;
-    case 12:
-      ask.baseSequence = readUint32(reader, wireType, 'base_sequence');
-      return;
-    case 13:
-      ask.transactional = readBool(reader, wireType, 'transactional');
-      return;
-    default:
-      reader.skip(wireType);
-  }
 }
 
 export interface ProduceBatchEntry {
@@ -142,55 +116,39 @@ export interface ProduceBatchAsk {
   readonly timeoutMs: number | undefined;
 }
 
-/** Throws INVALID_REQUEST for what is no ProduceBatchRequest or has more than `entriesMax` entries, UNSUPPORTED_VERSION. */
+const produceBatchFields: FieldTable<ProduceBatchAsk> = {
+  ...headFields,
+  4: property('acks', 'acks', readUint32),
+  5: property('timeoutMs', 'timeout', readDurationMs),
+  6: property('customAckCount', 'custom_ack_count', readUint32),
+};
+
+/** Throws INVALID_REQUEST for what is no ProduceBatchRequest, UNSUPPORTED_VERSION, and what `assertCount` throws. */
 export function decodeProduceBatch(request: Uint8Array, assertCount: (count: number) => void): ProduceBatchAsk {
   const entries: ProduceBatchEntry[] = [];
-  const ask: Mutable<ProduceBatchAsk> = { entries, acks: 0, customAckCount: 0, timeoutMs: undefined };
+  const ask: ProduceBatchAsk = { entries, acks: 0, customAckCount: 0, timeoutMs: undefined };
   const reader = new WireReader(request);
   while (!reader.done) {
-    const tag = reader.varint();
-    const wireType = tag & 7;
-    switch (tag >>> 3) {
-      case 1:
-        readVersion(reader, wireType);
-        break;
-      case 2:
-        readText(reader, wireType, 'client_id', clientIdBytesMax);
-        break;
-      case 3:
-        assertCount(entries.length + 1);
-        entries.push(readEntry(readBytes(reader, wireType, 'partitions')));
-        break;
-      case 4:
-        ask.acks = readUint32(reader, wireType, 'acks');
-        break;
-      case 5:
-        ask.timeoutMs = readDurationMs(reader, wireType, 'timeout');
-        break;
-      case 6:
-        ask.customAckCount = readUint32(reader, wireType, 'custom_ack_count');
-        break;
-      default:
-        reader.skip(wireType);
-    }
+    const field = reader.next();
+    if (field === 3) {
+      assertCount(entries.length + 1);
+      entries.push(readEntry(reader));
+    } else readField(reader, field, produceBatchFields, ask);
   }
   assertCount(entries.length);
   return ask;
 }
 
+const entryFields: FieldTable<ProduceBatchEntry> = {
+  1: property('target', 'topic_partition', readTopicPartition),
+  2: property('batch', 'batch', readBytes),
+};
+
 const noBatch: Uint8Array = new Uint8Array(0);
 
-function readEntry(bytes: Uint8Array): ProduceBatchEntry {
-  const reader = new WireReader(bytes);
-  let target = noTarget;
-  let batch = noBatch;
-  while (!reader.done) {
-    const tag = reader.varint();
-    if (tag >>> 3 === 1) target = readTopicPartition(reader, tag & 7);
-    else if (tag >>> 3 === 2) batch = readBytes(reader, tag & 7, 'batch');
-    else reader.skip(tag & 7);
-  }
-  return { target, batch };
+function readEntry(reader: WireReader): ProduceBatchEntry {
+  const entry: ProduceBatchEntry = { target: noTopicPartition, batch: noBatch };
+  return readFields(readMessage(reader, 'partitions'), entryFields, entry);
 }
 
 /** What became of one batch. */

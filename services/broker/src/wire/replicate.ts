@@ -1,6 +1,24 @@
 /** ReplicateDataRequest and ReplicateDataResponse (broker/replication.proto), written and read around the stored bytes. */
-import { type ErrorName, errorName, errorNumber, fieldTag, WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
-import { readBool, readBytes, readText, readUint32, readUint53, readVersion, writeBool, writeText } from './fields.ts';
+import { readVersion } from '@fleetmq/metadata';
+import {
+  boundText,
+  type ErrorName,
+  errorNumber,
+  type FieldTable,
+  property,
+  readBool,
+  readBytes,
+  readErrorCode,
+  readErrorMessage,
+  readFields,
+  readUint32,
+  readUint53,
+  text,
+  WireReader,
+  WireWriter,
+  writeBool,
+  writeText,
+} from '@fleetmq/shared';
 
 export interface ReplicateMessage {
   readonly clusterId: string;
@@ -19,8 +37,6 @@ export interface ReplicateMessage {
   readonly reset: boolean;
   readonly leaderEndOffset: number;
 }
-
-type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 
 const nothing: Uint8Array = new Uint8Array(0);
 
@@ -42,12 +58,33 @@ export function encodeReplicate(message: ReplicateMessage): Uint8Array[] {
   writeBool(writer, 15, message.reset);
   writer.varintField(16, message.leaderEndOffset);
   if (message.batches.length === 0) return [writer.finish()];
-  writer.varint(fieldTag(11, wireBytes)).varint(message.batches.length);
-  return [writer.finish(), message.batches];
+  return [writer.bytesHeader(11, message.batches.length).finish(), message.batches];
 }
 
+/** Bytes of an id of the cluster or of a topic. */
+const idBytesMax = 128;
+
+const replicateFields: FieldTable<ReplicateMessage> = {
+  1: readVersion,
+  2: property('clusterId', 'cluster_id', text(idBytesMax)),
+  3: property('leaderId', 'leader_id', readUint32),
+  4: property('leaderBrokerEpoch', 'leader_broker_epoch', readUint53),
+  5: property('targetId', 'target_id', readUint32),
+  6: property('topicId', 'topic_id', text(idBytesMax)),
+  7: property('partition', 'partition', readUint32),
+  8: property('leaderEpoch', 'leader_epoch', readUint32),
+  9: property('baseOffset', 'base_offset', readUint53),
+  10: property('previousEpoch', 'previous_epoch', readUint32),
+  11: property('batches', 'batches', readBytes),
+  12: property('highWatermark', 'high_watermark', readUint53),
+  13: property('logStartOffset', 'log_start_offset', readUint53),
+  14: property('correlationId', 'correlation_id', readUint53),
+  15: property('reset', 'reset', readBool),
+  16: property('leaderEndOffset', 'leader_end_offset', readUint53),
+};
+
 export function decodeReplicate(bytes: Uint8Array): ReplicateMessage {
-  const message: Mutable<ReplicateMessage> = {
+  return readFields(new WireReader(bytes), replicateFields, {
     clusterId: '',
     leaderId: 0,
     leaderBrokerEpoch: 0,
@@ -63,66 +100,7 @@ export function decodeReplicate(bytes: Uint8Array): ReplicateMessage {
     correlationId: 0,
     reset: false,
     leaderEndOffset: 0,
-  };
-  const reader = new WireReader(bytes);
-  while (!reader.done) readReplicateField(reader, reader.varint(), message);
-  return message;
-}
-
-function readReplicateField(reader: WireReader, tag: number, message: Mutable<ReplicateMessage>): void {
-  const wireType = tag & 7;
-  switch (tag >>> 3) {
-    case 1:
-      readVersion(reader, wireType);
-      return;
-    case 2:
-      message.clusterId = readText(reader, wireType, 'cluster_id', 128);
-      return;
-    case 3:
-      message.leaderId = readUint32(reader, wireType, 'leader_id');
-      return;
-    case 4:
-      message.leaderBrokerEpoch = readUint53(reader, wireType, 'leader_broker_epoch');
-      return;
-    case 5:
-      message.targetId = readUint32(reader, wireType, 'target_id');
-      return;
-    case 6:
-      message.topicId = readText(reader, wireType, 'topic_id', 128);
-      return;
-    case 7:
-      message.partition = readUint32(reader, wireType, 'partition');
-      return;
-    case 8:
-      message.leaderEpoch = readUint32(reader, wireType, 'leader_epoch');
-      return;
-    case 9:
-      message.baseOffset = readUint53(reader, wireType, 'base_offset');
-      return;
-    case 10:
-      message.previousEpoch = readUint32(reader, wireType, 'previous_epoch');
-      return;
-    case 11:
-      message.batches = readBytes(reader, wireType, 'batches');
-      return;
-    case 12:
-      message.highWatermark = readUint53(reader, wireType, 'high_watermark');
-      return;
-    case 13:
-      message.logStartOffset = readUint53(reader, wireType, 'log_start_offset');
-      return;
-    case 14:
-      message.correlationId = readUint53(reader, wireType, 'correlation_id');
-      return;
-    case 15:
-      message.reset = readBool(reader, wireType, 'reset');
-      return;
-    case 16:
-      message.leaderEndOffset = readUint53(reader, wireType, 'leader_end_offset');
-      return;
-    default:
-      reader.skip(wireType);
-  }
+  });
 }
 
 export interface ReplicateAnswer {
@@ -145,7 +123,7 @@ export function encodeReplicateAnswer(answer: ReplicateAnswer): Uint8Array {
   const writer = new WireWriter(96);
   if (answer.errorCode !== undefined) {
     writer.varintField(1, errorNumber(answer.errorCode));
-    writeText(writer, 2, answer.errorMessage.slice(0, 1_000));
+    writeText(writer, 2, boundText(answer.errorMessage));
   }
   writer.varintField(3, answer.correlationId);
   writeText(writer, 4, answer.topicId);
@@ -159,8 +137,23 @@ export function encodeReplicateAnswer(answer: ReplicateAnswer): Uint8Array {
   return writer.varintField(12, answer.endOffset).finish();
 }
 
+const answerFields: FieldTable<ReplicateAnswer> = {
+  1: property('errorCode', 'error_code', readErrorCode),
+  2: property('errorMessage', 'error_message', readErrorMessage),
+  3: property('correlationId', 'correlation_id', readUint53),
+  4: property('topicId', 'topic_id', text(idBytesMax)),
+  5: property('partition', 'partition', readUint32),
+  6: property('leaderEpoch', 'leader_epoch', readUint32),
+  7: property('durableEndOffset', 'durable_end_offset', readUint53),
+  8: property('diverged', 'diverged', readBool),
+  9: property('divergingEpoch', 'diverging_epoch', readUint32),
+  10: property('divergingEndOffset', 'diverging_end_offset', readUint53),
+  11: property('brokerEpoch', 'broker_epoch', readUint53),
+  12: property('endOffset', 'end_offset', readUint53),
+};
+
 export function decodeReplicateAnswer(bytes: Uint8Array): ReplicateAnswer {
-  const answer: Mutable<ReplicateAnswer> = {
+  return readFields(new WireReader(bytes), answerFields, {
     errorCode: undefined,
     errorMessage: '',
     correlationId: 0,
@@ -173,54 +166,5 @@ export function decodeReplicateAnswer(bytes: Uint8Array): ReplicateAnswer {
     divergingEndOffset: 0,
     brokerEpoch: 0,
     endOffset: 0,
-  };
-  const reader = new WireReader(bytes);
-  while (!reader.done) readAnswerField(reader, reader.varint(), answer);
-  return answer;
-}
-
-function readAnswerField(reader: WireReader, tag: number, answer: Mutable<ReplicateAnswer>): void {
-  const wireType = tag & 7;
-  switch (tag >>> 3) {
-    case 1: {
-      const number = readUint32(reader, wireType, 'error_code');
-      answer.errorCode = number === 0 ? undefined : errorName(number);
-      return;
-    }
-    case 2:
-      answer.errorMessage = readText(reader, wireType, 'error_message', 8_192);
-      return;
-    case 3:
-      answer.correlationId = readUint53(reader, wireType, 'correlation_id');
-      return;
-    case 4:
-      answer.topicId = readText(reader, wireType, 'topic_id', 128);
-      return;
-    case 5:
-      answer.partition = readUint32(reader, wireType, 'partition');
-      return;
-    case 6:
-      answer.leaderEpoch = readUint32(reader, wireType, 'leader_epoch');
-      return;
-    case 7:
-      answer.durableEndOffset = readUint53(reader, wireType, 'durable_end_offset');
-      return;
-    case 8:
-      answer.diverged = readBool(reader, wireType, 'diverged');
-      return;
-    case 9:
-      answer.divergingEpoch = readUint32(reader, wireType, 'diverging_epoch');
-      return;
-    case 10:
-      answer.divergingEndOffset = readUint53(reader, wireType, 'diverging_end_offset');
-      return;
-    case 11:
-      answer.brokerEpoch = readUint53(reader, wireType, 'broker_epoch');
-      return;
-    case 12:
-      answer.endOffset = readUint53(reader, wireType, 'end_offset');
-      return;
-    default:
-      reader.skip(wireType);
-  }
+  });
 }
