@@ -5,7 +5,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { type ProduceBatchResponse, ProduceBatchResponseSchema } from '@fleetmq/gen/client/producer';
 import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
-import { DomainError, fieldTag, varintSize, WireWriter, wireBytes } from '@fleetmq/shared';
+import { DomainError, encodeMs, encodeTopicPartition, varintSize, WireWriter, writeText } from '@fleetmq/shared';
 
 /** When a write counts as done. A number: durable on so many replicas, the leader among them. */
 export type Acks = 'none' | 'leader' | 'majority' | 'all' | number;
@@ -42,38 +42,28 @@ export interface ProduceHead {
   readonly timeoutMs: number;
 }
 
-const encoder = new TextEncoder();
-
 /** A ProduceBatchRequest. */
 export function encodeProduceBatch(head: ProduceHead, parts: readonly ProducePart[]): Uint8Array[] {
   const pieces = [encodeHead(head)];
   for (const { topic, partition, batch } of parts) {
-    const place = new WireWriter(64).bytesField(1, encoder.encode(topic)).varintField(2, partition).finish();
+    const place = encodeTopicPartition({ topic, partition });
     let batchLength = 0;
     for (const piece of batch) batchLength += piece.length;
     const length = 1 + varintSize(place.length) + place.length + 1 + varintSize(batchLength) + batchLength;
     const lead = new WireWriter(64 + place.length)
-      .varint(fieldTag(3, wireBytes))
-      .varint(length)
+      .bytesHeader(3, length)
       .bytesField(1, place)
-      .varint(fieldTag(2, wireBytes))
-      .varint(batchLength);
+      .bytesHeader(2, batchLength);
     pieces.push(lead.finish(), ...batch);
   }
   return pieces;
 }
 
 function encodeHead({ clientId, acks, timeoutMs }: ProduceHead): Uint8Array {
-  const wholeMs = Math.ceil(timeoutMs);
-  const timeout = new WireWriter(16)
-    .varintField(1, Math.floor(wholeMs / 1000))
-    .varintField(2, (wholeMs % 1000) * 1_000_000)
-    .finish();
   const level = typeof acks === 'number' ? AcknowledgmentLevel.ACK_CUSTOM : ackLevels[acks];
-  return new WireWriter(64)
-    .bytesField(2, encoder.encode(clientId))
+  return writeText(new WireWriter(64), 2, clientId)
     .varintField(4, level)
-    .bytesField(5, timeout)
+    .bytesField(5, encodeMs(timeoutMs))
     .varintField(6, typeof acks === 'number' ? acks : 0)
     .finish();
 }

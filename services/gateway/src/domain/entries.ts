@@ -6,42 +6,46 @@
  * Invariant: the parts of a request, joined, are the same message again as far as its fields are known here (fields that
  * the caller asked to drop excepted); each entry has exactly one result.
  */
-import { DomainError, type ErrorName, errorName, errorNumber, WireWriter } from '@fleetmq/shared';
+import { readVersion } from '@fleetmq/metadata';
 import {
-  bytesTag,
-  decodeText,
-  encodeDurationMs,
-  encodeTarget,
-  fieldHeader,
-  readTarget,
-  type Target,
-  varintTag,
+  DomainError,
+  type ErrorFields,
+  type ErrorName,
+  encodeTopicPartition,
+  type FieldVisitor,
+  noTopicPartition,
+  readBytes,
+  readErrorCode,
+  readErrorMessage,
+  readTopicPartition,
+  type TopicPartitionName,
   visitFields,
-  visitVersion,
-  writeText,
-} from './fields.ts';
+  WireReader,
+  WireWriter,
+  writeError,
+} from '@fleetmq/shared';
 
-/** Where the fields of such a call are. The target is field 1 of entries and results, a result's error code is field 2. */
+/** Where the fields of such a call are. The target is field 1 of entries and results. */
 export interface CallLayout {
   /** The repeated entries in the request. */
   readonly entries: number;
   /** The repeated results in the answer. */
   readonly results: number;
-  /** `error_message` in a result. */
-  readonly message: number;
-  /** `retriable` in a result; 0: there is none. */
-  readonly retriable: number;
-  /** `retry_after` in a result; 0: there is none. */
-  readonly retryAfter: number;
+  /** The error fields in a result. */
+  readonly error: ErrorFields;
 }
 
-export const produceBatchLayout: CallLayout = { entries: 3, results: 3, message: 3, retriable: 9, retryAfter: 10 };
-export const fetchLayout: CallLayout = { entries: 7, results: 3, message: 7, retriable: 0, retryAfter: 0 };
+export const produceBatchLayout: CallLayout = {
+  entries: 3,
+  results: 3,
+  error: { code: 2, message: 3, retriable: 9, retryAfter: 10 },
+};
+export const fetchLayout: CallLayout = { entries: 7, results: 3, error: { code: 2, message: 7 } };
 /** ListOffsets and DeleteRecords. */
-export const offsetsLayout: CallLayout = { entries: 3, results: 3, message: 3, retriable: 0, retryAfter: 0 };
+export const offsetsLayout: CallLayout = { entries: 3, results: 3, error: { code: 2, message: 3 } };
 
 /** An entry of a request. */
-export interface Entry extends Target {
+export interface Entry extends TopicPartitionName {
   /** The entry's message. */
   readonly content: Uint8Array;
   /** With its tag and length, as it lies in the request. */
@@ -58,8 +62,8 @@ export interface SplitRequest {
 export interface SplitOptions {
   /** More are INVALID_REQUEST, and so is none. */
   readonly entriesMax: number;
-  /** Sees every field but the entries; true: it has read the value, and the field is left out of `common`. */
-  readonly take?: (tag: number, reader: Parameters<typeof visitVersion>[1]) => boolean;
+  /** Sees every field but version and entries; one whose value it reads is left out of `common`. */
+  readonly take?: FieldVisitor;
 }
 
 /** INVALID_REQUEST for what is no such message, UNSUPPORTED_VERSION. */
@@ -67,25 +71,23 @@ export function splitRequest(request: Uint8Array, layout: CallLayout, options: S
   const { entriesMax, take } = options;
   const common: Uint8Array[] = [];
   const entries: Entry[] = [];
-  const entryTag = bytesTag(layout.entries);
   let from = 0;
   const cut = (start: number, end: number): void => {
     if (start > from) common.push(request.subarray(from, start));
     from = end;
   };
-  visitFields(request, (tag, reader, start) => {
-    if (tag === entryTag) {
+  visitFields(new WireReader(request), (field, reader, start) => {
+    if (field === 1) readVersion(reader);
+    else if (field === layout.entries) {
       if (entries.length === entriesMax) throw tooMany(entries.length + 1, entriesMax);
-      const content = reader.view();
+      const content = readBytes(reader, 'partitions');
       entries.push({ ...targetOf(content), content, field: request.subarray(start, reader.position) });
       cut(start, reader.position);
-      return true;
+    } else if (take !== undefined) {
+      const value = reader.position;
+      take(field, reader, start);
+      if (reader.position > value) cut(start, reader.position);
     }
-    if (take?.(tag, reader) === true) {
-      cut(start, reader.position);
-      return true;
-    }
-    return visitVersion(tag, reader);
   });
   cut(request.length, request.length);
   if (entries.length === 0) throw tooMany(0, entriesMax);
@@ -98,12 +100,10 @@ function tooMany(count: number, max: number): DomainError {
 }
 
 /** The target of an entry or a result; an empty topic when it names none. */
-export function targetOf(message: Uint8Array): Target {
-  let target: Target = { topic: '', partition: 0 };
-  visitFields(message, (tag, reader) => {
-    if (tag !== bytesTag(1)) return false;
-    target = readTarget(reader.view());
-    return true;
+export function targetOf(message: Uint8Array): TopicPartitionName {
+  let target = noTopicPartition;
+  visitFields(new WireReader(message), (field, reader) => {
+    if (field === 1) target = readTopicPartition(reader);
   });
   return target;
 }
@@ -135,43 +135,35 @@ export interface SplitAnswer {
 /** INVALID_REQUEST for what is no such message. */
 export function splitAnswer(answer: Uint8Array, layout: CallLayout): SplitAnswer {
   const results: Result[] = [];
-  let code = 0;
+  let code: ErrorName | undefined;
   let message = '';
-  visitFields(answer, (tag, reader) => {
-    if (tag === bytesTag(layout.results)) results.push(readResult(reader.view(), layout));
-    else if (tag === varintTag(1)) code = reader.varint();
-    else if (tag === bytesTag(2)) message = decodeText(reader.view(), 'error_message');
-    else return false;
-    return true;
+  visitFields(new WireReader(answer), (field, reader) => {
+    if (field === layout.results) results.push(readResult(readBytes(reader, 'partitions'), layout));
+    else if (field === 1) code = readErrorCode(reader);
+    else if (field === 2) message = readErrorMessage(reader);
   });
-  return { error: code === 0 ? undefined : new DomainError(errorName(code), message), results };
+  return { error: code === undefined ? undefined : new DomainError(code, message), results };
 }
 
-function readResult(content: Uint8Array, layout: CallLayout): Result {
-  let code = 0;
+function readResult(content: Uint8Array, { error }: CallLayout): Result {
+  let code: ErrorName | undefined;
   let message = '';
-  visitFields(content, (tag, reader) => {
-    if (tag === varintTag(2)) code = reader.varint();
-    else if (tag === bytesTag(layout.message)) message = decodeText(reader.view(), 'error_message');
-    else return false;
-    return true;
+  visitFields(new WireReader(content), (field, reader) => {
+    if (field === error.code) code = readErrorCode(reader);
+    else if (field === error.message) message = readErrorMessage(reader);
   });
-  return { content, code: code === 0 ? 'OK' : errorName(code), message };
+  return { content, code: code ?? 'OK', message };
 }
-
-/** Longest error text in a body, in characters. */
-const errorTextMax = 1_000;
 
 /** The result of an entry that failed here, under the numbers of its message. */
-export function errorResult(entry: Target, error: DomainError, layout: CallLayout): Uint8Array {
-  const writer = new WireWriter(128).bytesField(1, encodeTarget(entry));
-  writer.varintField(2, errorNumber(error.code));
-  writeText(writer, layout.message, error.message.slice(0, errorTextMax));
-  if (layout.retriable !== 0 && error.retriable) writer.varintField(layout.retriable, 1);
-  if (layout.retryAfter !== 0 && error.retryAfterMs !== undefined) {
-    writer.bytesField(layout.retryAfter, encodeDurationMs(error.retryAfterMs));
-  }
-  return writer.finish();
+export function errorResult(entry: TopicPartitionName, error: DomainError, layout: CallLayout): Uint8Array {
+  const writer = new WireWriter(128).bytesField(1, encodeTopicPartition(entry));
+  return writeError(writer, error, layout.error).finish();
+}
+
+/** The tag and the length that stand before `length` bytes of content in a message. */
+export function fieldHeader(field: number, length: number): Uint8Array {
+  return new WireWriter(12).bytesHeader(field, length).finish();
 }
 
 /** An answer of these results, in this order. */

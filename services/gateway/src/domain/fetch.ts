@@ -5,9 +5,21 @@
  * Invariants: the answer has one result per entry, in order; a result that was emptied says so by its next offset, which is
  * the asked one; the first partition with data, in the order of the turn, is never emptied, however large it is.
  */
-import { DomainError, type ErrorName, errorName, WireWriter } from '@fleetmq/shared';
+import {
+  DomainError,
+  type ErrorName,
+  encodeMs,
+  readBytes,
+  readDurationMs,
+  readErrorCode,
+  readErrorMessage,
+  readUint32,
+  readUint53,
+  visitFields,
+  WireReader,
+  WireWriter,
+} from '@fleetmq/shared';
 import { type Entry, fetchLayout, type SplitRequest, splitRequest } from './entries.ts';
-import { bytesTag, encodeDurationMs, readDurationMs, varintTag, visitFields } from './fields.ts';
 
 export interface FetchBounds {
   /** Bytes of an answer when the request names none. */
@@ -42,13 +54,11 @@ export function readFetch(request: Uint8Array, bounds: FetchBounds): FetchAsk {
   const wish = { maxWaitMs: 0, minBytes: 0, maxBytes: 0 };
   const split = splitRequest(request, fetchLayout, {
     entriesMax: bounds.partitionsMax,
-    take(tag, reader) {
-      if (tag === varintTag(3)) replicaId = reader.varint();
-      else if (tag === bytesTag(4)) wish.maxWaitMs = readDurationMs(reader.view());
-      else if (tag === varintTag(5)) wish.minBytes = reader.varint();
-      else if (tag === varintTag(6)) wish.maxBytes = reader.varint();
-      else return false;
-      return true;
+    take(field, reader) {
+      if (field === 3) replicaId = readUint32(reader, 'replica_id');
+      else if (field === 4) wish.maxWaitMs = readDurationMs(reader, 'max_wait');
+      else if (field === 5) wish.minBytes = readUint32(reader, 'min_bytes');
+      else if (field === 6) wish.maxBytes = readUint32(reader, 'max_bytes');
     },
   });
   if (replicaId !== 0) {
@@ -78,17 +88,15 @@ export function shareOf(wish: FetchWish, leaders: number): FetchWish {
 /** The fields of a wish in a FetchRequest. */
 export function encodeWish(wish: FetchWish): Uint8Array {
   const writer = new WireWriter(32);
-  if (wish.maxWaitMs > 0) writer.bytesField(4, encodeDurationMs(wish.maxWaitMs));
+  if (wish.maxWaitMs > 0) writer.bytesField(4, encodeMs(wish.maxWaitMs));
   return writer.varintField(5, wish.minBytes).varintField(6, wish.maxBytes).finish();
 }
 
 /** The asked offset of a FetchPartition. */
 export function fetchOffsetOf(entry: Entry): number {
   let offset = 0;
-  visitFields(entry.content, (tag, reader) => {
-    if (tag !== varintTag(2)) return false;
-    offset = reader.varint();
-    return true;
+  visitFields(new WireReader(entry.content), (field, reader) => {
+    if (field === 2) offset = readUint53(reader, 'fetch_offset');
   });
   return offset;
 }
@@ -104,30 +112,26 @@ export interface FetchSummary {
 }
 
 export function summarize(content: Uint8Array): FetchSummary {
-  let code = 0;
-  let message: Uint8Array | undefined;
+  let code: ErrorName | undefined;
+  let message = '';
   let dataBytes = 0;
   let nextOffset = 0;
-  visitFields(content, (tag, reader) => {
-    if (tag === bytesTag(6)) dataBytes += reader.view().length;
-    else if (tag === varintTag(2)) code = reader.varint();
-    else if (tag === varintTag(10)) nextOffset = reader.varint();
-    else if (tag === bytesTag(7)) message = reader.view();
-    else return false;
-    return true;
+  visitFields(new WireReader(content), (field, reader) => {
+    if (field === 6) dataBytes += readBytes(reader, 'batches').length;
+    else if (field === 2) code = readErrorCode(reader);
+    else if (field === 10) nextOffset = readUint53(reader, 'next_offset');
+    else if (field === 7) message = readErrorMessage(reader);
   });
-  const text = message === undefined ? '' : new TextDecoder().decode(message);
-  return { code: code === 0 ? 'OK' : errorName(code), message: text, dataBytes, nextOffset };
+  return { code: code ?? 'OK', message, dataBytes, nextOffset };
 }
 
 /** A result without its batches; the reader asks again from `offset`. */
 export function withoutBatches(content: Uint8Array, offset: number): Uint8Array {
   const writer = new WireWriter(128);
-  visitFields(content, (tag, reader, start) => {
-    reader.skip(tag % 8);
-    const isLeftOut = tag === bytesTag(6) || tag === varintTag(10) || tag === bytesTag(11);
+  visitFields(new WireReader(content), (field, reader, start) => {
+    reader.skip(reader.wireType);
+    const isLeftOut = field === 6 || field === 10 || field === 11;
     if (!isLeftOut) writer.raw(content.subarray(start, reader.position));
-    return true;
   });
   return writer.varintField(10, offset).finish();
 }

@@ -1,7 +1,6 @@
 /** Where the calls for a partition go: its leader's internal listener, as the metadata has it. */
 import { endpointOf, type MetadataImage } from '@fleetmq/metadata';
-import { DomainError, isTopicName } from '@fleetmq/shared';
-import type { Target } from './fields.ts';
+import { DomainError, isTopicName, type TopicPartitionName } from '@fleetmq/shared';
 
 /** A broker that can be called. */
 export interface Leader {
@@ -17,7 +16,7 @@ export type Location =
   /** There is no such partition: TOPIC_NOT_FOUND, PARTITION_NOT_FOUND or INVALID_REQUEST. */
   | { readonly kind: 'missing'; readonly error: DomainError };
 
-export function locate(image: MetadataImage, { topic: name, partition: number }: Target): Location {
+export function locate(image: MetadataImage, { topic: name, partition: number }: TopicPartitionName): Location {
   const topic = image.topicByName(name);
   if (topic === undefined) return { kind: 'missing', error: missingTopic(name) };
   const partition = image.partition(topic.topicId, number);

@@ -7,8 +7,7 @@
  * was written, or may have been, is not sent again, for it would land behind that one: its caller hears that it was not
  * written, or that this is unknown. At any time all requests under way are at one upstream.
  */
-import { assert, type DomainError } from '@fleetmq/shared';
-import type { Target } from './fields.ts';
+import { assert, type DomainError, type TopicPartitionName } from '@fleetmq/shared';
 import type { ProduceHead } from './produce.ts';
 import { type Failure, isFinal, isOpen, type RetryStep, stepAfter, unansweredError, unknownError } from './retry.ts';
 
@@ -42,7 +41,7 @@ export interface ProduceLaneOptions {
   readonly graceMs: number;
 }
 
-export class ProduceLane implements Target {
+export class ProduceLane implements TopicPartitionName {
   readonly topic: string;
   readonly partition: number;
   readonly #options: ProduceLaneOptions;
@@ -58,7 +57,7 @@ export class ProduceLane implements Target {
   /** Nothing is sent before this (monotonic). */
   retryAtMs = 0;
 
-  constructor({ topic, partition }: Target, options: ProduceLaneOptions) {
+  constructor({ topic, partition }: TopicPartitionName, options: ProduceLaneOptions) {
     this.topic = topic;
     this.partition = partition;
     this.#options = options;

@@ -2,20 +2,25 @@
  * What a gateway has to know of produce requests: where they go, how long they may take, and whether repeating them is safe.
  * Repeating is safe when the broker can tell a batch that it already has: by producer id and sequence, or by idempotency key.
  */
-import { type DomainError, type ErrorName, errorName, errorNumber, WireWriter } from '@fleetmq/shared';
-import { type Entry, produceBatchLayout, type SplitRequest, splitRequest } from './entries.ts';
+import { readVersion } from '@fleetmq/metadata';
 import {
-  bytesTag,
-  decodeText,
-  encodeDurationMs,
+  type DomainError,
+  type ErrorName,
+  noTopicPartition,
+  readBytes,
   readDurationMs,
-  readTarget,
-  type Target,
-  varintTag,
+  readErrorCode,
+  readErrorMessage,
+  readMessage,
+  readTopicPartition,
+  readUint64,
+  type TopicPartitionName,
   visitFields,
-  visitVersion,
-  writeText,
-} from './fields.ts';
+  WireReader,
+  WireWriter,
+  writeError,
+} from '@fleetmq/shared';
+import { type Entry, produceBatchLayout, type SplitRequest, splitRequest } from './entries.ts';
 
 /** How long a produce call waits for acknowledgments when it does not say. */
 const timeoutDefaultMs = 30_000;
@@ -23,7 +28,7 @@ const timeoutDefaultMs = 30_000;
 const timeoutMaxMs = 600_000;
 
 /** The head of a ProduceRequest. */
-export interface ProduceHead extends Target {
+export interface ProduceHead extends TopicPartitionName {
   readonly request: Uint8Array;
   readonly timeoutMs: number;
   readonly correlationId: bigint;
@@ -32,18 +37,17 @@ export interface ProduceHead extends Target {
 
 /** INVALID_REQUEST for what is no ProduceRequest, UNSUPPORTED_VERSION. */
 export function readProduce(request: Uint8Array): ProduceHead {
-  let target: Target = { topic: '', partition: 0 };
+  let target = noTopicPartition;
   let timeoutMs: number | undefined;
   let correlationId = 0n;
   let isSafe = false;
-  visitFields(request, (tag, reader) => {
-    if (tag === bytesTag(3)) target = readTarget(reader.view());
-    else if (tag === bytesTag(7)) timeoutMs = readDurationMs(reader.view());
-    else if (tag === bytesTag(8)) isSafe = reader.view().length > 0 || isSafe;
-    else if (tag === varintTag(9)) correlationId = reader.varint64();
-    else if (tag === varintTag(10)) isSafe = reader.varint64() !== 0n || isSafe;
-    else return visitVersion(tag, reader);
-    return true;
+  visitFields(new WireReader(request), (field, reader) => {
+    if (field === 1) readVersion(reader);
+    else if (field === 3) target = readTopicPartition(reader);
+    else if (field === 7) timeoutMs = readDurationMs(reader, 'timeout');
+    else if (field === 8) isSafe = readBytes(reader, 'idempotency_key').length > 0 || isSafe;
+    else if (field === 9) correlationId = readUint64(reader, 'correlation_id');
+    else if (field === 10) isSafe = readUint64(reader, 'producer_id') !== 0n || isSafe;
   });
   return { ...target, request, timeoutMs: boundTimeout(timeoutMs), correlationId, isSafe };
 }
@@ -57,10 +61,8 @@ export function readProduceBatch(request: Uint8Array, entriesMax: number): Produ
   const split = splitRequest(request, produceBatchLayout, { entriesMax });
   let timeoutMs: number | undefined;
   for (const part of split.common) {
-    visitFields(part, (tag, reader) => {
-      if (tag !== bytesTag(5)) return false;
-      timeoutMs = readDurationMs(reader.view());
-      return true;
+    visitFields(new WireReader(part), (field, reader) => {
+      if (field === 5) timeoutMs = readDurationMs(reader, 'timeout');
     });
   }
   return { ...split, timeoutMs: boundTimeout(timeoutMs) };
@@ -69,21 +71,17 @@ export function readProduceBatch(request: Uint8Array, entriesMax: number): Produ
 /** Whether the batch of a ProducePartitionData may be sent again after an attempt with unknown outcome. */
 export function isSafeEntry(entry: Entry): boolean {
   let isSafe = false;
-  visitFields(entry.content, (tag, reader) => {
-    if (tag !== bytesTag(2)) return false;
-    isSafe = isSafeBatch(reader.view()) || isSafe;
-    return true;
+  visitFields(new WireReader(entry.content), (field, reader) => {
+    if (field === 2) isSafe = isSafeBatch(readMessage(reader, 'batch')) || isSafe;
   });
   return isSafe;
 }
 
-function isSafeBatch(batch: Uint8Array): boolean {
+function isSafeBatch(batch: WireReader): boolean {
   let isSafe = false;
-  visitFields(batch, (tag, reader) => {
-    if (tag === varintTag(11)) isSafe = reader.varint64() !== 0n || isSafe;
-    else if (tag === bytesTag(15)) isSafe = reader.view().length > 0 || isSafe;
-    else return false;
-    return true;
+  visitFields(batch, (field, reader) => {
+    if (field === 11) isSafe = readUint64(reader, 'producer_id') !== 0n || isSafe;
+    else if (field === 15) isSafe = readBytes(reader, 'idempotency_key').length > 0 || isSafe;
   });
   return isSafe;
 }
@@ -94,33 +92,27 @@ function boundTimeout(timeoutMs: number | undefined): number {
 
 /** The code and text of a ProduceResponse. */
 export function readProduceCode(answer: Uint8Array): { readonly code: ErrorName | 'OK'; readonly message: string } {
-  let code = 0;
+  let code: ErrorName | undefined;
   let message = '';
-  visitFields(answer, (tag, reader) => {
-    if (tag === varintTag(1)) code = reader.varint();
-    else if (tag === bytesTag(2)) message = decodeText(reader.view(), 'error_message');
-    else return false;
-    return true;
+  visitFields(new WireReader(answer), (field, reader) => {
+    if (field === 1) code = readErrorCode(reader);
+    else if (field === 2) message = readErrorMessage(reader);
   });
-  return { code: code === 0 ? 'OK' : errorName(code), message };
+  return { code: code ?? 'OK', message };
 }
 
 /** The correlation id of a ProduceResponse. */
 export function readProduceNumber(answer: Uint8Array): bigint {
   let number = 0n;
-  visitFields(answer, (tag, reader) => {
-    if (tag !== varintTag(7)) return false;
-    number = reader.varint64();
-    return true;
+  visitFields(new WireReader(answer), (field, reader) => {
+    if (field === 7) number = readUint64(reader, 'correlation_id');
   });
   return number;
 }
 
 /** A ProduceResponse for a request that failed here. */
 export function produceError(head: ProduceHead, error: DomainError): Uint8Array {
-  const writer = new WireWriter(128).varintField(1, errorNumber(error.code));
-  writeText(writer, 2, error.message.slice(0, 1_000));
-  writer.varint64Field(7, head.correlationId).varintField(8, error.retriable ? 1 : 0);
-  if (error.retryAfterMs !== undefined) writer.bytesField(9, encodeDurationMs(error.retryAfterMs));
-  return writer.finish();
+  const writer = new WireWriter(128);
+  writeError(writer, error, { code: 1, message: 2, retriable: 8, retryAfter: 9 });
+  return writer.varint64Field(7, head.correlationId).finish();
 }

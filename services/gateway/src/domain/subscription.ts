@@ -6,17 +6,26 @@
  * A partition is over when it failed for good (it does not exist, the offset is out of range): the reader is told once.
  */
 import type { CursorEntry } from '@fleetmq/metadata';
-import { DomainError, type ErrorName, type TopicId } from '@fleetmq/shared';
+import {
+  DomainError,
+  type ErrorName,
+  readBytes,
+  readErrorMessage,
+  readUint32,
+  type TopicId,
+  type TopicPartitionName,
+  visitFields,
+  WireReader,
+} from '@fleetmq/shared';
 import { targetOf } from './entries.ts';
 import { summarize } from './fetch.ts';
-import { bytesTag, decodeText, type Target, varintTag, visitFields } from './fields.ts';
 import { failureInBody, stepAfter } from './retry.ts';
 
 /** One upstream, as far as the state cares: an identity. */
 export type UpstreamId = object;
 
 /** A partition of a subscription. */
-export interface Reader extends Target {
+export interface Reader extends TopicPartitionName {
   readonly topicId: TopicId;
   /** Undefined: it begins at its start. */
   nextOffset: number | undefined;
@@ -34,8 +43,6 @@ export interface Accepted {
   /** Partitions that the upstream has given up: they need another one. */
   readonly lost: readonly Reader[];
 }
-
-const entryTag = bytesTag(3);
 
 export class SubscriptionState {
   readonly #readers: ReadonlyMap<string, Reader>;
@@ -63,16 +70,14 @@ export class SubscriptionState {
     const lost: Reader[] = [];
     let code = 0;
     let message = '';
-    visitFields(answer, (tag, reader, start) => {
-      if (tag === entryTag) {
-        const content = reader.view();
+    visitFields(new WireReader(answer), (field, reader, start) => {
+      if (field === 3) {
+        const content = readBytes(reader, 'partitions');
         const verdict = this.#acceptEntry(content, upstream);
         if (verdict === 'forward') fields.push(answer.subarray(start, reader.position));
         else if (verdict !== 'drop') lost.push(verdict);
-      } else if (tag === varintTag(1)) code = reader.varint();
-      else if (tag === bytesTag(2)) message = decodeText(reader.view(), 'error_message');
-      else return false;
-      return true;
+      } else if (field === 1) code = readUint32(reader, 'error_code');
+      else if (field === 2) message = readErrorMessage(reader);
     });
     if (code !== 0) throw new DomainError('NOT_AVAILABLE', `a broker answered code ${code}: ${message}`);
     return { fields, lost };
@@ -111,6 +116,6 @@ export function isPassing(failure: { readonly code: ErrorName; readonly message:
   return failure.code === 'STALE_EPOCH' || stepAfter(failureInBody(failure.code, failure.message), true) === 'retry';
 }
 
-function keyOf({ topic, partition }: Target): string {
+function keyOf({ topic, partition }: TopicPartitionName): string {
   return `${topic}:${partition}`;
 }

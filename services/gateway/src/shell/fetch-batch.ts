@@ -11,11 +11,10 @@ import {
 } from '@fleetmq/gen/client/consumer';
 import { assertMajor, type CursorEntry, decodeCursor, encodeCursor, type TopicImage } from '@fleetmq/metadata';
 import { durationFromProto } from '@fleetmq/metadata/wire';
-import { type Checksum, DomainError } from '@fleetmq/shared';
+import { type Checksum, DomainError, type TopicPartitionName } from '@fleetmq/shared';
 import type { RawMessage } from '@fleetmq/shared/runtime';
-import { errorResult, fetchLayout, joinAnswer } from '../domain/entries.ts';
+import { errorResult, fetchLayout, fieldHeader, joinAnswer } from '../domain/entries.ts';
 import { type FetchBounds, readFetch, summarize } from '../domain/fetch.ts';
-import { fieldHeader, type Target } from '../domain/fields.ts';
 import { type FetchContext, fetchPartitions } from './fetch-calls.ts';
 import { findOffsets } from './offset-calls.ts';
 import type { Upstreams } from './upstreams.ts';
@@ -25,7 +24,7 @@ const topicsMax = 100;
 const cursorField = 4;
 
 /** Where a reader is; `nextOffset` undefined: not known yet. */
-interface Place extends Target {
+interface Place extends TopicPartitionName {
   readonly topic: string;
   readonly topicId: TopicImage['topicId'];
   readonly partition: number;

@@ -5,8 +5,7 @@
  *
  * It never repeats a part whose outcome is unknown unless the part says that this is safe; see `domain/retry.ts`.
  */
-import { assert, DomainError, type ErrorName, isDomainError } from '@fleetmq/shared';
-import type { Target } from '../domain/fields.ts';
+import { assert, DomainError, type ErrorName, isDomainError, type TopicPartitionName } from '@fleetmq/shared';
 import type { Leader, Location } from '../domain/locate.ts';
 import {
   type Failure,
@@ -32,7 +31,7 @@ export interface AttemptOptions {
   readonly timeoutMs: number;
 }
 
-export interface LeaderCall<Part extends Target> {
+export interface LeaderCall<Part extends TopicPartitionName> {
   readonly parts: readonly Part[];
   /** Whether the call changes something, so that an unknown outcome matters. */
   readonly isWrite: boolean;
@@ -67,7 +66,7 @@ const notAsked: Failure = { code: 'NOT_AVAILABLE', message: 'nobody was asked', 
 const notLed: Failure = { code: 'NOT_AVAILABLE', message: 'nobody leads it at the moment', outcomeUnknown: false };
 
 /** Results in the order of the parts. Throws the signal's reason when the caller has given up. */
-export async function callLeaders<Part extends Target>(
+export async function callLeaders<Part extends TopicPartitionName>(
   upstreams: Upstreams,
   call: LeaderCall<Part>,
 ): Promise<Uint8Array[]> {
@@ -79,7 +78,7 @@ export async function callLeaders<Part extends Target>(
   return run.results;
 }
 
-class CallRun<Part extends Target> {
+class CallRun<Part extends TopicPartitionName> {
   readonly results: Uint8Array[];
   readonly #upstreams: Upstreams;
   readonly #call: LeaderCall<Part>;
@@ -211,7 +210,7 @@ function asDomainError(failure: Failure): DomainError {
   return isDomainError(failure) ? failure : new DomainError(failure.code, failure.message);
 }
 
-function nameOf({ topic, partition }: Target): string {
+function nameOf({ topic, partition }: TopicPartitionName): string {
   return `partition ${partition} of ${topic}`;
 }
 

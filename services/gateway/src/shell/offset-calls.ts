@@ -6,7 +6,7 @@ import {
   ListOffsetsRequestSchema,
   type StartPosition,
 } from '@fleetmq/gen/client/consumer';
-import { DomainError, errorName, toOffset } from '@fleetmq/shared';
+import { DomainError, errorName, type TopicPartitionName, toOffset } from '@fleetmq/shared';
 import type { RawContext, RawMessage } from '@fleetmq/shared/runtime';
 import {
   errorResult,
@@ -16,7 +16,6 @@ import {
   type SplitRequest,
   splitRequest,
 } from '../domain/entries.ts';
-import type { Target } from '../domain/fields.ts';
 import { budgetMs, callLeaders } from './leader-calls.ts';
 import { outcomesOf } from './produce-calls.ts';
 import { forwardedHeaders, type Upstreams } from './upstreams.ts';
@@ -66,7 +65,7 @@ function askOffsets(
 }
 
 /** A partition and a place in it. */
-export interface Question extends Target {
+export interface Question extends TopicPartitionName {
   /** Undefined: earliest. */
   readonly start: StartPosition | undefined;
 }

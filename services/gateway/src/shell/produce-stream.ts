@@ -6,9 +6,16 @@
  * Ends when the caller has ended and all is answered. A malformed request ends it with its error, and a gateway that closes
  * with SHUTTING_DOWN, in both cases behind the answers to everything that was taken.
  */
-import { type BackoffOptions, backoffMs, DomainError, type Random, Ring, type Timer } from '@fleetmq/shared';
+import {
+  type BackoffOptions,
+  backoffMs,
+  DomainError,
+  type Random,
+  Ring,
+  type Timer,
+  type TopicPartitionName,
+} from '@fleetmq/shared';
 import type { RawContext } from '@fleetmq/shared/runtime';
-import type { Target } from '../domain/fields.ts';
 import type { Leader } from '../domain/locate.ts';
 import { produceError, readProduce, readProduceCode } from '../domain/produce.ts';
 import { type LaneRequest, ProduceLane } from '../domain/produce-lane.ts';
@@ -262,7 +269,7 @@ class ProduceStream {
   }
 }
 
-function keyOf({ topic, partition }: Target): string {
+function keyOf({ topic, partition }: TopicPartitionName): string {
   return `${topic}:${partition}`;
 }
 

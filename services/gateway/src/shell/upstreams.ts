@@ -6,9 +6,15 @@
 
 import type { MetadataImage } from '@fleetmq/metadata';
 import type { MetadataWatch } from '@fleetmq/metadata/link';
-import { type BackoffOptions, backoffMs, type Clock, type Random, type Timers } from '@fleetmq/shared';
+import {
+  type BackoffOptions,
+  backoffMs,
+  type Clock,
+  type Random,
+  type Timers,
+  type TopicPartitionName,
+} from '@fleetmq/shared';
 import type { LaneTransport, RawContext, RpcPool } from '@fleetmq/shared/runtime';
-import type { Target } from '../domain/fields.ts';
 import { activeBrokers, type Leader, type Location, locate } from '../domain/locate.ts';
 
 export interface UpstreamsOptions {
@@ -42,7 +48,7 @@ export class Upstreams {
     return this.#options.watch.image;
   }
 
-  locate(target: Target): Location {
+  locate(target: TopicPartitionName): Location {
     return locate(this.image, target);
   }
 
