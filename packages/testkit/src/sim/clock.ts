@@ -42,7 +42,13 @@ export class VirtualTime {
 
   after(delayMs: number, run: () => void): Scheduled {
     assert(delayMs >= 0, `a delay is 0 or more, not ${delayMs}`);
-    const event = new QueuedEvent(this.#nowMs + delayMs, this.#order++, run);
+    return this.at(this.#nowMs + delayMs, run);
+  }
+
+  /** Events of one time run in the order in which they were scheduled. */
+  at(timeMs: number, run: () => void): Scheduled {
+    assert(timeMs >= this.#nowMs, `${timeMs} is over: it is ${this.#nowMs}`);
+    const event = new QueuedEvent(timeMs, this.#order++, run);
     this.#push(event);
     return event;
   }

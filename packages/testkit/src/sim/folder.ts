@@ -10,6 +10,8 @@ interface Meta {
 }
 
 export async function openSimFolder(disk: Disk, random: Random): Promise<DataFolder> {
+  // As the real one, which writes its owner into the folder at each start.
+  await disk.syncFolder('');
   const bytes = await disk.readFile(path);
   const fresh = bytes === undefined;
   let meta: Meta = fresh ? newMeta(random) : (JSON.parse(new TextDecoder().decode(bytes)) as Meta);

@@ -1,25 +1,33 @@
 /**
  * `npm run sim -- [--scenario controllers] [--seeds N] [--from S] [--trace] [--twice]`: runs seeds S to S+N-1 of a scenario
  * and prints what they covered. `--twice` runs each seed two times and compares the traces. `--trace` prints every event.
+ * `--mutants [name,...]` plants each bug of `mutants.ts` in turn and runs seeds until it is caught; exit code 1 if one is not.
  * The exit code says what was found first: 10 crash, 11 safety, 12 liveness, 13 a seed in which nothing happened.
  */
 import { parseArgs } from 'node:util';
+import { catchMutant } from './controllers/catch-mutant.ts';
 import { type RunResult, runControllers } from './controllers/run.ts';
 import { Counts } from './controllers/world.ts';
 import { exitCodes } from './failure.ts';
+import { mutants } from './mutants.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
   options: {
     scenario: { type: 'string', default: 'controllers' },
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
     trace: { type: 'boolean', default: false },
     twice: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
   },
+  allowPositionals: true,
 });
 
 // Errors are part of every run, and their stacks cost more than all that is compared; a replay has them.
 if (!values.trace) Error.stackTraceLimit = 0;
+
+/** More seeds than that a planted bug may not take. */
+const mutantSeedsMax = 2_000;
 
 const counts = new Counts();
 const startedMs = performance.now();
@@ -31,6 +39,8 @@ let exitCode = 0;
 if (values.scenario !== 'controllers') {
   print(`there is no scenario ${values.scenario}: the one that exists is controllers`);
   process.exitCode = 2;
+} else if (values.mutants) {
+  process.exitCode = (await catchMutants()) ? 0 : 1;
 } else {
   const from = Number(values.from);
   for (let seed = from; seed < from + Number(values.seeds); seed++) {
@@ -63,6 +73,26 @@ function report({ seed, failure, traceHash }: RunResult): boolean {
   print(`  trace ${traceHash}; again: npm run sim -- --scenario controllers --seeds 1 --from ${seed} --trace`);
   exitCode = exitCodes[failure.kind];
   return true;
+}
+
+/** True when all are caught. */
+async function catchMutants(): Promise<boolean> {
+  const from = Number(values.from);
+  const names = positionals.flatMap((text) => text.split(','));
+  const unknown = names.filter((name) => !mutants.some((mutant) => mutant.name === name));
+  if (unknown.length > 0) throw new Error(`there is no mutant ${unknown.join(', ')}`);
+  let isAllCaught = true;
+  for (const mutant of mutants) {
+    if (names.length > 0 && !names.includes(mutant.name)) continue;
+    const caught = await catchMutant(mutant, { from, seedsMax: mutantSeedsMax });
+    const { failure, seed } = caught ?? {};
+    isAllCaught &&= failure !== undefined;
+    const verdict =
+      failure === undefined ? 'NOT CAUGHT' : `seed ${String(seed).padEnd(6)} ${failure.kind}: ${failure.name}`;
+    print(`${mutant.name.padEnd(26)} ${verdict}`);
+    if (values.trace && failure !== undefined) print(`  ${failure.text}`);
+  }
+  return isAllCaught;
 }
 
 function printCoverage(): void {

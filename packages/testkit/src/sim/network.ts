@@ -346,7 +346,7 @@ export class SimNetwork {
         return;
       }
       lastMs = Math.max(lastMs, time.nowMs + this.#delay());
-      time.after(lastMs - time.nowMs, deliver);
+      time.at(lastMs, deliver);
     };
   }
 

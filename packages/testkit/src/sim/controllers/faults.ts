@@ -138,7 +138,9 @@ export class Faults {
   }
 
   #restartLater(seat: Seat): void {
-    this.#undoLater(() => this.#cluster.start(seat));
+    // Also when the faults are over: a stop that was under way ends after that.
+    const delayMs = this.#exponential(this.#world.seed.faultLastsMs);
+    this.#world.scheduler.time.after(delayMs, () => this.#cluster.start(seat));
   }
 
   #cutOff(id: number): void {

@@ -30,7 +30,7 @@ export class Reference {
   readonly #fail: Fail;
   readonly #machine: StateMachine;
   readonly #entries: Entry[] = [];
-  /** Checksum of the state after each index, and after each version. */
+  /** Checksum of the state after each index, and of the metadata at each version. */
   readonly #states: number[] = [];
   readonly #stateOfVersion = new Map<number, number>();
   readonly #settings = new Map<string, number>();
@@ -95,7 +95,7 @@ export class Reference {
   compareNode(node: ControllerNode, name: string): void {
     const index = node.stateMachine.appliedIndex;
     const expected = this.#states[index];
-    const actual = nodeChecksum.crc32(encodeImage(node.stateMachine.image));
+    const actual = nodeChecksum.crc32(node.stateMachine.snapshotBytes());
     if (expected !== actual) this.#fail(name, `controller ${node.controllerId} differs at index ${index}`);
   }
 
@@ -117,7 +117,7 @@ export class Reference {
     const before = command === undefined ? undefined : situationOf(image, command);
     this.#outcome = undefined;
     this.#machine.apply(entry);
-    this.#noteState();
+    this.#noteState(entry);
     if (command === undefined) return;
     const outcome = this.#taken();
     if (outcome === undefined) return;
@@ -135,12 +135,13 @@ export class Reference {
     return this.#outcome;
   }
 
-  #noteState(): void {
+  #noteState(entry?: Entry): void {
     const { appliedIndex, image } = this.#machine;
-    const isNew = Number(image.version) === appliedIndex || this.#states.length === 0;
-    const state = isNew ? nodeChecksum.crc32(encodeImage(image)) : (this.#states[appliedIndex - 1] as number);
-    this.#states[appliedIndex] = state;
-    if (isNew) this.#stateOfVersion.set(image.version, state);
+    const isNewImage = entry === undefined || Number(image.version) === appliedIndex;
+    const isNew = isNewImage || entry.type !== 'EntryNormal';
+    const before = this.#states[appliedIndex - 1] as number;
+    this.#states[appliedIndex] = isNew ? nodeChecksum.crc32(this.#machine.snapshotBytes()) : before;
+    if (isNewImage) this.#stateOfVersion.set(image.version, nodeChecksum.crc32(encodeImage(image)));
   }
 
   #noteResult(command: MetadataCommand, index: number, result: unknown): void {

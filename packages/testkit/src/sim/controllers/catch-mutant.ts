@@ -1,0 +1,20 @@
+/** Runs seeds with a planted bug until an invariant catches it. */
+import type { Mutant } from '../mutants.ts';
+import { type RunResult, runControllers } from './run.ts';
+
+/** The run that failed; undefined when none did. */
+export async function catchMutant(
+  { plant, twists }: Mutant,
+  { from, seedsMax }: { readonly from: number; readonly seedsMax: number },
+): Promise<RunResult | undefined> {
+  const undo = plant?.();
+  try {
+    for (let seed = from; seed < from + seedsMax; seed++) {
+      const result = await runControllers({ seed, ...(twists === undefined ? {} : { twists }) });
+      if (result.failure !== undefined && result.failure.kind !== 'generator') return result;
+    }
+    return undefined;
+  } finally {
+    undo?.();
+  }
+}
