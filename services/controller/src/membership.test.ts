@@ -37,6 +37,7 @@ function adminOf(cluster: TestCluster, ids: readonly number[]) {
       (await calls.unary(AdminService.method.listControllers, {}, { timeoutMs, idempotent: true })).controllers,
     add: (id: number, learnerOnly = false) =>
       calls.unary(AdminService.method.addController, { ...cluster.addressOf(id), learnerOnly }, { timeoutMs }),
+    addAt: (port: number) => calls.unary(AdminService.method.addController, { host: '127.0.0.1', port }, { timeoutMs }),
     remove: (id: number, force = false) =>
       calls.unary(AdminService.method.removeController, { controllerId: id, force }, { timeoutMs }),
   };
@@ -279,6 +280,29 @@ describe('members of the quorum', { timeout: 120_000 }, () => {
     assert.deepEqual(
       watch.controllers.map(({ port }) => port),
       [cluster.addressOf(2).port, cluster.addressOf(1).port],
+    );
+  });
+
+  test('a learner is promoted after all; a member moves to another address with its disk', async () => {
+    await using cluster = await TestCluster.start({ count: 1, joiners: 3 });
+    await registerBroker(cluster, 1);
+    const admin = adminOf(cluster, [1, 2, 3]);
+    for (const id of [2, 3]) await cluster.startJoiner(id);
+    await admin.add(2, true);
+    await admin.add(2);
+    await admin.add(3);
+    await votersToBe(cluster, [1, 2, 3]);
+    if (cluster.one(3).node.leadership.isLeader) await cluster.one(3).node.handOver();
+    await cluster.stopOne(3, 'kill');
+    const { port } = cluster.addressOf(4);
+    await cluster.startOne(3, { port });
+    await admin.create('while-one-is-elsewhere');
+    await admin.addAt(port);
+    const topics = () => cluster.one(3).node.stateMachine.view.topics().length;
+    await eventually('the moved one to be found', () => topics() === 1);
+    assert.deepEqual(
+      (await admin.list()).map((each) => each.port),
+      [cluster.addressOf(1).port, cluster.addressOf(2).port, port],
     );
   });
 });

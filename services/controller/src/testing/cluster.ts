@@ -62,8 +62,11 @@ export class TestCluster implements AsyncDisposable {
     return this.startOne(id);
   }
 
-  async startOne(id: number): Promise<Controller> {
-    const controller = await createController(this.config(id), this.#options.ports);
+  /** `port`: where it listens, if not where it is configured. */
+  async startOne(id: number, { port }: { port?: number } = {}): Promise<Controller> {
+    const config = this.config(id);
+    if (port !== undefined) config.listen.internal.port = port;
+    const controller = await createController(config, this.#options.ports);
     this.#running.set(id, controller);
     return controller;
   }
