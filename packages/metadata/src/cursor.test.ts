@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type TopicId, tableChecksum } from '@fleetmq/shared';
+import { isDomainError, type TopicId, tableChecksum } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { type CursorEntry, decodeCursor, encodeCursor } from './index.ts';
 
@@ -51,5 +51,26 @@ describe('cursor', () => {
     ]) {
       assert.throws(() => decodeCursor(lie, tableChecksum), { code: 'INVALID_REQUEST' });
     }
+  });
+
+  test('is an error of ours for any other bytes', () => {
+    const sealed = (body: Uint8Array): Uint8Array => {
+      const cursor = new Uint8Array(body.length + 5);
+      cursor.set([2, ...body]);
+      const end = cursor.length - 4;
+      new DataView(cursor.buffer).setUint32(end, tableChecksum.crc32(cursor.subarray(0, end)), true);
+      return cursor;
+    };
+    const bytes = fc.uint8Array({ maxLength: 60 });
+    fc.assert(
+      fc.property(fc.oneof(bytes, bytes.map(sealed)), (input) => {
+        try {
+          decodeCursor(input, tableChecksum);
+        } catch (error) {
+          assert.ok(isDomainError(error), `${error}`);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });

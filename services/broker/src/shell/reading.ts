@@ -2,11 +2,17 @@
  * The reading calls around the fetcher: where each partition of a call begins (cursor, position), and the three ways to
  * answer: once, by topics, and as a subscription.
  */
-import type { ListenerName, MetadataImage } from '@fleetmq/metadata';
-import { type Checksum, type Clock, DomainError, isDomainError, type TopicPartitionName } from '@fleetmq/shared';
+import { type CursorEntry, decodeCursor, encodeCursor, type ListenerName, type MetadataImage } from '@fleetmq/metadata';
+import {
+  type Checksum,
+  type Clock,
+  DomainError,
+  isDomainError,
+  type TopicId,
+  type TopicPartitionName,
+} from '@fleetmq/shared';
 import { assertPartitionCount, boundFetch, type FetchBounds } from '../domain/fetch.ts';
 import { locateTopic } from '../domain/topics.ts';
-import { decodeCursor, encodeCursor } from '../wire/cursor.ts';
 import {
   encodeFetchAnswer,
   type FetchBatchRequest,
@@ -16,7 +22,7 @@ import {
   type SubscribeRequest,
 } from '../wire/fetch.ts';
 import { type Fetcher, failedAnswer } from './fetcher.ts';
-import { runSubscription, type SubscriptionStart } from './subscription.ts';
+import { cursorEntry, runSubscription, type SubscriptionStart } from './subscription.ts';
 
 export interface ReadingOptions {
   readonly fetcher: Fetcher;
@@ -25,6 +31,8 @@ export interface ReadingOptions {
   readonly checksum: Checksum;
   readonly clock: Clock;
   readonly bounds: FetchBounds;
+  /** Throws NOT_AVAILABLE before this broker has caught up with the metadata. */
+  readonly assertServing: () => void;
   readonly onSent: (bytes: number) => void;
 }
 
@@ -67,7 +75,10 @@ export class Reading {
     const context = { listener, acceptedCodecs: request.acceptedCodecs };
     const pass = await fetcher.fetch(asks, waiting, context, signals);
     const news = pass.answers.filter(({ error, batches }) => error !== undefined || batches.length > 0);
-    for (const { target, nextOffset } of pass.answers) known.set(keyOf(target), { target, nextOffset });
+    for (const [index, { nextOffset }] of pass.answers.entries()) {
+      const entry = cursorEntry({ ...(starts[index] as SubscriptionStart), nextOffset });
+      known.set(placeOf(entry), entry);
+    }
     this.#options.onSent(pass.bytes);
     return {
       message: encodeFetchAnswer([...failed, ...news], encodeCursor(known.values(), checksum)),
@@ -80,7 +91,7 @@ export class Reading {
     const { fetcher, listener, checksum, clock, bounds, onSent } = this.#options;
     const failed: PartitionAnswer[] = [];
     const starts = await this.#startsOf(request.partitions, this.#knownPlaces(request.cursor), failed);
-    if (failed.length > 0) yield encodeFetchAnswer(failed, encodeCursor(starts, checksum));
+    if (failed.length > 0) yield encodeFetchAnswer(failed, encodeCursor(starts.map(cursorEntry), checksum));
     const { maxBytes } = boundFetch({ maxBytes: request.maxBytes, minBytes: 1, maxWaitMs: 0 }, undefined, bounds);
     const { defaultMs, minMs, maxMs } = heartbeatBounds;
     const heartbeatMs = Math.min(maxMs, Math.max(minMs, request.heartbeatMs || defaultMs));
@@ -91,10 +102,8 @@ export class Reading {
   }
 
   #partitionsOf(topic: string, failed: PartitionAnswer[]): TopicPartitionName[] {
-    const { image } = this.#options;
     try {
-      const { topicId } = locateTopic(image, topic);
-      return image.partitions(topicId).map(({ partition }) => ({ topic, partition }));
+      return this.#options.image.partitions(this.#topicIdOf(topic)).map(({ partition }) => ({ topic, partition }));
     } catch (error) {
       if (!isDomainError(error)) throw error;
       failed.push(failedAnswer(askOf({ target: { topic, partition: 0 }, nextOffset: 0 }), error));
@@ -102,17 +111,20 @@ export class Reading {
     }
   }
 
-  #knownPlaces(cursor: Uint8Array): Map<string, SubscriptionStart> {
-    const known = new Map<string, SubscriptionStart>();
-    if (cursor.length === 0) return known;
-    for (const entry of decodeCursor(cursor, this.#options.checksum)) known.set(keyOf(entry.target), entry);
-    return known;
+  #topicIdOf(topic: string): TopicId {
+    this.#options.assertServing();
+    return locateTopic(this.#options.image, topic).topicId;
+  }
+
+  #knownPlaces(cursor: Uint8Array): Map<string, CursorEntry> {
+    const entries = cursor.length === 0 ? [] : decodeCursor(cursor, this.#options.checksum);
+    return new Map(entries.map((entry) => [placeOf(entry), entry]));
   }
 
   /** Where each partition begins. What cannot be found out is added to `failed`. */
   async #startsOf(
     wanted: readonly { readonly target: TopicPartitionName; readonly start: Position }[],
-    known: ReadonlyMap<string, SubscriptionStart>,
+    known: ReadonlyMap<string, CursorEntry>,
     failed: PartitionAnswer[],
   ): Promise<SubscriptionStart[]> {
     const starts: SubscriptionStart[] = [];
@@ -121,27 +133,34 @@ export class Reading {
       const key = keyOf(target);
       if (seen.has(key)) throw new DomainError('INVALID_REQUEST', `${target.topic}-${target.partition} is named twice`);
       seen.add(key);
-      const place = known.get(key);
-      if (place !== undefined) starts.push({ target, nextOffset: place.nextOffset });
-      else if (start.kind === 'offset') starts.push({ target, nextOffset: start.offset });
-      else {
-        try {
-          const { offset } = await this.#options.fetcher.locate(target, start, this.#options.listener);
-          starts.push({ target, nextOffset: offset });
-        } catch (error) {
-          if (!isDomainError(error)) throw error;
-          failed.push(failedAnswer(askOf({ target, nextOffset: 0 }), error));
-        }
+      try {
+        const topicId = this.#topicIdOf(target.topic);
+        const place = known.get(placeOf({ topicId, partition: target.partition }));
+        const nextOffset = place?.nextOffset ?? (await this.#offsetOf(target, start));
+        starts.push({ target, topicId, nextOffset });
+      } catch (error) {
+        if (!isDomainError(error)) throw error;
+        failed.push(failedAnswer(askOf({ target, nextOffset: 0 }), error));
       }
     }
     return starts;
   }
+
+  async #offsetOf(target: TopicPartitionName, start: Position): Promise<number> {
+    if (start.kind === 'offset') return start.offset;
+    return (await this.#options.fetcher.locate(target, start, this.#options.listener)).offset;
+  }
 }
 
-function askOf({ target, nextOffset }: SubscriptionStart): FetchPartitionAsk {
+function askOf({ target, nextOffset }: Omit<SubscriptionStart, 'topicId'>): FetchPartitionAsk {
   return { target, fetchOffset: nextOffset, maxBytes: 0, leaderEpoch: 0 };
 }
 
 function keyOf({ topic, partition }: TopicPartitionName): string {
   return `${topic}\n${partition}`;
+}
+
+/** Of the topic's id: a topic that was made anew under its name is another one. */
+function placeOf({ topicId, partition }: Omit<CursorEntry, 'nextOffset'>): string {
+  return `${topicId}:${partition}`;
 }

@@ -6,13 +6,14 @@
  * The cursor in each answer names the next offset of every partition; it is made only of what was handed out before. A
  * partition that fails (another leader, offset out of range) is reported once and left out; when none is left the stream ends.
  */
-import { type Checksum, type Clock, isDomainError, type TopicPartitionName } from '@fleetmq/shared';
-import { encodeCursor } from '../wire/cursor.ts';
+import { type CursorEntry, encodeCursor } from '@fleetmq/metadata';
+import { type Checksum, type Clock, isDomainError, type TopicId, type TopicPartitionName } from '@fleetmq/shared';
 import { encodeFetchAnswer, type FetchPartitionAsk, type PartitionAnswer } from '../wire/fetch.ts';
 import type { Fetcher, ReadContext, ReadPass } from './fetcher.ts';
 
 export interface SubscriptionStart {
   readonly target: TopicPartitionName;
+  readonly topicId: TopicId;
   readonly nextOffset: number;
 }
 
@@ -30,8 +31,7 @@ export interface SubscriptionOptions {
   readonly onSent: (bytes: number) => void;
 }
 
-interface Reading {
-  readonly target: TopicPartitionName;
+interface Reading extends SubscriptionStart {
   nextOffset: number;
 }
 
@@ -106,5 +106,10 @@ function note(readings: Reading[], news: readonly PartitionAnswer[]): void {
 }
 
 function cursorOf(readings: readonly Reading[], checksum: Checksum): Uint8Array {
-  return encodeCursor(readings, checksum);
+  return encodeCursor(readings.map(cursorEntry), checksum);
+}
+
+/** A place as the cursor names it. */
+export function cursorEntry({ target, topicId, nextOffset }: SubscriptionStart): CursorEntry {
+  return { topicId, partition: target.partition, nextOffset };
 }

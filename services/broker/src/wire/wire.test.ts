@@ -16,10 +16,9 @@ import {
   ProduceResponseSchema,
 } from '@fleetmq/gen/client/producer';
 import { type AcknowledgmentLevel, type CompressionType, RecordBatchSchema } from '@fleetmq/gen/common/types';
-import { DomainError, errorNumber, isDomainError, tableChecksum, WireReader } from '@fleetmq/shared';
+import { DomainError, errorNumber, isDomainError, WireReader } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { buildLooseBatch } from '../domain/produce.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
 import { decodeFetch, decodeFetchBatch, decodeSubscribe, encodeFetchAnswer } from './fetch.ts';
 import { decodeProduce, decodeProduceBatch, encodeProduceAnswer, encodeProduceBatchAnswer } from './produce.ts';
 import { decodeReplicate, decodeReplicateAnswer, encodeReplicate, encodeReplicateAnswer } from './replicate.ts';
@@ -246,19 +245,6 @@ test('replication messages are what the contract says, both ways', () => {
   assert.deepEqual([read.errorCode, read.durableEndOffset, read.diverged], [errorNumber('STALE_EPOCH'), 10n, true]);
 });
 
-test('a cursor comes back as it went out, and any other bytes are refused', () => {
-  const entry = fc.tuple(target, offset).map(([place, nextOffset]) => ({ target: place, nextOffset }));
-  fc.assert(
-    fc.property(fc.array(entry, { maxLength: 5 }), fc.nat(), (entries, at) => {
-      const cursor = encodeCursor(entries, tableChecksum);
-      assert.deepEqual(decodeCursor(cursor, tableChecksum), entries);
-      const damaged = Uint8Array.from(cursor);
-      damaged[at % damaged.length] = (damaged[at % damaged.length] as number) ^ 1;
-      assert.throws(() => decodeCursor(damaged, tableChecksum), { code: 'INVALID_REQUEST' });
-    }),
-  );
-});
-
 test('any bytes are either a request or an error of ours', () => {
   const decoders = [
     (input: Uint8Array) => decodeProduce(input),
@@ -268,7 +254,6 @@ test('any bytes are either a request or an error of ours', () => {
     (input: Uint8Array) => decodeSubscribe(input, anyCount),
     (input: Uint8Array) => decodeReplicate(input),
     (input: Uint8Array) => decodeReplicateAnswer(input),
-    (input: Uint8Array) => decodeCursor(input, tableChecksum),
   ];
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), fc.constantFrom(...decoders), (input, decode) => {
