@@ -18,7 +18,7 @@ export const detailColumns: Column<ControllerStatus>[] = [
   { title: 'DISK', value: ({ diskId }) => diskId },
 ];
 
-export function roleOf({ leader, voter, promoting }: ControllerStatus): string {
+function roleOf({ leader, voter, promoting }: ControllerStatus): string {
   if (leader) return 'leader';
   if (voter) return 'follower';
   return promoting ? 'joining' : 'learner';

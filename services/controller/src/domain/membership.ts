@@ -30,7 +30,7 @@ export interface Membership {
 export const retiredMax = 1_000;
 /** Voters and learners together. */
 export const membersMax = 16;
-export const controllerIdMax = 2 ** 31 - 1;
+const controllerIdMax = 2 ** 31 - 1;
 
 export const noMembership: Membership = { members: [], promoting: [], retired: [] };
 

@@ -330,7 +330,8 @@ export class RaftDriver {
       return;
     }
     // Disks and addresses alone need no snapshot.
-    this.#isSnapshotDue ||= JSON.stringify(confState) !== JSON.stringify(this.#confState);
+    const isUpdate = change.kind === 'one-step' && change.type === 'ConfChangeUpdateNode';
+    if (!isUpdate) this.#isSnapshotDue = true;
     this.#confState = confState;
     this.#options.logger.info({ index: entry.index, ...confState }, 'the quorum has a new configuration');
   }
