@@ -1,3 +1,4 @@
+export { observeCalls } from './call-metrics.ts';
 export { type ConfigInputs, configJsonSchema, formatConfig, type LoadedConfig, loadConfig } from './config.ts';
 export { type ConfigSchema, type Setting, secret } from './config-schema.ts';
 export type { Origin } from './config-sources.ts';
@@ -50,8 +51,6 @@ export { reflectionRoutes } from './reflection.ts';
 export { createRpcPool, type RpcPool, type RpcPoolOptions } from './rpc-client.ts';
 export {
   fromConnectError,
-  fromErrorResponse,
-  statusOf,
   toConnectError,
   toDomainError,
   toErrorResponse,

@@ -6,10 +6,12 @@ import {
   DomainError,
   type ErrorName,
   errorCatalogue,
+  errorNameOfStatus,
   type Logger,
   silentLogger,
+  statusOf,
 } from '@fleetmq/shared';
-import { errorNameOfStatus, fromConnectError, statusOf, toConnectError, toDomainError } from './rpc-errors.ts';
+import { fromConnectError, toConnectError, toDomainError } from './rpc-errors.ts';
 
 const codes = Object.keys(errorCatalogue) as ErrorName[];
 

@@ -1,76 +1,25 @@
 /**
- * The one mapping between DomainError and what travels: a gRPC or Connect status with `rustmq.common.ErrorResponse` as its
- * detail. Both ways: `toConnectError` for servers, `fromConnectError` for clients; the lane's trailers use the same parts.
+ * The one mapping between DomainError and what Connect carries: a status with `rustmq.common.ErrorResponse` as its detail.
+ * Both ways: `toConnectError` for servers, `fromConnectError` for clients; the lane's trailers carry the same.
  *
  * Invariants: the status of a code comes from the catalogue and nowhere else; a text that leaves the process is bounded,
  * well-formed Unicode; the detail of an unknown error (message, stack, paths) goes to the log, and only its id to the caller.
- * Never matches on texts. Statuses: https://grpc.io/docs/guides/status-codes
  */
 import { randomUUID } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
-import { Code, ConnectError } from '@connectrpc/connect';
+import { ConnectError } from '@connectrpc/connect';
 import { type ErrorCode, type ErrorResponse, ErrorResponseSchema } from '@fleetmq/gen/common/errors';
 import {
   AssertionFailure,
   boundText,
   DomainError,
-  type ErrorName,
-  errorCatalogue,
-  errorName,
+  errorNameOfStatus,
   errorNumber,
+  fromErrorResponse,
   isDomainError,
   type Logger,
-  type StatusName,
+  statusOf,
 } from '@fleetmq/shared';
-
-const statusNumbers: Readonly<Record<StatusName, number>> = {
-  canceled: Code.Canceled,
-  unknown: Code.Unknown,
-  invalid_argument: Code.InvalidArgument,
-  deadline_exceeded: Code.DeadlineExceeded,
-  not_found: Code.NotFound,
-  already_exists: Code.AlreadyExists,
-  permission_denied: Code.PermissionDenied,
-  resource_exhausted: Code.ResourceExhausted,
-  failed_precondition: Code.FailedPrecondition,
-  aborted: Code.Aborted,
-  out_of_range: Code.OutOfRange,
-  unimplemented: Code.Unimplemented,
-  internal: Code.Internal,
-  unavailable: Code.Unavailable,
-  data_loss: Code.DataLoss,
-  unauthenticated: Code.Unauthenticated,
-};
-
-/** What a bare status means when no ErrorResponse came with it: a foreign server, a proxy, or the transport itself. */
-const namesByStatus: ReadonlyMap<number, ErrorName> = new Map<number, ErrorName>([
-  [Code.Canceled, 'CANCELLED'],
-  [Code.Unknown, 'UNKNOWN_ERROR'],
-  [Code.InvalidArgument, 'INVALID_REQUEST'],
-  [Code.DeadlineExceeded, 'TIMEOUT'],
-  [Code.NotFound, 'INVALID_REQUEST'],
-  [Code.AlreadyExists, 'INVALID_REQUEST'],
-  [Code.PermissionDenied, 'UNAUTHORIZED'],
-  [Code.ResourceExhausted, 'LIMIT_EXCEEDED'],
-  [Code.FailedPrecondition, 'INVALID_REQUEST'],
-  [Code.Aborted, 'NOT_AVAILABLE'],
-  [Code.OutOfRange, 'OFFSET_OUT_OF_RANGE'],
-  [Code.Unimplemented, 'UNIMPLEMENTED'],
-  [Code.Internal, 'UNKNOWN_ERROR'],
-  [Code.Unavailable, 'NOT_AVAILABLE'],
-  [Code.DataLoss, 'CORRUPT_LOG'],
-  [Code.Unauthenticated, 'UNAUTHENTICATED'],
-]);
-
-/** gRPC status number of a code. */
-export function statusOf(code: ErrorName): number {
-  return statusNumbers[errorCatalogue[code].status];
-}
-
-/** The code that stands for a bare status number, when the peer sent no ErrorResponse. */
-export function errorNameOfStatus(status: number): ErrorName {
-  return namesByStatus.get(status) ?? 'UNKNOWN_ERROR';
-}
 
 /** The detail message that carries a DomainError, in a status or inside a response body. */
 export function toErrorResponse(error: DomainError): ErrorResponse {
@@ -90,18 +39,6 @@ export function toErrorResponse(error: DomainError): ErrorResponse {
     };
   }
   return response;
-}
-
-/** The reverse of `toErrorResponse`. A code that this version does not know is UNKNOWN_ERROR; `retriable` is kept as sent. */
-export function fromErrorResponse(response: ErrorResponse, cause?: unknown): DomainError {
-  const { retryAfter, leaderHint } = response;
-  const code = errorName(response.code);
-  return new DomainError(code, response.message === '' ? code : response.message, {
-    retriable: response.retriable,
-    ...(leaderHint === '' ? {} : { leaderHint }),
-    ...(retryAfter === undefined ? {} : { retryAfterMs: Number(retryAfter.seconds) * 1_000 + retryAfter.nanos / 1e6 }),
-    ...(cause === undefined ? {} : { cause }),
-  });
 }
 
 /** The error that Connect sends for a DomainError, in each of its three protocols. */

@@ -9,3 +9,4 @@ export * from './ids.ts';
 export * from './ports.ts';
 export { seededRandom } from './prng.ts';
 export { Ring } from './ring.ts';
+export * from './statuses.ts';

@@ -26,18 +26,17 @@ import {
 } from '@fleetmq/shared';
 import {
   addProcessMetrics,
-  type CallObservation,
   createHealthState,
   createRpcPool,
   type DataFolder,
   type HealthState,
   internalLimits,
-  latencyBounds,
   MetricsRegistry,
   nodeChecksum,
   nodeClock,
   nodeRandom,
   nodeTimers,
+  observeCalls,
   openDataFolder,
   Readiness,
   type RpcPool,
@@ -258,7 +257,7 @@ async function openServices(
   const client = clientRoutes({ ...context, listener: 'client', fetchBounds: clientFetchBounds });
   const internal = internalRoutes({ ...context, listener: 'internal', fetchBounds: internalFetchBounds });
   service.serves(['', ...client.map((routes) => routes.service.typeName)]);
-  const shared = { health, logger, reflection: true, onCall: callObserver(registry) };
+  const shared = { health, logger, reflection: true, onCall: observeCalls(registry) };
   const limits = { stallMs: config.limits['stall-ms'], drainMs: drainCallsMs };
   const open = async (options: RpcServerOptions): Promise<ListenerAddress> => {
     const { host, port } = opened.use(await startRpcServer(options)).address;
@@ -348,18 +347,6 @@ function nodePorts(): BrokerPorts {
 
 /** How long open calls may take when the listeners close. */
 const drainCallsMs = 5_000;
-
-function callObserver(registry: MetricsRegistry): (observation: CallObservation) => void {
-  const durations = registry.histograms({
-    name: 'fleetmq_request_duration_seconds',
-    help: 'How long calls took, by service, method and code.',
-    labels: ['service', 'method', 'code'],
-    bounds: latencyBounds,
-  });
-  return ({ method, code, durationMs }) => {
-    durations.series(method.parent.name, method.name, code).observe(durationMs / 1_000);
-  };
-}
 
 function streamLimits({ limits, replica }: BrokerConfig): RpcContext['streams'] {
   return {

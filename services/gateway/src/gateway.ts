@@ -13,11 +13,9 @@ import {
 import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
 import {
   addProcessMetrics,
-  type CallObservation,
   createHealthState,
   createRpcPool,
   type HealthState,
-  latencyBounds,
   loadTlsFiles,
   MetricsRegistry,
   methodPath,
@@ -25,6 +23,7 @@ import {
   nodeClock,
   nodeRandom,
   nodeTimers,
+  observeCalls,
   Readiness,
   type RpcServer,
   type ServerTls,
@@ -216,16 +215,4 @@ function addMetadataMetrics(metrics: MetricsRegistry, watch: MetadataWatch): voi
     { name: 'fleetmq_metadata_age_seconds', help: 'Since a controller was last heard; -1: never.' },
     () => (Number.isFinite(watch.ageMs()) ? watch.ageMs() / 1_000 : -1),
   );
-}
-
-function observeCalls(metrics: MetricsRegistry): (observation: CallObservation) => void {
-  const durations = metrics.histograms({
-    name: 'fleetmq_request_duration_seconds',
-    help: 'Calls by service, method and code, from the request to the end of the answer.',
-    labels: ['service', 'method', 'code'],
-    bounds: latencyBounds,
-  });
-  return ({ method, code, durationMs }) => {
-    durations.series(method.parent.typeName, method.name, code).observe(durationMs / 1_000);
-  };
 }

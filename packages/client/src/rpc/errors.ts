@@ -5,25 +5,16 @@
  * `isOutcomeUnknown` is the client's one judgement on writes: only an answer that says "not written" means not written.
  */
 import { Code, ConnectError } from '@connectrpc/connect';
-import { type ErrorResponse, ErrorResponseSchema } from '@fleetmq/gen/common/errors';
-import { DomainError, type DomainErrorOptions, type ErrorName, errorName, isDomainError } from '@fleetmq/shared';
-
-const namesByStatus: ReadonlyMap<Code, ErrorName> = new Map<Code, ErrorName>([
-  [Code.Canceled, 'CANCELLED'],
-  [Code.InvalidArgument, 'INVALID_REQUEST'],
-  [Code.DeadlineExceeded, 'TIMEOUT'],
-  [Code.NotFound, 'INVALID_REQUEST'],
-  [Code.AlreadyExists, 'INVALID_REQUEST'],
-  [Code.PermissionDenied, 'UNAUTHORIZED'],
-  [Code.ResourceExhausted, 'LIMIT_EXCEEDED'],
-  [Code.FailedPrecondition, 'INVALID_REQUEST'],
-  [Code.Aborted, 'NOT_AVAILABLE'],
-  [Code.OutOfRange, 'OFFSET_OUT_OF_RANGE'],
-  [Code.Unimplemented, 'UNIMPLEMENTED'],
-  [Code.Unavailable, 'NOT_AVAILABLE'],
-  [Code.DataLoss, 'CORRUPT_LOG'],
-  [Code.Unauthenticated, 'UNAUTHENTICATED'],
-]);
+import { ErrorResponseSchema } from '@fleetmq/gen/common/errors';
+import {
+  DomainError,
+  type DomainErrorOptions,
+  type ErrorName,
+  errorName,
+  errorNameOfStatus,
+  fromErrorResponse,
+  isDomainError,
+} from '@fleetmq/shared';
 
 interface WireDuration {
   readonly seconds: bigint;
@@ -50,7 +41,7 @@ export function toClientError(thrown: unknown): DomainError {
     if (detail !== undefined) return fromErrorResponse(detail, thrown);
     // fetch says no more than TypeError when there is no connection (https://fetch.spec.whatwg.org, "network error").
     const isUnreachable = thrown.code === Code.Unknown && thrown.cause instanceof TypeError;
-    const code = isUnreachable ? 'NOT_AVAILABLE' : (namesByStatus.get(thrown.code) ?? 'UNKNOWN_ERROR');
+    const code = isUnreachable ? 'NOT_AVAILABLE' : errorNameOfStatus(thrown.code);
     return new DomainError(code, thrown.rawMessage, { cause: thrown });
   }
   if (thrown instanceof Error && thrown.name === 'AbortError') return cancelled(thrown);
@@ -60,17 +51,6 @@ export function toClientError(thrown: unknown): DomainError {
 /** CANCELLED: the caller's own signal. */
 export function cancelled(reason: unknown): DomainError {
   return isDomainError(reason) ? reason : new DomainError('CANCELLED', 'the caller gave up', { cause: reason });
-}
-
-function fromErrorResponse(response: ErrorResponse, cause: unknown): DomainError {
-  const { leaderHint, retryAfter } = response;
-  const code = errorName(response.code);
-  return new DomainError(code, response.message === '' ? code : response.message, {
-    retriable: response.retriable,
-    ...(leaderHint === '' ? {} : { leaderHint }),
-    ...(retryAfter === undefined ? {} : { retryAfterMs: durationMs(retryAfter) }),
-    cause,
-  });
 }
 
 /** The error fields that responses and their partition results have in common. */

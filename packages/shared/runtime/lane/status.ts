@@ -11,8 +11,17 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type ErrorResponse, ErrorResponseSchema } from '@fleetmq/gen/common/errors';
-import { boundText, DomainError, WireReader, WireWriter, wireBytes } from '@fleetmq/shared';
-import { errorNameOfStatus, fromErrorResponse, statusOf, toErrorResponse } from '../rpc-errors.ts';
+import {
+  boundText,
+  DomainError,
+  errorNameOfStatus,
+  fromErrorResponse,
+  statusOf,
+  WireReader,
+  WireWriter,
+  wireBytes,
+} from '@fleetmq/shared';
+import { toErrorResponse } from '../rpc-errors.ts';
 
 const typeUrl = `type.googleapis.com/${ErrorResponseSchema.typeName}`;
 
