@@ -2,7 +2,7 @@
  * `npm run sim -- [--scenario controllers] [--seeds N] [--from S] [--trace] [--twice]`: runs seeds S to S+N-1 of a scenario
  * and prints what they covered. `--twice` runs each seed two times and compares the traces. `--trace` prints every event.
  * `--mutants [name,...]` plants each bug of `mutants.ts` in turn and runs seeds until it is caught; exit code 1 if one is not.
- * The exit code says what was found first: 10 crash, 11 safety, 12 liveness, 13 a seed in which nothing happened.
+ * `--seconds T` begins no further seed after that time. The exit code says what was found first: 10 crash, 11 safety, 12 liveness, 13 a seed in which nothing happened.
  */
 import { parseArgs } from 'node:util';
 import { catchMutant } from './controllers/catch-mutant.ts';
@@ -19,6 +19,7 @@ const { values, positionals } = parseArgs({
     trace: { type: 'boolean', default: false },
     twice: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
+    seconds: { type: 'string', default: '86400' },
   },
   allowPositionals: true,
 });
@@ -43,7 +44,7 @@ if (values.scenario !== 'controllers') {
   process.exitCode = (await catchMutants()) ? 0 : 1;
 } else {
   const from = Number(values.from);
-  for (let seed = from; seed < from + Number(values.seeds); seed++) {
+  for (let seed = from; seed < from + Number(values.seeds) && hasTime(); seed++) {
     const result = await run(seed);
     if (report(result)) break;
     if (!values.twice) continue;
@@ -84,7 +85,7 @@ async function catchMutants(): Promise<boolean> {
   let isAllCaught = true;
   for (const mutant of mutants) {
     if (names.length > 0 && !names.includes(mutant.name)) continue;
-    const caught = await catchMutant(mutant, { from, seedsMax: mutantSeedsMax });
+    const caught = await catchMutant(mutant, { from, seedsMax: mutantSeedsMax, hasTime });
     const { failure, seed } = caught ?? {};
     isAllCaught &&= failure !== undefined;
     const verdict =
@@ -102,6 +103,10 @@ function printCoverage(): void {
     `${runs} runs, ${events} events, ${(virtualMs / 1_000).toFixed(0)} virtual seconds in ${seconds.toFixed(1)} s: ` +
       `${(runs / seconds).toFixed(1)} runs/s, ${(virtualMs / 1_000 / runs).toFixed(1)} virtual seconds each`,
   );
+}
+
+function hasTime(): boolean {
+  return performance.now() - startedMs < Number(values.seconds) * 1_000;
 }
 
 function print(line: string): void {

@@ -293,6 +293,8 @@ export class SimNetwork {
       try {
         if (handler === undefined) throw new DomainError('UNIMPLEMENTED', `${method.name} is not served here`);
         for await (const bytes of handler(requests, signal)) {
+          // What was still running when the process died says nothing any more.
+          if (!endpoint.process.isAlive) return;
           down(() =>
             process.run(() => {
               this.#options.onPacket?.(to, from, method, bytes);
@@ -315,6 +317,7 @@ export class SimNetwork {
     up(() => this.#arrive(to, (endpoint) => void serve(endpoint), refuse));
     const send = async (): Promise<void> => {
       for await (const item of input) {
+        if (!process.isAlive) return;
         const request = create(method.input, item as never);
         const bytes = toBinary(method.input, request);
         up(() => atServer(() => requests.push(bytes)));

@@ -73,6 +73,12 @@ describe('identity of controllers', () => {
     ['nobody that is known, of no cluster', {}, envelope(9, { clusterId: '' }), 'no no no no'],
     ['somebody named in the log', { unapplied: () => [members(member(9))] }, envelope(9), 'ok ok ok ok'],
     ['another disk than the log names', { unapplied: () => [members(member(9, 'y'))] }, envelope(9), 'no ok ok no'],
+    [
+      'a wiped disk, to a first voter that finds the old one in its log after a restart',
+      { membership: () => noMembership, unapplied: () => [agreed] },
+      envelope(2, { senderDiskId: 'x' }),
+      'no ok no no',
+    ],
     ['a removed one', { membership: () => removed }, envelope(3), 'no no no no'],
     ['a removed one, renewed', { membership: () => renewed }, envelope(3, { senderDiskId: 'new' }), 'ok ok ok ok'],
     ['its old disk', { membership: () => renewed }, envelope(3), 'no no no no'],

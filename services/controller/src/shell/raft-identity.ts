@@ -127,8 +127,18 @@ export class RaftIdentity {
     const isKnown = membership.members.length > 0 ? agreed !== undefined : members.has(senderId);
     if (!isKnown || senderId === controllerId) return 'unknown';
     if (agreed !== undefined && agreed.diskId !== '') return agreed.diskId === senderDiskId ? 'member' : 'other-disk';
-    const first = this.#disks.get(senderId) ?? (await this.#remember(senderId, senderDiskId));
+    const known = this.#disks.get(senderId) ?? this.#namedInLog(senderId);
+    const first = known ?? (await this.#remember(senderId, senderDiskId));
     return first === senderDiskId ? 'member' : 'other-disk';
+  }
+
+  /**
+   * After a restart the log may name a disk in a change that is yet to be applied again: one that speaks from another disk
+   * speaks for the first time to this life alone.
+   */
+  #namedInLog(controllerId: number): string | undefined {
+    const named = this.#options.unapplied().map((each) => memberOf(each, controllerId)?.diskId ?? '');
+    return named.findLast((diskId) => diskId !== '');
   }
 
   #refusal(senderId: number, senderDiskId: string, standing: Exclude<Standing, 'member'>): DomainError {

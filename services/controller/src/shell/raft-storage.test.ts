@@ -177,6 +177,21 @@ describe('Raft storage', () => {
     assert.equal(storage.lastIndex(), 1);
   });
 
+  test('what a killed process left in the page cache is durable before it counts', async () => {
+    const disk = new MemoryDisk();
+    await (await openStorage(disk)).persist(write({ term: 2, vote: 1, commit: 1, entries: [entry(2, 2)] }));
+    // The process dies before any sync; the next one finds all that was written.
+    const journal = disk.journal.filter(({ kind }) => kind !== 'sync' && kind !== 'sync-folder');
+    const next = new MemoryDisk();
+    next.journal.push(...journal);
+    for (const [path, bytes] of filesAfter(journal)) next.files.set(path, bytes);
+    const recovered = contentOf(await openStorage(next));
+    assert.match(recovered, /2\/2/);
+    // Then the power goes.
+    const left = new MemoryDisk(durableFilesAfter(next.journal));
+    assert.equal(contentOf(await openStorage(left)), recovered);
+  });
+
   test('compaction removes segments, and keeps what the older snapshot needs', async () => {
     const disk = new MemoryDisk();
     const storage = await openStorage(disk);

@@ -37,6 +37,8 @@ interface Observed {
   /** Highest term in a message of this node. */
   spokenTerm: number;
   isWiped: boolean;
+  /** As it was when its disk was wiped. */
+  wipedStorage: Storage | undefined;
 }
 
 /** Every so many events one node's commit index is looked at. */
@@ -73,6 +75,7 @@ export class Invariants {
       lastConfIndex: 0,
       spokenTerm: 0,
       isWiped: false,
+      wipedStorage: undefined,
     }));
   }
 
@@ -86,7 +89,7 @@ export class Invariants {
     Object.assign(seen, { node, storage: node.storage, writing: undefined, leads: false, commit: 0 });
     seen.appliedIndex = node.stateMachine.appliedIndex;
     this.reference.compareNode(node, 'a snapshot equals the replay of its log');
-    this.#watchWrites(seen, node.storage);
+    this.#watchWrites(seen, node.storage, process);
     node.stateMachine.addListener({
       onApplied: (entry) => {
         if (process.isAlive) this.#applied(seen, node, entry as Entry);
@@ -107,7 +110,8 @@ export class Invariants {
 
   wiped(id: number): void {
     const seen = this.#seen(id);
-    Object.assign(seen, { isWiped: true, storage: undefined, spokenTerm: 0 });
+    // What it has acknowledged was counted in good faith.
+    Object.assign(seen, { isWiped: true, wipedStorage: seen.wipedStorage ?? seen.storage, spokenTerm: 0 });
   }
 
   /** After every event. */
@@ -267,7 +271,8 @@ export class Invariants {
   /** Committed means durable on a majority, those that are down included. */
   #checkQuorum(entry: Entry): void {
     let count = 0;
-    for (const { storage } of this.#observed) {
+    for (const seen of this.#observed) {
+      const storage = seen.wipedStorage ?? seen.storage;
       if (storage === undefined) continue;
       if (storage.currentSnapshot().index >= entry.index || storage.term(entry.index) === entry.term) count++;
     }
@@ -279,17 +284,19 @@ export class Invariants {
     }
   }
 
-  #watchWrites(seen: Observed, storage: Storage): void {
+  #watchWrites(seen: Observed, storage: Storage, process: SimProcess): void {
     const persist = storage.persist.bind(storage);
     storage.persist = async (writes) => {
-      seen.writing = writes;
+      if (process.isAlive) seen.writing = writes;
       await persist(writes);
+      if (!process.isAlive) return;
       seen.writing = undefined;
       const last = writes.findLast(({ entries, snapshot }) => entries.length > 0 || snapshot !== undefined);
       for (const write of writes) this.#checkEntries(seen, storage, write.entries, write === last);
     };
     const save = storage.saveSnapshot.bind(storage);
     storage.saveSnapshot = (snapshot, entriesKept) => {
+      if (!process.isAlive) return save(snapshot, entriesKept);
       this.#world.counts.add('snapshots made');
       this.reference.compareSnapshot(seen.id, snapshot.index, snapshot.data);
       if (snapshot.confState.voters.length === 0) {
