@@ -10,6 +10,7 @@ import { ProducerService } from '@fleetmq/gen/client/producer';
 import { ErrorCode } from '@fleetmq/gen/common/errors';
 import { AcknowledgmentLevel, type RecordBatch } from '@fleetmq/gen/common/types';
 import { AdminService } from '@fleetmq/gen/controller/admin';
+import { errorName } from '@fleetmq/shared';
 import { createLaneTransport, type LaneTransport } from '@fleetmq/shared/runtime';
 import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 import { waitFor } from './wait.ts';
@@ -60,7 +61,7 @@ describe('the cursor of a reader', () => {
     for (const door of transports.keys()) {
       const consumer = createClient(ConsumerService, transportOf(door));
       await waitFor(
-        `${ErrorCode[code]} for ${topic} at the ${door}`,
+        `${errorName(code)} for ${topic} at the ${door}`,
         async () => {
           const { partitions } = await consumer.listOffsets({ partitions: partitionsOf(topic) });
           return partitions.every(({ errorCode }) => errorCode === code);
