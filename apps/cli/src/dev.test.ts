@@ -14,7 +14,7 @@ const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 interface Ready {
   readonly gateway: { readonly url: string; readonly pid: number };
   readonly brokers: readonly { readonly client: string; readonly pid: number }[];
-  readonly controllers: readonly { readonly pid: number }[];
+  readonly controllers: readonly { readonly internal: string; readonly pid: number }[];
   readonly data: string;
 }
 
@@ -83,6 +83,34 @@ test('controllers: status, health, and what cannot be done with one', async () =
   assert.deepEqual([nobody.code, /no controller answers at 127.0.0.1:1/.test(nobody.err)], [1, true]);
   const alone = await execute(['controller', 'transfer']);
   assert.deepEqual([alone.code, /no other voter/.test(alone.err)], [3, true]);
+});
+
+test('a controller is added, leads, and is removed again', async () => {
+  const address = ready.controllers[0]?.internal;
+  const entry = fileURLToPath(new URL('../../../services/controller/src/main.ts', import.meta.url));
+  const flags = ['--node.id=2', `--data.folder=${path.join(folder, 'joiner')}`, `--quorum.peers=1@${address}`];
+  const open = ['--quorum.join=true', '--security.mode=open', '--listen.internal.port=0', '--listen.ops.port=0'];
+  const joiner = spawn(process.execPath, [entry, ...flags, ...open, '--log.level=error'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    const ended = once(joiner, 'exit').then(([code]) => assert.fail(`the joiner ended with ${code}`));
+    ended.catch(() => undefined);
+    const [line] = await Promise.race([once(joiner.stdout as NodeJS.ReadableStream, 'data'), ended]);
+    const { port } = JSON.parse(String(line)).listeners.internal;
+    const added = await execute(['controller', 'add', `127.0.0.1:${port}`, '-o', 'json']);
+    assert.equal(added.code, 0, added.err);
+    assert.match(added.err, /^controller 2 is a learner$/m);
+    assert.deepEqual([JSON.parse(added.out).controllerId, JSON.parse(added.out).voter], [2, true]);
+    const looks = (await succeed(['cluster', 'health', '--watch', '--exit-when-healthy', '-o', 'ndjson'])).trim();
+    assert.equal(JSON.parse(looks.split('\n').at(-1) as string).healthy, true);
+    assert.equal(await succeed(['controller', 'transfer', '2']), 'controller 2 leads\n');
+    await succeed(['controller', 'remove', '2', '--yes']);
+    assert.equal(JSON.parse(await succeed(['controller', 'status', '-o', 'json'])).length, 1);
+  } finally {
+    joiner.kill('SIGKILL');
+    if (joiner.exitCode === null && joiner.signalCode === null) await once(joiner, 'exit');
+  }
 });
 
 test('topics: create, list, describe, delete', async () => {
