@@ -318,8 +318,8 @@ const metadataMutants: readonly Mutant[] = [
       }),
   },
   {
-    name: 'feed-skips-a-change',
-    about: 'the metadata feed leaves out every seventh change',
+    name: 'feed-skips-an-event',
+    about: 'the metadata feed leaves out the first event of every seventh change',
     plant: () => {
       let count = 0;
       return patch(
@@ -327,15 +327,11 @@ const metadataMutants: readonly Mutant[] = [
         'add',
         (real) =>
           function add(this: MetadataFeed, events, version) {
-            if (++count % 7 !== 0) real.call(this as never, events as never, version as never);
+            const told = ++count % 7 === 0 ? events.slice(1) : events;
+            real.call(this as never, told as never, version as never);
           },
       );
     },
-  },
-  {
-    name: 'feed-not-reset',
-    about: 'watchers are not told of what an installed snapshot changed',
-    plant: () => patch(MetadataFeed.prototype, 'reset', () => () => undefined),
   },
   {
     name: 'snapshot-too-old',

@@ -6,16 +6,22 @@
  * Microtasks are run by what Node itself calls between two callbacks, where it is there; a turn of the event loop for each
  * event does the same and costs several times as much.
  */
+import { assert } from '@fleetmq/shared';
 import { VirtualTime } from './clock.ts';
 
 /** Events between two turns of the event loop, so that signals and output of the process get their chance. */
 const eventsPerTurn = 2_000;
+
+/** More events of one moment than that are no progress: something answers itself without end. */
+const eventsPerMomentMax = 200_000;
 
 const runMicrotasks = (process as { _tickCallback?: () => void })._tickCallback?.bind(process);
 
 export class Scheduler {
   readonly time: VirtualTime = new VirtualTime();
   #events = 0;
+  #momentMs = -1;
+  #eventsOfMoment = 0;
 
   get events(): number {
     return this.#events;
@@ -48,12 +54,19 @@ export class Scheduler {
     for (let position = 0; position < count; position++) {
       const run = this.time.next(untilMs);
       if (run === undefined) return 'time';
-      this.#events++;
+      this.#count();
       run();
       if (runMicrotasks === undefined) break;
       runMicrotasks();
       if (check()) return 'found';
     }
     return 'turn';
+  }
+
+  #count(): void {
+    this.#events++;
+    this.#eventsOfMoment = this.time.nowMs === this.#momentMs ? this.#eventsOfMoment + 1 : 0;
+    this.#momentMs = this.time.nowMs;
+    assert(this.#eventsOfMoment < eventsPerMomentMax, `time stands still at ${this.#momentMs} ms`);
   }
 }
