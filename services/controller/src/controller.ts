@@ -8,12 +8,12 @@ import {
   addProcessMetrics,
   createHealthState,
   internalLimits,
-  latencyBounds,
   MetricsRegistry,
   nodeChecksum,
   nodeClock,
   nodeRandom,
   nodeTimers,
+  observeCalls,
   openDataFolder,
   Readiness,
   startOps,
@@ -88,12 +88,6 @@ export async function createController(
   const health = createHealthState();
   const stopping = new AbortController();
   const routes = controllerRoutes(node, config, stopping.signal);
-  const durations = metrics.histograms({
-    name: 'fleetmq_request_duration_seconds',
-    help: 'How long calls took, by service, method and code.',
-    labels: ['service', 'method', 'code'],
-    bounds: latencyBounds,
-  });
   const server = await startRpcServer({
     listen: config.listen.internal,
     services: routes,
@@ -101,9 +95,7 @@ export async function createController(
     health,
     reflection: true,
     logger,
-    onCall: ({ method, code, durationMs }) => {
-      durations.series(method.parent.name, method.name, code).observe(durationMs / 1_000);
-    },
+    onCall: observeCalls(metrics),
   });
   opened.use(server);
   const { host, port } = server.address;
