@@ -34,6 +34,10 @@ export class SimBroker {
   readonly brokerId: number;
   #life: BrokerLife | undefined;
   #lives = 0;
+  /** Of an earlier life: a process that does not know that it was replaced still uses it. */
+  #oldEpoch = 0n;
+  /** As this broker saw it some time ago. */
+  #oldPartition: PartitionImage | undefined;
   #isCalm = false;
 
   constructor(world: World, parts: { reference: Reference; history: History }, brokerId: number) {
@@ -84,6 +88,7 @@ export class SimBroker {
     const life = this.#life;
     if (life === undefined) return;
     this.#life = undefined;
+    if (life.epoch !== 0n) this.#oldEpoch = life.epoch;
     life.process.kill();
     this.#world.network.ended(life.process, this.#random.next() < 0.5);
   }
@@ -176,7 +181,7 @@ export class SimBroker {
   async #allocate({ calls, epoch }: BrokerLife): Promise<void> {
     await calls.unary(
       ControllerBrokerService.method.allocateProducerIds,
-      { version, brokerId: this.brokerId, brokerEpoch: epoch, count: 10 },
+      { version, brokerId: this.brokerId, brokerEpoch: this.#anyEpoch(epoch), count: 10 },
       { timeoutMs: 2_000 },
     );
   }
@@ -185,8 +190,11 @@ export class SimBroker {
     const led = [...watch.image.partitionsOfBroker(this.brokerId as BrokerId)].filter(
       ({ leaderId, replicas }) => leaderId === this.brokerId && replicas.length > 1,
     );
-    const partition = led[Math.floor(this.#random.next() * led.length)];
+    const chosen = led[Math.floor(this.#random.next() * led.length)];
+    const isLate = this.#oldPartition !== undefined && this.#random.next() < 0.2;
+    const partition = isLate ? this.#oldPartition : chosen;
     if (partition === undefined) return;
+    if (this.#random.next() < 0.3) this.#oldPartition = chosen;
     const members = this.#proposal(partition);
     const { topicId, leaderEpoch, partitionEpoch } = partition;
     // A proposal that waits is how a leader with old epochs comes about.
@@ -196,7 +204,7 @@ export class SimBroker {
       {
         version,
         brokerId: this.brokerId,
-        brokerEpoch: epoch,
+        brokerEpoch: this.#anyEpoch(epoch),
         topicId,
         partition: partition.partition,
         leaderEpoch,
@@ -210,6 +218,11 @@ export class SimBroker {
     );
     this.#history.wrote(metadataVersion);
     this.#world.counts.add('changes of the ISR answered');
+  }
+
+  /** Mostly that of this life. */
+  #anyEpoch(epoch: bigint): bigint {
+    return this.#oldEpoch !== 0n && this.#random.next() < 0.1 ? this.#oldEpoch : epoch;
   }
 
   /** Everybody, or everybody but one. */

@@ -4,13 +4,13 @@ import { type RunResult, runControllers } from './run.ts';
 
 /** The run that failed; undefined when none did. */
 export async function catchMutant(
-  { plant, twists }: Mutant,
+  { plant, twists = {}, faults }: Mutant,
   { from, seedsMax, hasTime }: { readonly from: number; readonly seedsMax: number; readonly hasTime: () => boolean },
 ): Promise<RunResult | undefined> {
   const undo = plant?.();
   try {
     for (let seed = from; seed < from + seedsMax && hasTime(); seed++) {
-      const result = await runControllers({ seed, ...(twists === undefined ? {} : { twists }) });
+      const result = await runControllers({ seed, twists, faults });
       if (result.failure !== undefined && result.failure.kind !== 'generator') return result;
     }
     return undefined;

@@ -92,7 +92,7 @@ export class Invariants {
     this.#watchWrites(seen, node.storage, process);
     node.stateMachine.addListener({
       onApplied: (entry) => {
-        if (process.isAlive) this.#applied(seen, node, entry as Entry);
+        if (process.isAlive) this.#applied(seen, node, entry.index);
       },
       onRestore: () => {
         if (!process.isAlive) return;
@@ -251,8 +251,15 @@ export class Invariants {
     seen.commit = commit;
   }
 
-  #applied(seen: Observed, node: ControllerNode, entry: Entry): void {
+  /** What counts is the entry in the log, not what the state machine took for it. */
+  #applied(seen: Observed, node: ControllerNode, index: LogIndex): void {
     this.#moved(seen, node);
+    const isStored = index > node.storage.currentSnapshot().index || index >= node.storage.firstIndex();
+    const entry = isStored ? node.storage.entries(index, (index + 1) as LogIndex, 0)?.[0] : undefined;
+    if (entry === undefined) {
+      this.#fail('what is applied is in the log', `controller ${seen.id} applies ${index}`);
+      return;
+    }
     if (this.reference.applied(seen.id, entry)) {
       this.#knownInTerm[entry.index] = node.driver.leadership.term;
       this.#checkQuorum(entry);

@@ -7,7 +7,7 @@ import { nodeChecksum } from '@fleetmq/shared/runtime';
 import type { Failure } from '../failure.ts';
 import { SimNetwork } from '../network.ts';
 import { Scheduler } from '../scheduler.ts';
-import { controllersSeed, streamsOf } from '../seed.ts';
+import { controllersSeed, type FaultKind, streamsOf } from '../seed.ts';
 import { Trace } from '../trace.ts';
 import { SimBroker } from './brokers.ts';
 import { SimClient } from './clients.ts';
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly logger?: Logger | undefined;
   /** Planted bugs. */
   readonly twists?: ClusterTwists;
+  /** Instead of those of the seed. */
+  readonly faults?: readonly FaultKind[] | undefined;
 }
 
 export interface RunResult {
@@ -58,8 +60,9 @@ class Run {
   #isProbed = false;
   #lookAtMs = 0;
 
-  constructor({ seed: number, print, logger = silentLogger, twists = {} }: RunOptions) {
-    const seed = controllersSeed(number);
+  constructor({ seed: number, print, logger = silentLogger, twists = {}, faults }: RunOptions) {
+    const drawn = controllersSeed(number);
+    const seed = { ...drawn, faults: faults ?? drawn.faults };
     const scheduler = new Scheduler();
     const trace = new Trace(() => scheduler.time.nowMs, print);
     const random = streamsOf(number);
