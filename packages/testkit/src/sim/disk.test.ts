@@ -48,7 +48,7 @@ describe('simulated disks', () => {
       const file = await disk.open('f', 'create');
       await run(disk.syncFolder(''));
       await file.write([bytes(2_048)], 0);
-      assert.equal(await run(file.sync(), 150), 'pending');
+      assert.equal(await run(file.sync(), 50), 'pending');
       process.kill();
       const left = diskAfterCrash(memory, 'power-loss', seededRandom(seed), 0.5);
       survivors.add((left.peek('f') ?? bytes(0)).filter((byte) => byte === 7).length);
