@@ -186,11 +186,13 @@ const raftMutants: readonly Mutant[] = [
   {
     name: 'read-without-quorum',
     about: 'reads are answered without a round of heartbeats',
+    faults: ['pause-leader', 'isolate-leader'],
     twists: twist(() => ({ raftOptions: { readOnlyOption: 'lease-based' } })),
   },
   {
     name: 'read-confirmed-by-one',
     about: 'reads are answered when any one node has confirmed them',
+    faults: ['split'],
     plant: () =>
       patch(
         ReadQueue.prototype,
@@ -215,7 +217,20 @@ const raftMutants: readonly Mutant[] = [
     name: 'stranger-accepted',
     about: 'a wiped disk goes on under the old name',
     faults: ['wiped-disk', 'isolate', 'isolate-leader', 'kill'],
-    plant: () => patch(RaftIdentity.prototype, 'check', () => async (envelope) => envelope?.senderId ?? 0),
+    plant: () =>
+      patch(
+        RaftIdentity.prototype,
+        'check',
+        (real) =>
+          async function check(this: RaftIdentity, envelope, claim) {
+            try {
+              return await (real.call(this as never, envelope as never, claim as never) as Promise<number>);
+            } catch (error) {
+              if (envelope === undefined) throw error;
+              return envelope.senderId;
+            }
+          },
+      ),
   },
 ];
 

@@ -13,6 +13,7 @@ export const faultKinds = [
   'crash-at-failpoint',
   'clean-stop',
   'pause',
+  'pause-leader',
   'isolate',
   'isolate-leader',
   'split',

@@ -86,11 +86,8 @@ export class Faults {
     'clean-stop': (seat) => {
       void this.#cluster.stop(seat).then(() => this.#restartLater(seat));
     },
-    pause: (seat) => {
-      const { process } = seat.life ?? {};
-      process?.pause();
-      this.#undoLater(() => process?.resume());
-    },
+    pause: (seat) => this.#pause(seat),
+    'pause-leader': (seat) => this.#pause(this.#cluster.leaderSeat ?? seat),
     isolate: ({ id }) => this.#cutOff(id),
     'isolate-leader': () => this.#cutOff(this.#cluster.leaderSeat?.id ?? 1),
     split: () => this.#split(),
@@ -141,6 +138,11 @@ export class Faults {
     // Also when the faults are over: a stop that was under way ends after that.
     const delayMs = this.#exponential(this.#world.seed.faultLastsMs);
     this.#world.scheduler.time.after(delayMs, () => this.#cluster.start(seat));
+  }
+
+  #pause({ life }: Seat): void {
+    life?.process.pause();
+    this.#undoLater(() => life?.process.resume());
   }
 
   #cutOff(id: number): void {
