@@ -9,13 +9,14 @@ import { Counts } from './world.ts';
 describe('simulation of the controllers', () => {
   test('30 seeds keep every invariant, show something, and are the same when they are run again', async () => {
     const counts = new Counts();
+    const faultsMs = 12_000;
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
     try {
       for (let seed = 1; seed <= 30; seed++) {
-        const first = await runControllers({ seed });
+        const first = await runControllers({ seed, faultsMs });
         assert.equal(first.failure, undefined, `seed ${seed}: ${JSON.stringify(first.failure)}`);
-        const second = await runControllers({ seed });
+        const second = await runControllers({ seed, faultsMs });
         assert.equal(second.traceHash, first.traceHash, `seed ${seed}`);
         counts.merge(first.counts);
       }

@@ -20,6 +20,9 @@ const failpoints: readonly Failpoint[] = [
   'after-apply',
 ];
 
+/** A run without a fault shows nothing. */
+const firstFaultByMs = 5_000;
+
 export class Faults {
   readonly #world: World;
   readonly #cluster: SimCluster;
@@ -35,7 +38,7 @@ export class Faults {
   }
 
   start(): void {
-    this.#later();
+    this.#later(Math.min(firstFaultByMs, this.#exponential(this.#world.seed.faultEveryMs)));
   }
 
   /** Everything works from now on, and whoever is down comes back. */
@@ -55,13 +58,13 @@ export class Faults {
     for (const broker of this.#brokers) broker.start();
   }
 
-  #later(): void {
+  #later(delayMs: number): void {
     const { seed, scheduler } = this.#world;
-    scheduler.time.after(this.#exponential(seed.faultEveryMs), () => {
+    scheduler.time.after(delayMs, () => {
       if (this.#isOver) return;
       const { faults } = seed;
       this.#inject(faults[Math.floor(this.#random.next() * faults.length)] as FaultKind);
-      this.#later();
+      this.#later(this.#exponential(seed.faultEveryMs));
     });
   }
 

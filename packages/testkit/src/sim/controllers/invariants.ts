@@ -90,6 +90,7 @@ export class Invariants {
     seen.appliedIndex = node.stateMachine.appliedIndex;
     this.reference.compareNode(node, 'a snapshot equals the replay of its log');
     this.#watchWrites(seen, node.storage, process);
+    this.#watchReads(seen, node, process);
     node.stateMachine.addListener({
       onApplied: (entry) => {
         if (process.isAlive) this.#applied(seen, node, entry.index);
@@ -310,6 +311,26 @@ export class Invariants {
         this.#fail('a snapshot has its members', `snapshot ${snapshot.index} of controller ${seen.id} has no voters`);
       }
       return save(snapshot, entriesKept);
+    };
+  }
+
+  /** A read that comes when a majority is in a newer term already can never be confirmed (J22). */
+  #watchReads(seen: Observed, node: ControllerNode, process: SimProcess): void {
+    const { driver, reads } = node;
+    const late = new Set<string>();
+    const ask = driver.readIndex.bind(driver);
+    driver.readIndex = (context) => {
+      const { term } = driver.leadership;
+      const newer = this.#observed.filter((each) => (hardStateOf(each)?.term ?? 0) > term).length;
+      if (newer >= quorumOf(this.#observed.length)) late.add(context.join());
+      return ask(context);
+    };
+    const confirmed = reads.confirmed.bind(reads);
+    reads.confirmed = (state) => {
+      if (process.isAlive && late.has(state.context.join())) {
+        this.#fail('a read is confirmed by a majority of its term', `controller ${seen.id}, index ${state.index}`);
+      }
+      confirmed(state);
     };
   }
 

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly twists?: ClusterTwists;
   /** Instead of those of the seed. */
   readonly faults?: readonly FaultKind[] | undefined;
+  /** Length of the phase with faults. Default: 30 s of virtual time. */
+  readonly faultsMs?: number;
 }
 
 export interface RunResult {
@@ -60,9 +62,9 @@ class Run {
   #isProbed = false;
   #lookAtMs = 0;
 
-  constructor({ seed: number, print, logger = silentLogger, twists = {}, faults }: RunOptions) {
+  constructor({ seed: number, print, logger = silentLogger, twists = {}, faults, faultsMs }: RunOptions) {
     const drawn = controllersSeed(number);
-    const seed = { ...drawn, faults: faults ?? drawn.faults };
+    const seed = { ...drawn, faults: faults ?? drawn.faults, faultsMs: faultsMs ?? drawn.faultsMs };
     const scheduler = new Scheduler();
     const trace = new Trace(() => scheduler.time.nowMs, print);
     const random = streamsOf(number);
