@@ -3,7 +3,7 @@
  *
  * Memory. Beside Node's own (about 90 MB) a broker holds at most: records that wait for its disk (`pending-bytes`), answers
  * that readers have not taken (`answer-bytes`, and up to 16 answers more), what followers have sent (one link window per
- * leader), and what HTTP/2 buffers per connection. With the defaults that stays below 300 MB; docs/operations.md measures it.
+ * leader), and what HTTP/2 buffers per connection. With the defaults that stays below 400 MB; docs/operations.md measures it.
  */
 import { logLevels } from '@fleetmq/shared/runtime';
 import { z } from 'zod';

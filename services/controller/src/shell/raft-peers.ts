@@ -53,6 +53,8 @@ const callsMax: Partial<Record<MessageType, number>> = {
 type RaftClient = Client<typeof ControllerRaftService>;
 
 export class RaftPeers implements AsyncDisposable {
+  /** A client is made once per connection, not once per message. */
+  readonly #clients = new WeakMap<Transport, RaftClient>();
   readonly #options: RaftPeersOptions;
   readonly #open = new Map<string, number>();
   readonly #snapshots = new Map<number, AbortController>();
@@ -188,7 +190,12 @@ export class RaftPeers implements AsyncDisposable {
   }
 
   #client(controllerId: number): RaftClient {
-    return createClient(ControllerRaftService, this.#options.transportTo(controllerId));
+    const transport = this.#options.transportTo(controllerId);
+    const known = this.#clients.get(transport);
+    if (known !== undefined) return known;
+    const client = createClient(ControllerRaftService, transport);
+    this.#clients.set(transport, client);
+    return client;
   }
 
   async #check(expected: number, envelope: RaftEnvelope | undefined): Promise<void> {
