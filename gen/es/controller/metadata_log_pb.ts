@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file controller/metadata_log.proto.
  */
 export const file_controller_metadata_log: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb250cm9sbGVyL21ldGFkYXRhX2xvZy5wcm90bxIRcnVzdG1xLmNvbnRyb2xsZXIi9wYKD01ldGFkYXRhQ29tbWFuZBJDCg9yZWdpc3Rlcl9icm9rZXIYASABKAsyKC5ydXN0bXEuY29udHJvbGxlci5SZWdpc3RlckJyb2tlckNvbW1hbmRIABI9CgxmZW5jZV9icm9rZXIYAiABKAsyJS5ydXN0bXEuY29udHJvbGxlci5GZW5jZUJyb2tlckNvbW1hbmRIABJBCg51bmZlbmNlX2Jyb2tlchgDIAEoCzInLnJ1c3RtcS5jb250cm9sbGVyLlVuZmVuY2VCcm9rZXJDb21tYW5kSAASRwoRdW5yZWdpc3Rlcl9icm9rZXIYBCABKAsyKi5ydXN0bXEuY29udHJvbGxlci5VbnJlZ2lzdGVyQnJva2VyQ29tbWFuZEgAEj0KDGRyYWluX2Jyb2tlchgFIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRyYWluQnJva2VyQ29tbWFuZEgAEj0KDGNyZWF0ZV90b3BpYxgGIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZEgAEj0KDGRlbGV0ZV90b3BpYxgHIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZVRvcGljQ29tbWFuZEgAEkEKDmFkZF9wYXJ0aXRpb25zGAggASgLMicucnVzdG1xLmNvbnRyb2xsZXIuQWRkUGFydGl0aW9uc0NvbW1hbmRIABI9CgxhbHRlcl9jb25maWcYCSABKAsyJS5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmRIABI5CgpjaGFuZ2VfaXNyGAogASgLMiMucnVzdG1xLmNvbnRyb2xsZXIuQ2hhbmdlSXNyQ29tbWFuZEgAEj0KDGVsZWN0X2xlYWRlchgLIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkVsZWN0TGVhZGVyQ29tbWFuZEgAEk4KFWFsbG9jYXRlX3Byb2R1Y2VyX2lkcxgMIAEoCzItLnJ1c3RtcS5jb250cm9sbGVyLkFsbG9jYXRlUHJvZHVjZXJJZHNDb21tYW5kSAASQAoOc2V0X2NsdXN0ZXJfaWQYDSABKAsyJi5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kSABCCQoHY29tbWFuZCKjAgoVUmVnaXN0ZXJCcm9rZXJDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDRIWCg5pbmNhcm5hdGlvbl9pZBgCIAEoCRIPCgdyYWNrX2lkGAMgASgJEioKCWVuZHBvaW50cxgEIAMoCzIXLnJ1c3RtcS5jb21tb24uRW5kcG9pbnQSDwoHZGlza19pZBgFIAEoCRIWCg5jbGVhbl9zaHV0ZG93bhgGIAEoCBJICghmZWF0dXJlcxgHIAMoCzI2LnJ1c3RtcS5jb250cm9sbGVyLlJlZ2lzdGVyQnJva2VyQ29tbWFuZC5GZWF0dXJlc0VudHJ5Gi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASI9ChJGZW5jZUJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNEhQKDGJyb2tlcl9lcG9jaBgCIAEoBCI/ChRVbmZlbmNlQnJva2VyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEIiwKF1VucmVnaXN0ZXJCcm9rZXJDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDSI9ChJEcmFpbkJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNEhQKDGJyb2tlcl9lcG9jaBgCIAEoBCLzAQoSQ3JlYXRlVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSEAoIdG9waWNfaWQYAiABKAkSOQoLYXNzaWdubWVudHMYAyADKAsyJC5ydXN0bXEuY29udHJvbGxlci5SZXBsaWNhQXNzaWdubWVudBJBCgZjb25maWcYBCADKAsyMS5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVUb3BpY0NvbW1hbmQuQ29uZmlnRW50cnkSEAoIaW50ZXJuYWwYBSABKAgaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIlChFSZXBsaWNhQXNzaWdubWVudBIQCghyZXBsaWNhcxgBIAMoDSImChJEZWxldGVUb3BpY0NvbW1hbmQSEAoIdG9waWNfaWQYASABKAkiegoUQWRkUGFydGl0aW9uc0NvbW1hbmQSEAoIdG9waWNfaWQYASABKAkSFQoNY3VycmVudF9jb3VudBgCIAEoDRI5Cgthc3NpZ25tZW50cxgDIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlcGxpY2FBc3NpZ25tZW50Ip8BChJBbHRlckNvbmZpZ0NvbW1hbmQSEAoIdG9waWNfaWQYASABKAkSOwoDc2V0GAIgAygLMi4ucnVzdG1xLmNvbnRyb2xsZXIuQWx0ZXJDb25maWdDb21tYW5kLlNldEVudHJ5Eg4KBnJlbW92ZRgDIAMoCRoqCghTZXRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIswBChBDaGFuZ2VJc3JDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQSEAoIdG9waWNfaWQYAyABKAkSEQoJcGFydGl0aW9uGAQgASgNEhQKDGxlYWRlcl9lcG9jaBgFIAEoDRIXCg9wYXJ0aXRpb25fZXBvY2gYBiABKA0SOwoQaW5fc3luY19yZXBsaWNhcxgHIAMoCzIhLnJ1c3RtcS5jb250cm9sbGVyLklzck1lbWJlclN0YXRlIjkKDklzck1lbWJlclN0YXRlEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQiYgoSRWxlY3RMZWFkZXJDb21tYW5kEhAKCHRvcGljX2lkGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRIRCgl0YXJnZXRfaWQYAyABKA0SFAoMbGVhZGVyX2Vwb2NoGAQgASgNIlQKGkFsbG9jYXRlUHJvZHVjZXJJZHNDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQSDQoFY291bnQYAyABKA0iKQoTU2V0Q2x1c3RlcklkQ29tbWFuZBISCgpjbHVzdGVyX2lkGAEgASgJIrkCCg1NZXRhZGF0YUV2ZW50EjgKDmJyb2tlcl9jaGFuZ2VkGAEgASgLMh4ucnVzdG1xLmNvbnRyb2xsZXIuQnJva2VyU3RhdGVIABIYCg5icm9rZXJfcmVtb3ZlZBgCIAEoDUgAEjYKDXRvcGljX2NoYW5nZWQYAyABKAsyHS5ydXN0bXEuY29udHJvbGxlci5Ub3BpY1N0YXRlSAASFwoNdG9waWNfcmVtb3ZlZBgEIAEoCUgAEj4KEXBhcnRpdGlvbl9jaGFuZ2VkGAUgASgLMiEucnVzdG1xLmNvbnRyb2xsZXIuUGFydGl0aW9uU3RhdGVIABI6Cg9jbHVzdGVyX2NoYW5nZWQYBiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5DbHVzdGVyU3RhdGVIAEIHCgVldmVudCK4AgoLQnJva2VyU3RhdGUSEQoJYnJva2VyX2lkGAEgASgNEhQKDGJyb2tlcl9lcG9jaBgCIAEoBBIWCg5pbmNhcm5hdGlvbl9pZBgDIAEoCRIPCgdyYWNrX2lkGAQgASgJEioKCWVuZHBvaW50cxgFIAMoCzIXLnJ1c3RtcS5jb21tb24uRW5kcG9pbnQSKQoFc3RhdGUYBiABKA4yGi5ydXN0bXEuY29tbW9uLkJyb2tlclN0YXRlEg8KB2Rpc2tfaWQYByABKAkSPgoIZmVhdHVyZXMYCCADKAsyLC5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJTdGF0ZS5GZWF0dXJlc0VudHJ5Gi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLBAQoKVG9waWNTdGF0ZRIQCgh0b3BpY19pZBgBIAEoCRIMCgRuYW1lGAIgASgJEjkKBmNvbmZpZxgDIAMoCzIpLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljU3RhdGUuQ29uZmlnRW50cnkSEAoIaW50ZXJuYWwYBCABKAgSFwoPcGFydGl0aW9uX2NvdW50GAUgASgNGi0KC0NvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVwoOUGFydGl0aW9uU3RhdGUSEAoIdG9waWNfaWQYASABKAkSMwoJcGFydGl0aW9uGAIgASgLMiAucnVzdG1xLmNvbW1vbi5QYXJ0aXRpb25NZXRhZGF0YSKaAgoMQ2x1c3RlclN0YXRlEhIKCmNsdXN0ZXJfaWQYASABKAkSOwoGY29uZmlnGAIgAygLMisucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlLkNvbmZpZ0VudHJ5EhgKEG5leHRfcHJvZHVjZXJfaWQYAyABKAQSPwoIZmVhdHVyZXMYBCADKAsyLS5ydXN0bXEuY29udHJvbGxlci5DbHVzdGVyU3RhdGUuRmVhdHVyZXNFbnRyeRotCgtDb25maWdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASKjAgoQTWV0YWRhdGFTbmFwc2hvdBIPCgd2ZXJzaW9uGAEgASgEEjAKB2NsdXN0ZXIYAiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5DbHVzdGVyU3RhdGUSLwoHYnJva2VycxgDIAMoCzIeLnJ1c3RtcS5jb250cm9sbGVyLkJyb2tlclN0YXRlEi0KBnRvcGljcxgEIAMoCzIdLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljU3RhdGUSNQoKcGFydGl0aW9ucxgFIAMoCzIhLnJ1c3RtcS5jb250cm9sbGVyLlBhcnRpdGlvblN0YXRlEjUKCm1lbWJlcnNoaXAYBiABKAsyIS5ydXN0bXEuY29udHJvbGxlci5SYWZ0TWVtYmVyc2hpcGIGcHJvdG8z", [file_common_metadata, file_controller_raft]);
+  fileDesc("Ch1jb250cm9sbGVyL21ldGFkYXRhX2xvZy5wcm90bxIRcnVzdG1xLmNvbnRyb2xsZXIizggKD01ldGFkYXRhQ29tbWFuZBJDCg9yZWdpc3Rlcl9icm9rZXIYASABKAsyKC5ydXN0bXEuY29udHJvbGxlci5SZWdpc3RlckJyb2tlckNvbW1hbmRIABI9CgxmZW5jZV9icm9rZXIYAiABKAsyJS5ydXN0bXEuY29udHJvbGxlci5GZW5jZUJyb2tlckNvbW1hbmRIABJBCg51bmZlbmNlX2Jyb2tlchgDIAEoCzInLnJ1c3RtcS5jb250cm9sbGVyLlVuZmVuY2VCcm9rZXJDb21tYW5kSAASRwoRdW5yZWdpc3Rlcl9icm9rZXIYBCABKAsyKi5ydXN0bXEuY29udHJvbGxlci5VbnJlZ2lzdGVyQnJva2VyQ29tbWFuZEgAEj0KDGRyYWluX2Jyb2tlchgFIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRyYWluQnJva2VyQ29tbWFuZEgAEj0KDGNyZWF0ZV90b3BpYxgGIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZEgAEj0KDGRlbGV0ZV90b3BpYxgHIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZVRvcGljQ29tbWFuZEgAEkEKDmFkZF9wYXJ0aXRpb25zGAggASgLMicucnVzdG1xLmNvbnRyb2xsZXIuQWRkUGFydGl0aW9uc0NvbW1hbmRIABI9CgxhbHRlcl9jb25maWcYCSABKAsyJS5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmRIABI5CgpjaGFuZ2VfaXNyGAogASgLMiMucnVzdG1xLmNvbnRyb2xsZXIuQ2hhbmdlSXNyQ29tbWFuZEgAEj0KDGVsZWN0X2xlYWRlchgLIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkVsZWN0TGVhZGVyQ29tbWFuZEgAEk4KFWFsbG9jYXRlX3Byb2R1Y2VyX2lkcxgMIAEoCzItLnJ1c3RtcS5jb250cm9sbGVyLkFsbG9jYXRlUHJvZHVjZXJJZHNDb21tYW5kSAASQAoOc2V0X2NsdXN0ZXJfaWQYDSABKAsyJi5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kSAASSQoSc3RhcnRfcmVhc3NpZ25tZW50GA4gASgLMisucnVzdG1xLmNvbnRyb2xsZXIuU3RhcnRSZWFzc2lnbm1lbnRDb21tYW5kSAASSwoTY2FuY2VsX3JlYXNzaWdubWVudBgPIAEoCzIsLnJ1c3RtcS5jb250cm9sbGVyLkNhbmNlbFJlYXNzaWdubWVudENvbW1hbmRIABI9CgxzZXRfZmVhdHVyZXMYECABKAsyJS5ydXN0bXEuY29udHJvbGxlci5TZXRGZWF0dXJlc0NvbW1hbmRIAEIJCgdjb21tYW5kIqMCChVSZWdpc3RlckJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNEhYKDmluY2FybmF0aW9uX2lkGAIgASgJEg8KB3JhY2tfaWQYAyABKAkSKgoJZW5kcG9pbnRzGAQgAygLMhcucnVzdG1xLmNvbW1vbi5FbmRwb2ludBIPCgdkaXNrX2lkGAUgASgJEhYKDmNsZWFuX3NodXRkb3duGAYgASgIEkgKCGZlYXR1cmVzGAcgAygLMjYucnVzdG1xLmNvbnRyb2xsZXIuUmVnaXN0ZXJCcm9rZXJDb21tYW5kLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIj0KEkZlbmNlQnJva2VyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEIj8KFFVuZmVuY2VCcm9rZXJDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQiLAoXVW5yZWdpc3RlckJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNIj0KEkRyYWluQnJva2VyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEIvMBChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIQCgh0b3BpY19pZBgCIAEoCRI5Cgthc3NpZ25tZW50cxgDIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlcGxpY2FBc3NpZ25tZW50EkEKBmNvbmZpZxgEIAMoCzIxLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZC5Db25maWdFbnRyeRIQCghpbnRlcm5hbBgFIAEoCBotCgtDb25maWdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiUKEVJlcGxpY2FBc3NpZ25tZW50EhAKCHJlcGxpY2FzGAEgAygNIiYKEkRlbGV0ZVRvcGljQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCSJ6ChRBZGRQYXJ0aXRpb25zQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRIVCg1jdXJyZW50X2NvdW50GAIgASgNEjkKC2Fzc2lnbm1lbnRzGAMgAygLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmVwbGljYUFzc2lnbm1lbnQiuQEKEkFsdGVyQ29uZmlnQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRI7CgNzZXQYAiADKAsyLi5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmQuU2V0RW50cnkSDgoGcmVtb3ZlGAMgAygJEhgKEGV4cGVjdGVkX3ZlcnNpb24YBCABKAQaKgoIU2V0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLMAQoQQ2hhbmdlSXNyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEhAKCHRvcGljX2lkGAMgASgJEhEKCXBhcnRpdGlvbhgEIAEoDRIUCgxsZWFkZXJfZXBvY2gYBSABKA0SFwoPcGFydGl0aW9uX2Vwb2NoGAYgASgNEjsKEGluX3N5bmNfcmVwbGljYXMYByADKAsyIS5ydXN0bXEuY29udHJvbGxlci5Jc3JNZW1iZXJTdGF0ZSI5Cg5Jc3JNZW1iZXJTdGF0ZRIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEImIKEkVsZWN0TGVhZGVyQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SEQoJdGFyZ2V0X2lkGAMgASgNEhQKDGxlYWRlcl9lcG9jaBgEIAEoDSJUChpBbGxvY2F0ZVByb2R1Y2VySWRzQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEg0KBWNvdW50GAMgASgNIqIBChNTZXRDbHVzdGVySWRDb21tYW5kEhIKCmNsdXN0ZXJfaWQYASABKAkSRgoIZmVhdHVyZXMYAiADKAsyNC5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBImIKGFN0YXJ0UmVhc3NpZ25tZW50Q29tbWFuZBIXCg9yZWFzc2lnbm1lbnRfaWQYASABKAkSLQoFbW92ZXMYAiADKAsyHi5ydXN0bXEuY29udHJvbGxlci5SZXBsaWNhTW92ZSJkCgtSZXBsaWNhTW92ZRIQCgh0b3BpY19pZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SFwoPdGFyZ2V0X3JlcGxpY2FzGAMgAygNEhcKD3NvdXJjZV9yZXBsaWNhcxgEIAMoDSI0ChlDYW5jZWxSZWFzc2lnbm1lbnRDb21tYW5kEhcKD3JlYXNzaWdubWVudF9pZBgBIAEoCSKGAQoSU2V0RmVhdHVyZXNDb21tYW5kEkEKBmxldmVscxgBIAMoCzIxLnJ1c3RtcS5jb250cm9sbGVyLlNldEZlYXR1cmVzQ29tbWFuZC5MZXZlbHNFbnRyeRotCgtMZXZlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIp8DCg1NZXRhZGF0YUV2ZW50EjgKDmJyb2tlcl9jaGFuZ2VkGAEgASgLMh4ucnVzdG1xLmNvbnRyb2xsZXIuQnJva2VyU3RhdGVIABIYCg5icm9rZXJfcmVtb3ZlZBgCIAEoDUgAEjYKDXRvcGljX2NoYW5nZWQYAyABKAsyHS5ydXN0bXEuY29udHJvbGxlci5Ub3BpY1N0YXRlSAASFwoNdG9waWNfcmVtb3ZlZBgEIAEoCUgAEj4KEXBhcnRpdGlvbl9jaGFuZ2VkGAUgASgLMiEucnVzdG1xLmNvbnRyb2xsZXIuUGFydGl0aW9uU3RhdGVIABI6Cg9jbHVzdGVyX2NoYW5nZWQYBiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5DbHVzdGVyU3RhdGVIABJEChRyZWFzc2lnbm1lbnRfY2hhbmdlZBgHIAEoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWdubWVudFN0YXRlSAASHgoUcmVhc3NpZ25tZW50X3JlbW92ZWQYCCABKAlIAEIHCgVldmVudCK4AgoLQnJva2VyU3RhdGUSEQoJYnJva2VyX2lkGAEgASgNEhQKDGJyb2tlcl9lcG9jaBgCIAEoBBIWCg5pbmNhcm5hdGlvbl9pZBgDIAEoCRIPCgdyYWNrX2lkGAQgASgJEioKCWVuZHBvaW50cxgFIAMoCzIXLnJ1c3RtcS5jb21tb24uRW5kcG9pbnQSKQoFc3RhdGUYBiABKA4yGi5ydXN0bXEuY29tbW9uLkJyb2tlclN0YXRlEg8KB2Rpc2tfaWQYByABKAkSPgoIZmVhdHVyZXMYCCADKAsyLC5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJTdGF0ZS5GZWF0dXJlc0VudHJ5Gi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLBAQoKVG9waWNTdGF0ZRIQCgh0b3BpY19pZBgBIAEoCRIMCgRuYW1lGAIgASgJEjkKBmNvbmZpZxgDIAMoCzIpLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljU3RhdGUuQ29uZmlnRW50cnkSEAoIaW50ZXJuYWwYBCABKAgSFwoPcGFydGl0aW9uX2NvdW50GAUgASgNGi0KC0NvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEihwEKDlBhcnRpdGlvblN0YXRlEhAKCHRvcGljX2lkGAEgASgJEjMKCXBhcnRpdGlvbhgCIAEoCzIgLnJ1c3RtcS5jb21tb24uUGFydGl0aW9uTWV0YWRhdGESLgoEbW92ZRgDIAEoCzIgLnJ1c3RtcS5jb250cm9sbGVyLlBhcnRpdGlvbk1vdmUiWgoNUGFydGl0aW9uTW92ZRIXCg9yZWFzc2lnbm1lbnRfaWQYASABKAkSFwoPc291cmNlX3JlcGxpY2FzGAIgAygNEhcKD3RhcmdldF9yZXBsaWNhcxgDIAMoDSKpAQoRUmVhc3NpZ25tZW50U3RhdGUSFwoPcmVhc3NpZ25tZW50X2lkGAEgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYAiABKAQSGAoQdG90YWxfcGFydGl0aW9ucxgDIAEoDRIXCg9kb25lX3BhcnRpdGlvbnMYBCABKA0SHAoUY2FuY2VsbGVkX3BhcnRpdGlvbnMYBSABKA0SEwoLZW5kZWRfYXRfbXMYBiABKAQisgIKDENsdXN0ZXJTdGF0ZRISCgpjbHVzdGVyX2lkGAEgASgJEjsKBmNvbmZpZxgCIAMoCzIrLnJ1c3RtcS5jb250cm9sbGVyLkNsdXN0ZXJTdGF0ZS5Db25maWdFbnRyeRIYChBuZXh0X3Byb2R1Y2VyX2lkGAMgASgEEj8KCGZlYXR1cmVzGAQgAygLMi0ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlLkZlYXR1cmVzRW50cnkSFgoOY29uZmlnX3ZlcnNpb24YBSABKAQaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1GZWF0dXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEi4AIKEE1ldGFkYXRhU25hcHNob3QSDwoHdmVyc2lvbhgBIAEoBBIwCgdjbHVzdGVyGAIgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlEi8KB2Jyb2tlcnMYAyADKAsyHi5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJTdGF0ZRItCgZ0b3BpY3MYBCADKAsyHS5ydXN0bXEuY29udHJvbGxlci5Ub3BpY1N0YXRlEjUKCnBhcnRpdGlvbnMYBSADKAsyIS5ydXN0bXEuY29udHJvbGxlci5QYXJ0aXRpb25TdGF0ZRI1CgptZW1iZXJzaGlwGAYgASgLMiEucnVzdG1xLmNvbnRyb2xsZXIuUmFmdE1lbWJlcnNoaXASOwoNcmVhc3NpZ25tZW50cxgHIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWdubWVudFN0YXRlYgZwcm90bzM", [file_common_metadata, file_controller_raft]);
 
 /**
  * A command to the metadata state machine. Its clock is LogEntry.timestamp alone.
@@ -132,6 +132,30 @@ export type MetadataCommand = Message<"rustmq.controller.MetadataCommand"> & {
      */
     value: SetClusterIdCommand;
     case: "setClusterId";
+  } | {
+    /**
+     * Replicas move to other brokers. From metadata.version 2 on.
+     *
+     * @generated from field: rustmq.controller.StartReassignmentCommand start_reassignment = 14;
+     */
+    value: StartReassignmentCommand;
+    case: "startReassignment";
+  } | {
+    /**
+     * What has not moved yet goes back. From metadata.version 2 on.
+     *
+     * @generated from field: rustmq.controller.CancelReassignmentCommand cancel_reassignment = 15;
+     */
+    value: CancelReassignmentCommand;
+    case: "cancelReassignment";
+  } | {
+    /**
+     * Formats that every node knows come into use.
+     *
+     * @generated from field: rustmq.controller.SetFeaturesCommand set_features = 16;
+     */
+    value: SetFeaturesCommand;
+    case: "setFeatures";
   } | { case: undefined; value?: undefined };
 };
 
@@ -462,6 +486,13 @@ export type AlterConfigCommand = Message<"rustmq.controller.AlterConfigCommand">
    * @generated from field: repeated string remove = 3;
    */
   remove: string[];
+
+  /**
+   * Compare: the cluster's defaults have not changed after this version. 0: do not. From metadata.version 2 on.
+   *
+   * @generated from field: uint64 expected_version = 4;
+   */
+  expectedVersion: bigint;
 };
 
 /**
@@ -651,6 +682,13 @@ export type SetClusterIdCommand = Message<"rustmq.controller.SetClusterIdCommand
    * @generated from field: string cluster_id = 1;
    */
   clusterId: string;
+
+  /**
+   * Levels that the new cluster begins with.
+   *
+   * @generated from field: map<string, uint32> features = 2;
+   */
+  features: { [key: string]: number };
 };
 
 /**
@@ -659,6 +697,118 @@ export type SetClusterIdCommand = Message<"rustmq.controller.SetClusterIdCommand
  */
 export const SetClusterIdCommandSchema: GenMessage<SetClusterIdCommand> = /*@__PURE__*/
   messageDesc(file_controller_metadata_log, 15);
+
+/**
+ * Replicas move.
+ *
+ * @generated from message rustmq.controller.StartReassignmentCommand
+ */
+export type StartReassignmentCommand = Message<"rustmq.controller.StartReassignmentCommand"> & {
+  /**
+   * Chosen by the proposer; random.
+   *
+   * @generated from field: string reassignment_id = 1;
+   */
+  reassignmentId: string;
+
+  /**
+   * 1 to 10,000, each of another partition.
+   *
+   * @generated from field: repeated rustmq.controller.ReplicaMove moves = 2;
+   */
+  moves: ReplicaMove[];
+};
+
+/**
+ * Describes the message rustmq.controller.StartReassignmentCommand.
+ * Use `create(StartReassignmentCommandSchema)` to create a new message.
+ */
+export const StartReassignmentCommandSchema: GenMessage<StartReassignmentCommand> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 16);
+
+/**
+ * New replicas of one partition.
+ *
+ * @generated from message rustmq.controller.ReplicaMove
+ */
+export type ReplicaMove = Message<"rustmq.controller.ReplicaMove"> & {
+  /**
+   * Which topic.
+   *
+   * @generated from field: string topic_id = 1;
+   */
+  topicId: string;
+
+  /**
+   * Which partition.
+   *
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * The first is the preferred leader.
+   *
+   * @generated from field: repeated uint32 target_replicas = 3;
+   */
+  targetReplicas: number[];
+
+  /**
+   * Compare: the replicas that the plan was made for.
+   *
+   * @generated from field: repeated uint32 source_replicas = 4;
+   */
+  sourceReplicas: number[];
+};
+
+/**
+ * Describes the message rustmq.controller.ReplicaMove.
+ * Use `create(ReplicaMoveSchema)` to create a new message.
+ */
+export const ReplicaMoveSchema: GenMessage<ReplicaMove> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 17);
+
+/**
+ * A reassignment is cancelled.
+ *
+ * @generated from message rustmq.controller.CancelReassignmentCommand
+ */
+export type CancelReassignmentCommand = Message<"rustmq.controller.CancelReassignmentCommand"> & {
+  /**
+   * Which.
+   *
+   * @generated from field: string reassignment_id = 1;
+   */
+  reassignmentId: string;
+};
+
+/**
+ * Describes the message rustmq.controller.CancelReassignmentCommand.
+ * Use `create(CancelReassignmentCommandSchema)` to create a new message.
+ */
+export const CancelReassignmentCommandSchema: GenMessage<CancelReassignmentCommand> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 18);
+
+/**
+ * Levels of features rise.
+ *
+ * @generated from message rustmq.controller.SetFeaturesCommand
+ */
+export type SetFeaturesCommand = Message<"rustmq.controller.SetFeaturesCommand"> & {
+  /**
+   * New levels by name; none below the present one.
+   *
+   * @generated from field: map<string, uint32> levels = 1;
+   */
+  levels: { [key: string]: number };
+};
+
+/**
+ * Describes the message rustmq.controller.SetFeaturesCommand.
+ * Use `create(SetFeaturesCommandSchema)` to create a new message.
+ */
+export const SetFeaturesCommandSchema: GenMessage<SetFeaturesCommand> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 19);
 
 /**
  * A change of the metadata: the new whole value of one thing.
@@ -717,6 +867,22 @@ export type MetadataEvent = Message<"rustmq.controller.MetadataEvent"> & {
      */
     value: ClusterState;
     case: "clusterChanged";
+  } | {
+    /**
+     * New or changed.
+     *
+     * @generated from field: rustmq.controller.ReassignmentState reassignment_changed = 7;
+     */
+    value: ReassignmentState;
+    case: "reassignmentChanged";
+  } | {
+    /**
+     * Its id; it ended some time ago.
+     *
+     * @generated from field: string reassignment_removed = 8;
+     */
+    value: string;
+    case: "reassignmentRemoved";
   } | { case: undefined; value?: undefined };
 };
 
@@ -725,7 +891,7 @@ export type MetadataEvent = Message<"rustmq.controller.MetadataEvent"> & {
  * Use `create(MetadataEventSchema)` to create a new message.
  */
 export const MetadataEventSchema: GenMessage<MetadataEvent> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 16);
+  messageDesc(file_controller_metadata_log, 20);
 
 /**
  * A broker in the metadata.
@@ -795,7 +961,7 @@ export type BrokerState = Message<"rustmq.controller.BrokerState"> & {
  * Use `create(BrokerStateSchema)` to create a new message.
  */
 export const BrokerStateSchema: GenMessage<BrokerState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 17);
+  messageDesc(file_controller_metadata_log, 21);
 
 /**
  * A topic in the metadata.
@@ -844,7 +1010,7 @@ export type TopicState = Message<"rustmq.controller.TopicState"> & {
  * Use `create(TopicStateSchema)` to create a new message.
  */
 export const TopicStateSchema: GenMessage<TopicState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 18);
+  messageDesc(file_controller_metadata_log, 22);
 
 /**
  * A partition in the metadata.
@@ -865,6 +1031,13 @@ export type PartitionState = Message<"rustmq.controller.PartitionState"> & {
    * @generated from field: rustmq.common.PartitionMetadata partition = 2;
    */
   partition?: PartitionMetadata | undefined;
+
+  /**
+   * Absent: its replicas stay where they are.
+   *
+   * @generated from field: rustmq.controller.PartitionMove move = 3;
+   */
+  move?: PartitionMove | undefined;
 };
 
 /**
@@ -872,7 +1045,98 @@ export type PartitionState = Message<"rustmq.controller.PartitionState"> & {
  * Use `create(PartitionStateSchema)` to create a new message.
  */
 export const PartitionStateSchema: GenMessage<PartitionState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 19);
+  messageDesc(file_controller_metadata_log, 23);
+
+/**
+ * A partition on its way to other brokers. Meanwhile its replicas are the new ones and behind them the old ones.
+ *
+ * @generated from message rustmq.controller.PartitionMove
+ */
+export type PartitionMove = Message<"rustmq.controller.PartitionMove"> & {
+  /**
+   * The reassignment that it is part of.
+   *
+   * @generated from field: string reassignment_id = 1;
+   */
+  reassignmentId: string;
+
+  /**
+   * Replicas as before.
+   *
+   * @generated from field: repeated uint32 source_replicas = 2;
+   */
+  sourceReplicas: number[];
+
+  /**
+   * Replicas once all of these are in sync.
+   *
+   * @generated from field: repeated uint32 target_replicas = 3;
+   */
+  targetReplicas: number[];
+};
+
+/**
+ * Describes the message rustmq.controller.PartitionMove.
+ * Use `create(PartitionMoveSchema)` to create a new message.
+ */
+export const PartitionMoveSchema: GenMessage<PartitionMove> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 24);
+
+/**
+ * Moves of replicas that were asked for together.
+ *
+ * @generated from message rustmq.controller.ReassignmentState
+ */
+export type ReassignmentState = Message<"rustmq.controller.ReassignmentState"> & {
+  /**
+   * 32 hexadecimal digits.
+   *
+   * @generated from field: string reassignment_id = 1;
+   */
+  reassignmentId: string;
+
+  /**
+   * When it began, in ms since 1970.
+   *
+   * @generated from field: uint64 started_at_ms = 2;
+   */
+  startedAtMs: bigint;
+
+  /**
+   * Partitions that it began with.
+   *
+   * @generated from field: uint32 total_partitions = 3;
+   */
+  totalPartitions: number;
+
+  /**
+   * Of these, on their new replicas.
+   *
+   * @generated from field: uint32 done_partitions = 4;
+   */
+  donePartitions: number;
+
+  /**
+   * Of these, back on their old replicas, or deleted with their topic.
+   *
+   * @generated from field: uint32 cancelled_partitions = 5;
+   */
+  cancelledPartitions: number;
+
+  /**
+   * When the last of them was done or cancelled, in ms since 1970. 0: it runs. Ended ones are kept, at most 100.
+   *
+   * @generated from field: uint64 ended_at_ms = 6;
+   */
+  endedAtMs: bigint;
+};
+
+/**
+ * Describes the message rustmq.controller.ReassignmentState.
+ * Use `create(ReassignmentStateSchema)` to create a new message.
+ */
+export const ReassignmentStateSchema: GenMessage<ReassignmentState> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 25);
 
 /**
  * Cluster-wide values.
@@ -907,6 +1171,13 @@ export type ClusterState = Message<"rustmq.controller.ClusterState"> & {
    * @generated from field: map<string, uint32> features = 4;
    */
   features: { [key: string]: number };
+
+  /**
+   * Version of the last change of config. From metadata.version 2 on; 0 before.
+   *
+   * @generated from field: uint64 config_version = 5;
+   */
+  configVersion: bigint;
 };
 
 /**
@@ -914,7 +1185,7 @@ export type ClusterState = Message<"rustmq.controller.ClusterState"> & {
  * Use `create(ClusterStateSchema)` to create a new message.
  */
 export const ClusterStateSchema: GenMessage<ClusterState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 20);
+  messageDesc(file_controller_metadata_log, 26);
 
 /**
  * All of the metadata as of one version.
@@ -963,6 +1234,13 @@ export type MetadataSnapshot = Message<"rustmq.controller.MetadataSnapshot"> & {
    * @generated from field: rustmq.controller.RaftMembership membership = 6;
    */
   membership?: RaftMembership | undefined;
+
+  /**
+   * By start, then id.
+   *
+   * @generated from field: repeated rustmq.controller.ReassignmentState reassignments = 7;
+   */
+  reassignments: ReassignmentState[];
 };
 
 /**
@@ -970,5 +1248,5 @@ export type MetadataSnapshot = Message<"rustmq.controller.MetadataSnapshot"> & {
  * Use `create(MetadataSnapshotSchema)` to create a new message.
  */
 export const MetadataSnapshotSchema: GenMessage<MetadataSnapshot> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 21);
+  messageDesc(file_controller_metadata_log, 27);
 

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file controller/raft.proto.
  */
 export const file_controller_raft: GenFile = /*@__PURE__*/
-  fileDesc("ChVjb250cm9sbGVyL3JhZnQucHJvdG8SEXJ1c3RtcS5jb250cm9sbGVyIngKDFJhZnRFbnZlbG9wZRISCgpjbHVzdGVyX2lkGAEgASgJEhEKCXNlbmRlcl9pZBgCIAEoDRIRCgl0YXJnZXRfaWQYAyABKA0SFgoOc2VuZGVyX2Rpc2tfaWQYBCABKAkSFgoOdGFyZ2V0X2Rpc2tfaWQYBSABKAki7gEKC1ZvdGVSZXF1ZXN0EgwKBHRlcm0YASABKAQSFAoMY2FuZGlkYXRlX2lkGAIgASgJEhYKDmxhc3RfbG9nX2luZGV4GAMgASgEEhUKDWxhc3RfbG9nX3Rlcm0YBCABKAQSEAoIcHJlX3ZvdGUYBSABKAgSMQoIZW52ZWxvcGUYBiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUSGwoTbGVhZGVyc2hpcF90cmFuc2ZlchgHIAEoCBIqCgd2ZXJzaW9uGAggASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uIrcBCgxWb3RlUmVzcG9uc2USDAoEdGVybRgBIAEoBBIUCgx2b3RlX2dyYW50ZWQYAiABKAgSDgoGcmVhc29uGAMgASgJEjEKCGVudmVsb3BlGAQgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhcKD2NvbW1pdHRlZF9pbmRleBgFIAEoBBIWCg5jb21taXR0ZWRfdGVybRgGIAEoBBIPCgdyZW1vdmVkGAcgASgIIrMCChRBcHBlbmRFbnRyaWVzUmVxdWVzdBIMCgR0ZXJtGAEgASgEEhEKCWxlYWRlcl9pZBgCIAEoCRIWCg5wcmV2X2xvZ19pbmRleBgDIAEoBBIVCg1wcmV2X2xvZ190ZXJtGAQgASgEEiwKB2VudHJpZXMYBSADKAsyGy5ydXN0bXEuY29udHJvbGxlci5Mb2dFbnRyeRIVCg1sZWFkZXJfY29tbWl0GAYgASgEEjEKCGVudmVsb3BlGAcgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhEKCWhlYXJ0YmVhdBgIIAEoCBIUCgxyZWFkX2NvbnRleHQYCSABKAwSKgoHdmVyc2lvbhgKIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbiLeAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEgwKBHRlcm0YASABKAQSDwoHc3VjY2VzcxgCIAEoCBITCgttYXRjaF9pbmRleBgDIAEoBBISCgpuZXh0X2luZGV4GAQgASgEEg4KBnJlYXNvbhgFIAEoCRIxCghlbnZlbG9wZRgGIAEoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRFbnZlbG9wZRIRCgloaW50X3Rlcm0YByABKAQSEQoJaGVhcnRiZWF0GAggASgIEhQKDHJlYWRfY29udGV4dBgJIAEoDCKTAQoITG9nRW50cnkSDAoEdGVybRgBIAEoBBINCgVpbmRleBgCIAEoBBItCgR0eXBlGAMgASgOMh8ucnVzdG1xLmNvbnRyb2xsZXIuTG9nRW50cnlUeXBlEgwKBGRhdGEYBCABKAwSLQoJdGltZXN0YW1wGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAQoRUmFmdENvbmZpZ3VyYXRpb24SKgoFcGVlcnMYASADKAsyGy5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlchIOCgZ2b3RlcnMYAiADKA0SFwoPdm90ZXJzX291dGdvaW5nGAMgAygNEhAKCGxlYXJuZXJzGAQgAygNEhUKDWxlYXJuZXJzX25leHQYBSADKA0SEgoKYXV0b19sZWF2ZRgGIAEoCCJOCghSYWZ0UGVlchIVCg1jb250cm9sbGVyX2lkGAEgASgNEg8KB2Rpc2tfaWQYAiABKAkSDAoEaG9zdBgDIAEoCRIMCgRwb3J0GAQgASgNIn0KDlJhZnRNZW1iZXJzaGlwEioKBXBlZXJzGAEgAygLMhsucnVzdG1xLmNvbnRyb2xsZXIuUmFmdFBlZXISEQoJcHJvbW90aW5nGAIgAygNEiwKB3JldGlyZWQYAyADKAsyGy5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlciKJAQoXUmFmdENvbmZpZ3VyYXRpb25DaGFuZ2USNAoHY2hhbmdlcxgBIAMoCzIjLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRTaW5nbGVDaGFuZ2USEgoKdHJhbnNpdGlvbhgCIAEoCRIPCgdjb250ZXh0GAMgASgMEhMKC3NpbmdsZV9zdGVwGAQgASgIImIKEFJhZnRTaW5nbGVDaGFuZ2USDAoEa2luZBgBIAEoCRIVCg1jb250cm9sbGVyX2lkGAIgASgNEikKBHBlZXIYAyABKAsyGy5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlciKWAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBI6CgZoZWFkZXIYASABKAsyKC5ydXN0bXEuY29udHJvbGxlci5JbnN0YWxsU25hcHNob3RIZWFkZXJIABI4CgVjaHVuaxgCIAEoCzInLnJ1c3RtcS5jb250cm9sbGVyLkluc3RhbGxTbmFwc2hvdENodW5rSABCBgoEcGFydCKmAgoVSW5zdGFsbFNuYXBzaG90SGVhZGVyEjEKCGVudmVsb3BlGAEgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEgwKBHRlcm0YAiABKAQSEQoJbGVhZGVyX2lkGAMgASgJEhYKDnNuYXBzaG90X2luZGV4GAQgASgEEhUKDXNuYXBzaG90X3Rlcm0YBSABKAQSOwoNY29uZmlndXJhdGlvbhgGIAEoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRDb25maWd1cmF0aW9uEhIKCnNpemVfYnl0ZXMYByABKAQSDQoFY3JjMzIYCCABKAcSKgoHdmVyc2lvbhgJIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbiJFChRJbnN0YWxsU25hcHNob3RDaHVuaxIQCghwb3NpdGlvbhgBIAEoBBIMCgRkYXRhGAIgASgMEg0KBWNyYzMyGAMgASgHIqgBChdJbnN0YWxsU25hcHNob3RSZXNwb25zZRIMCgR0ZXJtGAEgASgEEg8KB3N1Y2Nlc3MYAiABKAgSEwoLbWF0Y2hfaW5kZXgYAyABKAQSDgoGcmVhc29uGAQgASgJEjEKCGVudmVsb3BlGAUgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhYKDnJlY2VpdmVkX2J5dGVzGAYgASgEIt8BCg5QcmVWb3RlUmVxdWVzdBIMCgR0ZXJtGAEgASgEEhQKDGNhbmRpZGF0ZV9pZBgCIAEoCRIWCg5sYXN0X2xvZ19pbmRleBgDIAEoBBIVCg1sYXN0X2xvZ190ZXJtGAQgASgEEjEKCGVudmVsb3BlGAUgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhsKE2xlYWRlcnNoaXBfdHJhbnNmZXIYBiABKAgSKgoHdmVyc2lvbhgHIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbiK6AQoPUHJlVm90ZVJlc3BvbnNlEgwKBHRlcm0YASABKAQSFAoMdm90ZV9ncmFudGVkGAIgASgIEg4KBnJlYXNvbhgDIAEoCRIxCghlbnZlbG9wZRgEIAEoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRFbnZlbG9wZRIXCg9jb21taXR0ZWRfaW5kZXgYBSABKAQSFgoOY29tbWl0dGVkX3Rlcm0YBiABKAQSDwoHcmVtb3ZlZBgHIAEoCCKTAQoRVGltZW91dE5vd1JlcXVlc3QSDAoEdGVybRgBIAEoBBIRCglsZWFkZXJfaWQYAiABKAkSMQoIZW52ZWxvcGUYAyABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUSKgoHdmVyc2lvbhgEIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbiJVChJUaW1lb3V0Tm93UmVzcG9uc2USDAoEdGVybRgBIAEoBBIxCghlbnZlbG9wZRgCIAEoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRFbnZlbG9wZSJ9Cg5BZGRQZWVyUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEikKBHBlZXIYAiABKAsyGy5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlchIUCgxsZWFybmVyX29ubHkYAyABKAgikwEKD0FkZFBlZXJSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRI7Cg1jb25maWd1cmF0aW9uGAMgASgLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmFmdENvbmZpZ3VyYXRpb24iZQoRUmVtb3ZlUGVlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIVCg1jb250cm9sbGVyX2lkGAIgASgNEg0KBWZvcmNlGAMgASgIIpYBChJSZW1vdmVQZWVyUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSOwoNY29uZmlndXJhdGlvbhgDIAEoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRDb25maWd1cmF0aW9uIlsKF0dldENvbmZpZ3VyYXRpb25SZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SFAoMbGluZWFyaXphYmxlGAIgASgIIqIBCg5SYWZ0UGVlclN0YXR1cxIVCg1jb250cm9sbGVyX2lkGAEgASgNEhAKCHByb2dyZXNzGAIgASgJEhMKC21hdGNoX2luZGV4GAMgASgEEg4KBmFjdGl2ZRgEIAEoCBIvCgxsYXN0X2NvbnRhY3QYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJcHJvbW90aW5nGAYgASgIIpADChhHZXRDb25maWd1cmF0aW9uUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSOwoNY29uZmlndXJhdGlvbhgDIAEoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRDb25maWd1cmF0aW9uEhEKCWxlYWRlcl9pZBgEIAEoDRIMCgR0ZXJtGAUgASgEEhQKDGNvbW1pdF9pbmRleBgGIAEoBBIVCg1hcHBsaWVkX2luZGV4GAcgASgEEhIKCmxhc3RfaW5kZXgYCCABKAQSEwoLZmlyc3RfaW5kZXgYCSABKAQSMAoFcGVlcnMYCiADKAsyIS5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlclN0YXR1cxIVCg1jb250cm9sbGVyX2lkGAsgASgNEg8KB2Rpc2tfaWQYDCABKAkSDQoFc3RhdGUYDSABKAkSEgoKY2x1c3Rlcl9pZBgOIAEoCSJxChBSZWFkSW5kZXhSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SMQoIZW52ZWxvcGUYAiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUiiAEKEVJlYWRJbmRleFJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEg0KBWluZGV4GAMgASgEEgwKBHRlcm0YBCABKAQSEQoJbGVhZGVyX2lkGAUgASgNImQKI1RyYW5zZmVyQ29udHJvbGxlckxlYWRlcnNoaXBSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJdGFyZ2V0X2lkGAIgASgNIowBCiRUcmFuc2ZlckNvbnRyb2xsZXJMZWFkZXJzaGlwUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSEQoJbGVhZGVyX2lkGAMgASgNEgwKBHRlcm0YBCABKAQqRAoMTG9nRW50cnlUeXBlEg8KC0xPR19DT01NQU5EEAASFQoRTE9HX0NPTkZJR1VSQVRJT04QARIMCghMT0dfTk9PUBACMugHChVDb250cm9sbGVyUmFmdFNlcnZpY2USTgoLUmVxdWVzdFZvdGUSHi5ydXN0bXEuY29udHJvbGxlci5Wb3RlUmVxdWVzdBofLnJ1c3RtcS5jb250cm9sbGVyLlZvdGVSZXNwb25zZRJiCg1BcHBlbmRFbnRyaWVzEicucnVzdG1xLmNvbnRyb2xsZXIuQXBwZW5kRW50cmllc1JlcXVlc3QaKC5ydXN0bXEuY29udHJvbGxlci5BcHBlbmRFbnRyaWVzUmVzcG9uc2USagoPSW5zdGFsbFNuYXBzaG90EikucnVzdG1xLmNvbnRyb2xsZXIuSW5zdGFsbFNuYXBzaG90UmVxdWVzdBoqLnJ1c3RtcS5jb250cm9sbGVyLkluc3RhbGxTbmFwc2hvdFJlc3BvbnNlKAESUAoHUHJlVm90ZRIhLnJ1c3RtcS5jb250cm9sbGVyLlByZVZvdGVSZXF1ZXN0GiIucnVzdG1xLmNvbnRyb2xsZXIuUHJlVm90ZVJlc3BvbnNlElkKClRpbWVvdXROb3cSJC5ydXN0bXEuY29udHJvbGxlci5UaW1lb3V0Tm93UmVxdWVzdBolLnJ1c3RtcS5jb250cm9sbGVyLlRpbWVvdXROb3dSZXNwb25zZRJQCgdBZGRQZWVyEiEucnVzdG1xLmNvbnRyb2xsZXIuQWRkUGVlclJlcXVlc3QaIi5ydXN0bXEuY29udHJvbGxlci5BZGRQZWVyUmVzcG9uc2USWQoKUmVtb3ZlUGVlchIkLnJ1c3RtcS5jb250cm9sbGVyLlJlbW92ZVBlZXJSZXF1ZXN0GiUucnVzdG1xLmNvbnRyb2xsZXIuUmVtb3ZlUGVlclJlc3BvbnNlEmsKEEdldENvbmZpZ3VyYXRpb24SKi5ydXN0bXEuY29udHJvbGxlci5HZXRDb25maWd1cmF0aW9uUmVxdWVzdBorLnJ1c3RtcS5jb250cm9sbGVyLkdldENvbmZpZ3VyYXRpb25SZXNwb25zZRJWCglSZWFkSW5kZXgSIy5ydXN0bXEuY29udHJvbGxlci5SZWFkSW5kZXhSZXF1ZXN0GiQucnVzdG1xLmNvbnRyb2xsZXIuUmVhZEluZGV4UmVzcG9uc2USjwEKHFRyYW5zZmVyQ29udHJvbGxlckxlYWRlcnNoaXASNi5ydXN0bXEuY29udHJvbGxlci5UcmFuc2ZlckNvbnRyb2xsZXJMZWFkZXJzaGlwUmVxdWVzdBo3LnJ1c3RtcS5jb250cm9sbGVyLlRyYW5zZmVyQ29udHJvbGxlckxlYWRlcnNoaXBSZXNwb25zZWIGcHJvdG8z", [file_common_errors, file_common_types, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVjb250cm9sbGVyL3JhZnQucHJvdG8SEXJ1c3RtcS5jb250cm9sbGVyIngKDFJhZnRFbnZlbG9wZRISCgpjbHVzdGVyX2lkGAEgASgJEhEKCXNlbmRlcl9pZBgCIAEoDRIRCgl0YXJnZXRfaWQYAyABKA0SFgoOc2VuZGVyX2Rpc2tfaWQYBCABKAkSFgoOdGFyZ2V0X2Rpc2tfaWQYBSABKAki7gEKC1ZvdGVSZXF1ZXN0EgwKBHRlcm0YASABKAQSFAoMY2FuZGlkYXRlX2lkGAIgASgJEhYKDmxhc3RfbG9nX2luZGV4GAMgASgEEhUKDWxhc3RfbG9nX3Rlcm0YBCABKAQSEAoIcHJlX3ZvdGUYBSABKAgSMQoIZW52ZWxvcGUYBiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUSGwoTbGVhZGVyc2hpcF90cmFuc2ZlchgHIAEoCBIqCgd2ZXJzaW9uGAggASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uIrcBCgxWb3RlUmVzcG9uc2USDAoEdGVybRgBIAEoBBIUCgx2b3RlX2dyYW50ZWQYAiABKAgSDgoGcmVhc29uGAMgASgJEjEKCGVudmVsb3BlGAQgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhcKD2NvbW1pdHRlZF9pbmRleBgFIAEoBBIWCg5jb21taXR0ZWRfdGVybRgGIAEoBBIPCgdyZW1vdmVkGAcgASgIIrMCChRBcHBlbmRFbnRyaWVzUmVxdWVzdBIMCgR0ZXJtGAEgASgEEhEKCWxlYWRlcl9pZBgCIAEoCRIWCg5wcmV2X2xvZ19pbmRleBgDIAEoBBIVCg1wcmV2X2xvZ190ZXJtGAQgASgEEiwKB2VudHJpZXMYBSADKAsyGy5ydXN0bXEuY29udHJvbGxlci5Mb2dFbnRyeRIVCg1sZWFkZXJfY29tbWl0GAYgASgEEjEKCGVudmVsb3BlGAcgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhEKCWhlYXJ0YmVhdBgIIAEoCBIUCgxyZWFkX2NvbnRleHQYCSABKAwSKgoHdmVyc2lvbhgKIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbiLeAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEgwKBHRlcm0YASABKAQSDwoHc3VjY2VzcxgCIAEoCBITCgttYXRjaF9pbmRleBgDIAEoBBISCgpuZXh0X2luZGV4GAQgASgEEg4KBnJlYXNvbhgFIAEoCRIxCghlbnZlbG9wZRgGIAEoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRFbnZlbG9wZRIRCgloaW50X3Rlcm0YByABKAQSEQoJaGVhcnRiZWF0GAggASgIEhQKDHJlYWRfY29udGV4dBgJIAEoDCKTAQoITG9nRW50cnkSDAoEdGVybRgBIAEoBBINCgVpbmRleBgCIAEoBBItCgR0eXBlGAMgASgOMh8ucnVzdG1xLmNvbnRyb2xsZXIuTG9nRW50cnlUeXBlEgwKBGRhdGEYBCABKAwSLQoJdGltZXN0YW1wGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKlAQoRUmFmdENvbmZpZ3VyYXRpb24SKgoFcGVlcnMYASADKAsyGy5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlchIOCgZ2b3RlcnMYAiADKA0SFwoPdm90ZXJzX291dGdvaW5nGAMgAygNEhAKCGxlYXJuZXJzGAQgAygNEhUKDWxlYXJuZXJzX25leHQYBSADKA0SEgoKYXV0b19sZWF2ZRgGIAEoCCJOCghSYWZ0UGVlchIVCg1jb250cm9sbGVyX2lkGAEgASgNEg8KB2Rpc2tfaWQYAiABKAkSDAoEaG9zdBgDIAEoCRIMCgRwb3J0GAQgASgNIrQBCg5SYWZ0TWVtYmVyc2hpcBIqCgVwZWVycxgBIAMoCzIbLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRQZWVyEhEKCXByb21vdGluZxgCIAMoDRIsCgdyZXRpcmVkGAMgAygLMhsucnVzdG1xLmNvbnRyb2xsZXIuUmFmdFBlZXISNQoJcmVwbGFjaW5nGAQgAygLMiIucnVzdG1xLmNvbnRyb2xsZXIuUmFmdFJlcGxhY2VtZW50Ij0KD1JhZnRSZXBsYWNlbWVudBIVCg1jb250cm9sbGVyX2lkGAEgASgNEhMKC3JlcGxhY2VkX2lkGAIgASgNIokBChdSYWZ0Q29uZmlndXJhdGlvbkNoYW5nZRI0CgdjaGFuZ2VzGAEgAygLMiMucnVzdG1xLmNvbnRyb2xsZXIuUmFmdFNpbmdsZUNoYW5nZRISCgp0cmFuc2l0aW9uGAIgASgJEg8KB2NvbnRleHQYAyABKAwSEwoLc2luZ2xlX3N0ZXAYBCABKAgiYgoQUmFmdFNpbmdsZUNoYW5nZRIMCgRraW5kGAEgASgJEhUKDWNvbnRyb2xsZXJfaWQYAiABKA0SKQoEcGVlchgDIAEoCzIbLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRQZWVyIpYBChZJbnN0YWxsU25hcHNob3RSZXF1ZXN0EjoKBmhlYWRlchgBIAEoCzIoLnJ1c3RtcS5jb250cm9sbGVyLkluc3RhbGxTbmFwc2hvdEhlYWRlckgAEjgKBWNodW5rGAIgASgLMicucnVzdG1xLmNvbnRyb2xsZXIuSW5zdGFsbFNuYXBzaG90Q2h1bmtIAEIGCgRwYXJ0IqYCChVJbnN0YWxsU25hcHNob3RIZWFkZXISMQoIZW52ZWxvcGUYASABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUSDAoEdGVybRgCIAEoBBIRCglsZWFkZXJfaWQYAyABKAkSFgoOc25hcHNob3RfaW5kZXgYBCABKAQSFQoNc25hcHNob3RfdGVybRgFIAEoBBI7Cg1jb25maWd1cmF0aW9uGAYgASgLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmFmdENvbmZpZ3VyYXRpb24SEgoKc2l6ZV9ieXRlcxgHIAEoBBINCgVjcmMzMhgIIAEoBxIqCgd2ZXJzaW9uGAkgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uIkUKFEluc3RhbGxTbmFwc2hvdENodW5rEhAKCHBvc2l0aW9uGAEgASgEEgwKBGRhdGEYAiABKAwSDQoFY3JjMzIYAyABKAciqAEKF0luc3RhbGxTbmFwc2hvdFJlc3BvbnNlEgwKBHRlcm0YASABKAQSDwoHc3VjY2VzcxgCIAEoCBITCgttYXRjaF9pbmRleBgDIAEoBBIOCgZyZWFzb24YBCABKAkSMQoIZW52ZWxvcGUYBSABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUSFgoOcmVjZWl2ZWRfYnl0ZXMYBiABKAQi3wEKDlByZVZvdGVSZXF1ZXN0EgwKBHRlcm0YASABKAQSFAoMY2FuZGlkYXRlX2lkGAIgASgJEhYKDmxhc3RfbG9nX2luZGV4GAMgASgEEhUKDWxhc3RfbG9nX3Rlcm0YBCABKAQSMQoIZW52ZWxvcGUYBSABKAsyHy5ydXN0bXEuY29udHJvbGxlci5SYWZ0RW52ZWxvcGUSGwoTbGVhZGVyc2hpcF90cmFuc2ZlchgGIAEoCBIqCgd2ZXJzaW9uGAcgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uIroBCg9QcmVWb3RlUmVzcG9uc2USDAoEdGVybRgBIAEoBBIUCgx2b3RlX2dyYW50ZWQYAiABKAgSDgoGcmVhc29uGAMgASgJEjEKCGVudmVsb3BlGAQgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlEhcKD2NvbW1pdHRlZF9pbmRleBgFIAEoBBIWCg5jb21taXR0ZWRfdGVybRgGIAEoBBIPCgdyZW1vdmVkGAcgASgIIpMBChFUaW1lb3V0Tm93UmVxdWVzdBIMCgR0ZXJtGAEgASgEEhEKCWxlYWRlcl9pZBgCIAEoCRIxCghlbnZlbG9wZRgDIAEoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRFbnZlbG9wZRIqCgd2ZXJzaW9uGAQgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uIlUKElRpbWVvdXROb3dSZXNwb25zZRIMCgR0ZXJtGAEgASgEEjEKCGVudmVsb3BlGAIgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuUmFmdEVudmVsb3BlIn0KDkFkZFBlZXJSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SKQoEcGVlchgCIAEoCzIbLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRQZWVyEhQKDGxlYXJuZXJfb25seRgDIAEoCCKTAQoPQWRkUGVlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEjsKDWNvbmZpZ3VyYXRpb24YAyABKAsyJC5ydXN0bXEuY29udHJvbGxlci5SYWZ0Q29uZmlndXJhdGlvbiJlChFSZW1vdmVQZWVyUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhUKDWNvbnRyb2xsZXJfaWQYAiABKA0SDQoFZm9yY2UYAyABKAgilgEKElJlbW92ZVBlZXJSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRI7Cg1jb25maWd1cmF0aW9uGAMgASgLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmFmdENvbmZpZ3VyYXRpb24iWwoXR2V0Q29uZmlndXJhdGlvblJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIUCgxsaW5lYXJpemFibGUYAiABKAgiogEKDlJhZnRQZWVyU3RhdHVzEhUKDWNvbnRyb2xsZXJfaWQYASABKA0SEAoIcHJvZ3Jlc3MYAiABKAkSEwoLbWF0Y2hfaW5kZXgYAyABKAQSDgoGYWN0aXZlGAQgASgIEi8KDGxhc3RfY29udGFjdBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIRCglwcm9tb3RpbmcYBiABKAgijgQKGEdldENvbmZpZ3VyYXRpb25SZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRI7Cg1jb25maWd1cmF0aW9uGAMgASgLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmFmdENvbmZpZ3VyYXRpb24SEQoJbGVhZGVyX2lkGAQgASgNEgwKBHRlcm0YBSABKAQSFAoMY29tbWl0X2luZGV4GAYgASgEEhUKDWFwcGxpZWRfaW5kZXgYByABKAQSEgoKbGFzdF9pbmRleBgIIAEoBBITCgtmaXJzdF9pbmRleBgJIAEoBBIwCgVwZWVycxgKIAMoCzIhLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRQZWVyU3RhdHVzEhUKDWNvbnRyb2xsZXJfaWQYCyABKA0SDwoHZGlza19pZBgMIAEoCRINCgVzdGF0ZRgNIAEoCRISCgpjbHVzdGVyX2lkGA4gASgJEksKCGZlYXR1cmVzGA8gAygLMjkucnVzdG1xLmNvbnRyb2xsZXIuR2V0Q29uZmlndXJhdGlvblJlc3BvbnNlLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBInEKEFJlYWRJbmRleFJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIxCghlbnZlbG9wZRgCIAEoCzIfLnJ1c3RtcS5jb250cm9sbGVyLlJhZnRFbnZlbG9wZSKIAQoRUmVhZEluZGV4UmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSDQoFaW5kZXgYAyABKAQSDAoEdGVybRgEIAEoBBIRCglsZWFkZXJfaWQYBSABKA0iZAojVHJhbnNmZXJDb250cm9sbGVyTGVhZGVyc2hpcFJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCgl0YXJnZXRfaWQYAiABKA0ijAEKJFRyYW5zZmVyQ29udHJvbGxlckxlYWRlcnNoaXBSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIRCglsZWFkZXJfaWQYAyABKA0SDAoEdGVybRgEIAEoBCpECgxMb2dFbnRyeVR5cGUSDwoLTE9HX0NPTU1BTkQQABIVChFMT0dfQ09ORklHVVJBVElPThABEgwKCExPR19OT09QEAIy6AcKFUNvbnRyb2xsZXJSYWZ0U2VydmljZRJOCgtSZXF1ZXN0Vm90ZRIeLnJ1c3RtcS5jb250cm9sbGVyLlZvdGVSZXF1ZXN0Gh8ucnVzdG1xLmNvbnRyb2xsZXIuVm90ZVJlc3BvbnNlEmIKDUFwcGVuZEVudHJpZXMSJy5ydXN0bXEuY29udHJvbGxlci5BcHBlbmRFbnRyaWVzUmVxdWVzdBooLnJ1c3RtcS5jb250cm9sbGVyLkFwcGVuZEVudHJpZXNSZXNwb25zZRJqCg9JbnN0YWxsU25hcHNob3QSKS5ydXN0bXEuY29udHJvbGxlci5JbnN0YWxsU25hcHNob3RSZXF1ZXN0GioucnVzdG1xLmNvbnRyb2xsZXIuSW5zdGFsbFNuYXBzaG90UmVzcG9uc2UoARJQCgdQcmVWb3RlEiEucnVzdG1xLmNvbnRyb2xsZXIuUHJlVm90ZVJlcXVlc3QaIi5ydXN0bXEuY29udHJvbGxlci5QcmVWb3RlUmVzcG9uc2USWQoKVGltZW91dE5vdxIkLnJ1c3RtcS5jb250cm9sbGVyLlRpbWVvdXROb3dSZXF1ZXN0GiUucnVzdG1xLmNvbnRyb2xsZXIuVGltZW91dE5vd1Jlc3BvbnNlElAKB0FkZFBlZXISIS5ydXN0bXEuY29udHJvbGxlci5BZGRQZWVyUmVxdWVzdBoiLnJ1c3RtcS5jb250cm9sbGVyLkFkZFBlZXJSZXNwb25zZRJZCgpSZW1vdmVQZWVyEiQucnVzdG1xLmNvbnRyb2xsZXIuUmVtb3ZlUGVlclJlcXVlc3QaJS5ydXN0bXEuY29udHJvbGxlci5SZW1vdmVQZWVyUmVzcG9uc2USawoQR2V0Q29uZmlndXJhdGlvbhIqLnJ1c3RtcS5jb250cm9sbGVyLkdldENvbmZpZ3VyYXRpb25SZXF1ZXN0GisucnVzdG1xLmNvbnRyb2xsZXIuR2V0Q29uZmlndXJhdGlvblJlc3BvbnNlElYKCVJlYWRJbmRleBIjLnJ1c3RtcS5jb250cm9sbGVyLlJlYWRJbmRleFJlcXVlc3QaJC5ydXN0bXEuY29udHJvbGxlci5SZWFkSW5kZXhSZXNwb25zZRKPAQocVHJhbnNmZXJDb250cm9sbGVyTGVhZGVyc2hpcBI2LnJ1c3RtcS5jb250cm9sbGVyLlRyYW5zZmVyQ29udHJvbGxlckxlYWRlcnNoaXBSZXF1ZXN0GjcucnVzdG1xLmNvbnRyb2xsZXIuVHJhbnNmZXJDb250cm9sbGVyTGVhZGVyc2hpcFJlc3BvbnNlYgZwcm90bzM", [file_common_errors, file_common_types, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Identity of a message; in every request and answer between controllers.
@@ -536,6 +536,13 @@ export type RaftMembership = Message<"rustmq.controller.RaftMembership"> & {
    * @generated from field: repeated rustmq.controller.RaftPeer retired = 3;
    */
   retired: RaftPeer[];
+
+  /**
+   * Voters that leave in the step in which a learner takes their place.
+   *
+   * @generated from field: repeated rustmq.controller.RaftReplacement replacing = 4;
+   */
+  replacing: RaftReplacement[];
 };
 
 /**
@@ -544,6 +551,34 @@ export type RaftMembership = Message<"rustmq.controller.RaftMembership"> & {
  */
 export const RaftMembershipSchema: GenMessage<RaftMembership> = /*@__PURE__*/
   messageDesc(file_controller_raft, 8);
+
+/**
+ * A learner that is to take the place of a voter once it has caught up.
+ *
+ * @generated from message rustmq.controller.RaftReplacement
+ */
+export type RaftReplacement = Message<"rustmq.controller.RaftReplacement"> & {
+  /**
+   * The learner.
+   *
+   * @generated from field: uint32 controller_id = 1;
+   */
+  controllerId: number;
+
+  /**
+   * The voter.
+   *
+   * @generated from field: uint32 replaced_id = 2;
+   */
+  replacedId: number;
+};
+
+/**
+ * Describes the message rustmq.controller.RaftReplacement.
+ * Use `create(RaftReplacementSchema)` to create a new message.
+ */
+export const RaftReplacementSchema: GenMessage<RaftReplacement> = /*@__PURE__*/
+  messageDesc(file_controller_raft, 9);
 
 /**
  * A change of the configuration.
@@ -585,7 +620,7 @@ export type RaftConfigurationChange = Message<"rustmq.controller.RaftConfigurati
  * Use `create(RaftConfigurationChangeSchema)` to create a new message.
  */
 export const RaftConfigurationChangeSchema: GenMessage<RaftConfigurationChange> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 9);
+  messageDesc(file_controller_raft, 10);
 
 /**
  * One step of a change.
@@ -620,10 +655,11 @@ export type RaftSingleChange = Message<"rustmq.controller.RaftSingleChange"> & {
  * Use `create(RaftSingleChangeSchema)` to create a new message.
  */
 export const RaftSingleChangeSchema: GenMessage<RaftSingleChange> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 10);
+  messageDesc(file_controller_raft, 11);
 
 /**
- * A snapshot in parts: first a header, then chunks.
+ * A snapshot in parts: first a header, then chunks. A header alone asks how much of this very snapshot has arrived already
+ * (received_bytes); the chunks of the next call may begin there.
  *
  * @generated from message rustmq.controller.InstallSnapshotRequest
  */
@@ -655,7 +691,7 @@ export type InstallSnapshotRequest = Message<"rustmq.controller.InstallSnapshotR
  * Use `create(InstallSnapshotRequestSchema)` to create a new message.
  */
 export const InstallSnapshotRequestSchema: GenMessage<InstallSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 11);
+  messageDesc(file_controller_raft, 12);
 
 /**
  * What the snapshot is.
@@ -732,7 +768,7 @@ export type InstallSnapshotHeader = Message<"rustmq.controller.InstallSnapshotHe
  * Use `create(InstallSnapshotHeaderSchema)` to create a new message.
  */
 export const InstallSnapshotHeaderSchema: GenMessage<InstallSnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 12);
+  messageDesc(file_controller_raft, 13);
 
 /**
  * A piece of the snapshot.
@@ -767,7 +803,7 @@ export type InstallSnapshotChunk = Message<"rustmq.controller.InstallSnapshotChu
  * Use `create(InstallSnapshotChunkSchema)` to create a new message.
  */
 export const InstallSnapshotChunkSchema: GenMessage<InstallSnapshotChunk> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 13);
+  messageDesc(file_controller_raft, 14);
 
 /**
  * Result of a snapshot.
@@ -811,7 +847,7 @@ export type InstallSnapshotResponse = Message<"rustmq.controller.InstallSnapshot
   envelope?: RaftEnvelope | undefined;
 
   /**
-   * So much is durable: an interrupted transfer can go on from here.
+   * So much of it has arrived and is kept: an interrupted transfer can go on from here.
    *
    * @generated from field: uint64 received_bytes = 6;
    */
@@ -823,7 +859,7 @@ export type InstallSnapshotResponse = Message<"rustmq.controller.InstallSnapshot
  * Use `create(InstallSnapshotResponseSchema)` to create a new message.
  */
 export const InstallSnapshotResponseSchema: GenMessage<InstallSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 14);
+  messageDesc(file_controller_raft, 15);
 
 /**
  * Asks whether a vote would be granted.
@@ -886,7 +922,7 @@ export type PreVoteRequest = Message<"rustmq.controller.PreVoteRequest"> & {
  * Use `create(PreVoteRequestSchema)` to create a new message.
  */
 export const PreVoteRequestSchema: GenMessage<PreVoteRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 15);
+  messageDesc(file_controller_raft, 16);
 
 /**
  * Answer to a pre-vote.
@@ -949,7 +985,7 @@ export type PreVoteResponse = Message<"rustmq.controller.PreVoteResponse"> & {
  * Use `create(PreVoteResponseSchema)` to create a new message.
  */
 export const PreVoteResponseSchema: GenMessage<PreVoteResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 16);
+  messageDesc(file_controller_raft, 17);
 
 /**
  * Campaign at once.
@@ -991,7 +1027,7 @@ export type TimeoutNowRequest = Message<"rustmq.controller.TimeoutNowRequest"> &
  * Use `create(TimeoutNowRequestSchema)` to create a new message.
  */
 export const TimeoutNowRequestSchema: GenMessage<TimeoutNowRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 17);
+  messageDesc(file_controller_raft, 18);
 
 /**
  * The message has arrived.
@@ -1019,7 +1055,7 @@ export type TimeoutNowResponse = Message<"rustmq.controller.TimeoutNowResponse">
  * Use `create(TimeoutNowResponseSchema)` to create a new message.
  */
 export const TimeoutNowResponseSchema: GenMessage<TimeoutNowResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 18);
+  messageDesc(file_controller_raft, 19);
 
 /**
  * Adds a controller.
@@ -1055,7 +1091,7 @@ export type AddPeerRequest = Message<"rustmq.controller.AddPeerRequest"> & {
  * Use `create(AddPeerRequestSchema)` to create a new message.
  */
 export const AddPeerRequestSchema: GenMessage<AddPeerRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 19);
+  messageDesc(file_controller_raft, 20);
 
 /**
  * The configuration after the learner was added.
@@ -1090,7 +1126,7 @@ export type AddPeerResponse = Message<"rustmq.controller.AddPeerResponse"> & {
  * Use `create(AddPeerResponseSchema)` to create a new message.
  */
 export const AddPeerResponseSchema: GenMessage<AddPeerResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 20);
+  messageDesc(file_controller_raft, 21);
 
 /**
  * Removes a controller.
@@ -1125,7 +1161,7 @@ export type RemovePeerRequest = Message<"rustmq.controller.RemovePeerRequest"> &
  * Use `create(RemovePeerRequestSchema)` to create a new message.
  */
 export const RemovePeerRequestSchema: GenMessage<RemovePeerRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 21);
+  messageDesc(file_controller_raft, 22);
 
 /**
  * The configuration after the removal.
@@ -1160,7 +1196,7 @@ export type RemovePeerResponse = Message<"rustmq.controller.RemovePeerResponse">
  * Use `create(RemovePeerResponseSchema)` to create a new message.
  */
 export const RemovePeerResponseSchema: GenMessage<RemovePeerResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 22);
+  messageDesc(file_controller_raft, 23);
 
 /**
  * Asks for the configuration.
@@ -1188,7 +1224,7 @@ export type GetConfigurationRequest = Message<"rustmq.controller.GetConfiguratio
  * Use `create(GetConfigurationRequestSchema)` to create a new message.
  */
 export const GetConfigurationRequestSchema: GenMessage<GetConfigurationRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 23);
+  messageDesc(file_controller_raft, 24);
 
 /**
  * How far a controller has come.
@@ -1244,7 +1280,7 @@ export type RaftPeerStatus = Message<"rustmq.controller.RaftPeerStatus"> & {
  * Use `create(RaftPeerStatusSchema)` to create a new message.
  */
 export const RaftPeerStatusSchema: GenMessage<RaftPeerStatus> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 24);
+  messageDesc(file_controller_raft, 25);
 
 /**
  * The configuration and how the quorum is doing.
@@ -1349,6 +1385,13 @@ export type GetConfigurationResponse = Message<"rustmq.controller.GetConfigurati
    * @generated from field: string cluster_id = 14;
    */
   clusterId: string;
+
+  /**
+   * Highest level of each feature that this node knows; absent means 1.
+   *
+   * @generated from field: map<string, uint32> features = 15;
+   */
+  features: { [key: string]: number };
 };
 
 /**
@@ -1356,7 +1399,7 @@ export type GetConfigurationResponse = Message<"rustmq.controller.GetConfigurati
  * Use `create(GetConfigurationResponseSchema)` to create a new message.
  */
 export const GetConfigurationResponseSchema: GenMessage<GetConfigurationResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 25);
+  messageDesc(file_controller_raft, 26);
 
 /**
  * Asks for a read index.
@@ -1384,7 +1427,7 @@ export type ReadIndexRequest = Message<"rustmq.controller.ReadIndexRequest"> & {
  * Use `create(ReadIndexRequestSchema)` to create a new message.
  */
 export const ReadIndexRequestSchema: GenMessage<ReadIndexRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 26);
+  messageDesc(file_controller_raft, 27);
 
 /**
  * A read index.
@@ -1433,7 +1476,7 @@ export type ReadIndexResponse = Message<"rustmq.controller.ReadIndexResponse"> &
  * Use `create(ReadIndexResponseSchema)` to create a new message.
  */
 export const ReadIndexResponseSchema: GenMessage<ReadIndexResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 27);
+  messageDesc(file_controller_raft, 28);
 
 /**
  * Moves the leadership.
@@ -1461,7 +1504,7 @@ export type TransferControllerLeadershipRequest = Message<"rustmq.controller.Tra
  * Use `create(TransferControllerLeadershipRequestSchema)` to create a new message.
  */
 export const TransferControllerLeadershipRequestSchema: GenMessage<TransferControllerLeadershipRequest> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 28);
+  messageDesc(file_controller_raft, 29);
 
 /**
  * Result of the transfer.
@@ -1503,7 +1546,7 @@ export type TransferControllerLeadershipResponse = Message<"rustmq.controller.Tr
  * Use `create(TransferControllerLeadershipResponseSchema)` to create a new message.
  */
 export const TransferControllerLeadershipResponseSchema: GenMessage<TransferControllerLeadershipResponse> = /*@__PURE__*/
-  messageDesc(file_controller_raft, 29);
+  messageDesc(file_controller_raft, 30);
 
 /**
  * Kinds of entries.

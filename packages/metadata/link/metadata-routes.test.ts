@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { Code, ConnectError, createClient, createRouterTransport, type Interceptor } from '@connectrpc/connect';
 import { MetadataService } from '@fleetmq/gen/client/metadata';
 import { ErrorResponseSchema } from '@fleetmq/gen/common/errors';
+import { emptyCluster } from '@fleetmq/metadata';
 import { errorNumber, isDomainError, type TopicId } from '@fleetmq/shared';
 import { errorOf } from './errors.ts';
 import { FakeController } from './fake-controller.fuzz.ts';
@@ -45,7 +46,7 @@ describe('metadata service over the watch', () => {
     const first = server.client.getClusterMetadata({});
     controller.append(3, {
       kind: 'cluster-changed',
-      cluster: { clusterId: 'c1', config: new Map(), nextProducerId: 1n, features: new Map() },
+      cluster: { ...emptyCluster, clusterId: 'c1' },
     });
     const answer = await first;
     assert.equal(answer.clusterId, 'c1');

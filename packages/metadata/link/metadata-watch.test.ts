@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type MetadataEvent, MetadataImage } from '@fleetmq/metadata';
+import { emptyCluster, type MetadataEvent, MetadataImage } from '@fleetmq/metadata';
 import { DomainError, type MetadataVersion, type TopicId } from '@fleetmq/shared';
 import { someBroker, somePartition } from '../src/histories.fuzz.ts';
 import { FakeController } from './fake-controller.fuzz.ts';
@@ -9,7 +9,7 @@ import { eventually, ports, soon } from './ports.fuzz.ts';
 
 const cluster = (clusterId: string): MetadataEvent => ({
   kind: 'cluster-changed',
-  cluster: { clusterId, config: new Map(), nextProducerId: 1n, features: new Map() },
+  cluster: { ...emptyCluster, clusterId },
 });
 const broker = (brokerId: number, value = 1): MetadataEvent => ({
   kind: 'broker-changed',

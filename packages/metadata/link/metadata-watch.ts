@@ -16,6 +16,7 @@ import {
   type MetadataEvent,
   MetadataImage,
   type MetadataSnapshotImage,
+  supportedFeatures,
 } from '@fleetmq/metadata';
 import { eventFromProto, snapshotFromProto } from '@fleetmq/metadata/wire';
 import {
@@ -163,7 +164,8 @@ export class MetadataWatch implements AsyncDisposable {
     const silence = new AbortController();
     const onSilence = (): void => silence.abort(new DomainError('TIMEOUT', `no word for ${silenceMaxMs} ms`));
     const signal = AbortSignal.any([this.#stopping.signal, silence.signal]);
-    const request = { version: apiVersion, fromVersion: BigInt(this.version), watcher };
+    const features = Object.fromEntries(supportedFeatures);
+    const request = { version: apiVersion, fromVersion: BigInt(this.version), watcher, features };
     const client = createClient(ControllerBrokerService, transportOf(address));
     const messages = client.watchMetadata(request, { signal })[Symbol.asyncIterator]();
     this.#parts = [];

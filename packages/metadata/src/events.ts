@@ -7,7 +7,14 @@
  */
 import type { BrokerId, TopicId } from '@fleetmq/shared';
 import { equalValues } from './equal.ts';
-import type { BrokerImage, ClusterImage, MetadataSnapshotImage, PartitionImage, TopicImage } from './values.ts';
+import type {
+  BrokerImage,
+  ClusterImage,
+  MetadataSnapshotImage,
+  PartitionImage,
+  ReassignmentImage,
+  TopicImage,
+} from './values.ts';
 
 export type MetadataEvent =
   | { readonly kind: 'broker-changed'; readonly broker: BrokerImage }
@@ -16,7 +23,9 @@ export type MetadataEvent =
   /** Its partitions are gone with it. */
   | { readonly kind: 'topic-removed'; readonly topicId: TopicId }
   | { readonly kind: 'partition-changed'; readonly partition: PartitionImage }
-  | { readonly kind: 'cluster-changed'; readonly cluster: ClusterImage };
+  | { readonly kind: 'cluster-changed'; readonly cluster: ClusterImage }
+  | { readonly kind: 'reassignment-changed'; readonly reassignment: ReassignmentImage }
+  | { readonly kind: 'reassignment-removed'; readonly reassignmentId: string };
 
 /**
  * Events that turn `before` into `after`, in an order that keeps every step valid: removed topics first (a name may have
@@ -42,6 +51,13 @@ export function differenceOf(before: MetadataSnapshotImage, after: MetadataSnaps
   const brokersAfter = byKey(after.brokers, (broker) => broker.brokerId);
   for (const { brokerId } of before.brokers) {
     if (!brokersAfter.has(brokerId)) events.push({ kind: 'broker-removed', brokerId });
+  }
+  const reassignmentsAfter = byKey(after.reassignments, (each) => each.reassignmentId);
+  for (const { reassignmentId } of before.reassignments) {
+    if (!reassignmentsAfter.has(reassignmentId)) events.push({ kind: 'reassignment-removed', reassignmentId });
+  }
+  for (const reassignment of changed(before.reassignments, after.reassignments, (each) => each.reassignmentId)) {
+    events.push({ kind: 'reassignment-changed', reassignment });
   }
   return events;
 }

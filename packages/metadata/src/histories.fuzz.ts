@@ -17,7 +17,17 @@ export interface Step {
 }
 
 interface Choice {
-  readonly what: 'broker' | 'broker-gone' | 'topic' | 'topic-gone' | 'grow' | 'partition' | 'cluster' | 'nothing';
+  readonly what:
+    | 'broker'
+    | 'broker-gone'
+    | 'topic'
+    | 'topic-gone'
+    | 'grow'
+    | 'partition'
+    | 'cluster'
+    | 'reassignment'
+    | 'reassignment-gone'
+    | 'nothing';
   readonly which: number;
   readonly value: number;
 }
@@ -32,6 +42,8 @@ const whats = [
   'partition',
   'partition',
   'cluster',
+  'reassignment',
+  'reassignment-gone',
   'nothing',
 ];
 const choice = fc.record({
@@ -79,9 +91,26 @@ function eventsOf(image: MetadataImage, { what, which, value }: Choice, index: n
             config: new Map([['segment.ms', String(1_000 + value)]]),
             nextProducerId: BigInt(value) << 40n,
             features: new Map([['f', which]]),
+            configVersion: value as MetadataVersion,
           },
         },
       ];
+    case 'reassignment':
+      return [
+        {
+          kind: 'reassignment-changed',
+          reassignment: {
+            reassignmentId: `r${which}`,
+            startedAtMs: value % 3,
+            totalPartitions: value,
+            donePartitions: value >> 1,
+            cancelledPartitions: 0,
+            endedAtMs: value % 2,
+          },
+        },
+      ];
+    case 'reassignment-gone':
+      return [{ kind: 'reassignment-removed', reassignmentId: `r${which}` }];
     case 'nothing':
       return [];
   }
@@ -140,5 +169,8 @@ export function somePartition(topicId: TopicId, partition: number, value: number
     replicas,
     inSyncReplicas: replicas.slice(0, 1 + (value % 2)),
     partitionEpoch: (value + 1) as PartitionEpoch,
+    ...(value % 4 === 0
+      ? { move: { reassignmentId: 'r', sourceReplicas: replicas.slice(0, 1), targetReplicas: replicas.slice(1) } }
+      : {}),
   };
 }

@@ -19,7 +19,7 @@ function fold(steps: readonly Step[], image = new MetadataImage()): MetadataImag
 
 /** Every reader against a full scan of the snapshot: what an index answers is what a search finds. */
 function assertIndexesAgree(image: MetadataImage): void {
-  const { topics, partitions, brokers } = image.snapshot();
+  const { topics, partitions, brokers, reassignments } = image.snapshot();
   for (const topic of topics) {
     assert.equal(image.topicById(topic.topicId), topic);
     assert.equal(image.topicByName(topic.name), topic);
@@ -28,6 +28,11 @@ function assertIndexesAgree(image: MetadataImage): void {
     assert.equal(own.length, topic.partitionCount);
     for (const partition of own) assert.equal(image.partition(topic.topicId, partition.partition), partition);
   }
+  assert.deepEqual(
+    image.movingPartitions(),
+    partitions.filter(({ move }) => move !== undefined),
+  );
+  for (const each of reassignments) assert.equal(image.reassignment(each.reassignmentId), each);
   const names = image.topics().map((topic) => topic.name);
   assert.deepEqual(names, [...names].sort());
   assert.deepEqual(new Set(image.topics()), new Set(topics));
@@ -85,7 +90,8 @@ describe('metadata image', () => {
         const snapshot = fold(steps).snapshot();
         const parts = [...snapshotParts(snapshot, itemsMax)];
         for (const part of parts) {
-          assert.ok(part.brokers.length + part.topics.length + part.partitions.length <= itemsMax);
+          const { brokers, topics, partitions, reassignments } = part;
+          assert.ok(brokers.length + topics.length + partitions.length + reassignments.length <= itemsMax);
         }
         assert.deepEqual(joinSnapshotParts(parts), snapshot);
       }),

@@ -13,10 +13,13 @@ import {
   type BrokerImage,
   type ClusterImage,
   comparePartitions,
+  compareReassignments,
   compareText,
   emptyCluster,
   type MetadataSnapshotImage,
   type PartitionImage,
+  type ReassignmentImage,
+  replicationFactorOf,
   type TopicImage,
 } from './values.ts';
 
@@ -32,6 +35,9 @@ export class MetadataImage {
   readonly #partitions = new Map<TopicId, PartitionImage[]>();
   /** The partitions that a broker is a replica of, by their keys. */
   readonly #partitionsOfBrokers = new Map<BrokerId, Map<string, PartitionImage>>();
+  /** The partitions that move, by their keys. */
+  readonly #moving = new Map<string, PartitionImage>();
+  readonly #reassignments = new Map<string, ReassignmentImage>();
   #sortedBrokers: readonly BrokerImage[] | undefined;
   #sortedTopics: readonly TopicImage[] | undefined;
 
@@ -43,11 +49,15 @@ export class MetadataImage {
     const partitions = snapshot.partitions.map(
       (partition): MetadataEvent => ({ kind: 'partition-changed', partition }),
     );
+    const reassignments = snapshot.reassignments.map(
+      (reassignment): MetadataEvent => ({ kind: 'reassignment-changed', reassignment }),
+    );
     image.apply(snapshot.version, [
       { kind: 'cluster-changed', cluster: snapshot.cluster },
       ...brokers,
       ...topics,
       ...partitions,
+      ...reassignments,
     ]);
     return image;
   }
@@ -94,10 +104,30 @@ export class MetadataImage {
     return this.#partitions.get(topicId) ?? noPartitions;
   }
 
+  /** Replicas of the topic's partitions; 0 for one that does not exist. */
+  replicationFactor(topicId: TopicId): number {
+    const first = this.partition(topicId, 0);
+    return first === undefined ? 0 : replicationFactorOf(first);
+  }
+
   /** The partitions that this broker is a replica of, by topic id, then number. Sorts on each call. */
   partitionsOfBroker(brokerId: BrokerId): readonly PartitionImage[] {
     const held = this.#partitionsOfBrokers.get(brokerId);
     return held === undefined ? noPartitions : [...held.values()].sort(comparePartitions);
+  }
+
+  /** The partitions that move to other brokers now, by topic id, then number. Sorts on each call. */
+  movingPartitions(): readonly PartitionImage[] {
+    return [...this.#moving.values()].sort(comparePartitions);
+  }
+
+  reassignment(reassignmentId: string): ReassignmentImage | undefined {
+    return this.#reassignments.get(reassignmentId);
+  }
+
+  /** Running ones and some that ended, by start. Sorts on each call. */
+  reassignments(): readonly ReassignmentImage[] {
+    return [...this.#reassignments.values()].sort(compareReassignments);
   }
 
   /** Applies the events in their order; afterwards the image has `version`, which is not below the one it had. */
@@ -116,6 +146,7 @@ export class MetadataImage {
       brokers: this.brokers(),
       topics,
       partitions: topics.flatMap((topic) => this.partitions(topic.topicId)),
+      reassignments: this.reassignments(),
     };
   }
 
@@ -141,6 +172,12 @@ export class MetadataImage {
       case 'cluster-changed':
         this.#cluster = event.cluster;
         return;
+      case 'reassignment-changed':
+        this.#reassignments.set(event.reassignment.reassignmentId, event.reassignment);
+        return;
+      case 'reassignment-removed':
+        this.#reassignments.delete(event.reassignmentId);
+        return;
       default:
         unreachable(event);
     }
@@ -163,7 +200,7 @@ export class MetadataImage {
   #removeTopic(topicId: TopicId): void {
     const topic = this.#topics.get(topicId);
     if (topic === undefined) return;
-    for (const partition of this.partitions(topicId)) this.#forgetReplicas(partition);
+    for (const partition of this.partitions(topicId)) this.#forget(partition);
     this.#sortedTopics = undefined;
     this.#partitions.delete(topicId);
     this.#topics.delete(topicId);
@@ -178,27 +215,29 @@ export class MetadataImage {
     const partitions = this.#partitions.get(topicId) ?? [];
     assert(number <= partitions.length, `topic ${topic.name} has a gap before partition ${number}`);
     const before = partitions[number];
-    if (before !== undefined) this.#forgetReplicas(before);
+    if (before !== undefined) this.#forget(before);
     partitions[number] = partition;
     this.#partitions.set(topicId, partitions);
-    this.#rememberReplicas(partition);
+    this.#remember(partition);
   }
 
-  #rememberReplicas(partition: PartitionImage): void {
+  #remember(partition: PartitionImage): void {
     const key = partitionKey(partition);
     for (const brokerId of partition.replicas) {
       const held = this.#partitionsOfBrokers.get(brokerId) ?? new Map<string, PartitionImage>();
       held.set(key, partition);
       this.#partitionsOfBrokers.set(brokerId, held);
     }
+    if (partition.move !== undefined) this.#moving.set(key, partition);
   }
 
-  #forgetReplicas(partition: PartitionImage): void {
+  #forget(partition: PartitionImage): void {
     const key = partitionKey(partition);
     for (const brokerId of partition.replicas) {
       const held = this.#partitionsOfBrokers.get(brokerId);
       held?.delete(key);
       if (held?.size === 0) this.#partitionsOfBrokers.delete(brokerId);
     }
+    if (partition.move !== undefined) this.#moving.delete(key);
   }
 }

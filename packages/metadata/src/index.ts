@@ -1,6 +1,16 @@
 export { type CursorEntry, cursorEntriesMax, decodeCursor, encodeCursor } from './cursor.ts';
 export { equalValues } from './equal.ts';
 export { differenceOf, type MetadataEvent, partitionKey } from './events.ts';
+export {
+  type FeatureLevels,
+  type FeatureName,
+  features,
+  levelOf,
+  requireLevel,
+  supportedFeatures,
+  unsupportedFeature,
+  whatLevelBrings,
+} from './features.ts';
 export { MetadataImage } from './image.ts';
 export { joinSnapshotParts, snapshotParts } from './parts.ts';
 export {
@@ -18,10 +28,12 @@ export {
   validateTopicConfig,
 } from './settings.ts';
 export {
+  addingReplicas,
   type BrokerImage,
   type BrokerState,
   type ClusterImage,
   comparePartitions,
+  compareReassignments,
   compareText,
   type EndpointImage,
   emptyCluster,
@@ -30,6 +42,10 @@ export {
   type MetadataSnapshotImage,
   noBroker,
   type PartitionImage,
+  type PartitionMove,
+  type ReassignmentImage,
+  removingReplicas,
+  replicationFactorOf,
   type TopicImage,
 } from './values.ts';
 export { apiVersion, assertMajor, readVersion } from './version.ts';

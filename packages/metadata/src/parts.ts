@@ -5,11 +5,13 @@
 import { assert } from '@fleetmq/shared';
 import type { MetadataSnapshotImage } from './values.ts';
 
-/** At least one part, each of at most `itemsMax` brokers, topics and partitions taken together. */
+/** At least one part, each of at most `itemsMax` brokers, topics, partitions and reassignments taken together. */
 export function* snapshotParts(snapshot: MetadataSnapshotImage, itemsMax = 1_000): Generator<MetadataSnapshotImage> {
   assert(Number.isSafeInteger(itemsMax) && itemsMax > 0, `a part cannot hold ${itemsMax} items`);
-  const { brokers, topics, partitions } = snapshot;
-  const total = brokers.length + topics.length + partitions.length;
+  const { brokers, topics, partitions, reassignments } = snapshot;
+  const beforePartitions = brokers.length + topics.length;
+  const beforeReassignments = beforePartitions + partitions.length;
+  const total = beforeReassignments + reassignments.length;
   for (let from = 0; from === 0 || from < total; from += itemsMax) {
     const slice = <Item>(items: readonly Item[], before: number): readonly Item[] =>
       items.slice(Math.max(0, from - before), Math.max(0, from + itemsMax - before));
@@ -17,7 +19,8 @@ export function* snapshotParts(snapshot: MetadataSnapshotImage, itemsMax = 1_000
       ...snapshot,
       brokers: slice(brokers, 0),
       topics: slice(topics, brokers.length),
-      partitions: slice(partitions, brokers.length + topics.length),
+      partitions: slice(partitions, beforePartitions),
+      reassignments: slice(reassignments, beforeReassignments),
     };
   }
 }
@@ -32,5 +35,6 @@ export function joinSnapshotParts(parts: readonly MetadataSnapshotImage[]): Meta
     brokers: parts.flatMap((part) => part.brokers),
     topics: parts.flatMap((part) => part.topics),
     partitions: parts.flatMap((part) => part.partitions),
+    reassignments: parts.flatMap((part) => part.reassignments),
   };
 }

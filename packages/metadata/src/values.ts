@@ -2,7 +2,8 @@
  * The values that the metadata is made of: brokers, topics, partitions, and what holds for the whole cluster. All are
  * immutable; a change is a new value. `controller/metadata_log.proto` has the same shapes on the wire.
  *
- * Invariants: ids are unique; `leaderId` is 0 or one of `replicas`; `inSyncReplicas` is a subset of `replicas`.
+ * Invariants: ids are unique; `leaderId` is 0 or one of `replicas`; `inSyncReplicas` is a subset of `replicas`; while a
+ * partition moves, `replicas` are its target replicas and, behind them, the source replicas that are to go (KIP-455).
  */
 import type {
   BrokerEpoch,
@@ -66,6 +67,31 @@ export interface PartitionImage {
   readonly replicas: readonly BrokerId[];
   readonly inSyncReplicas: readonly BrokerId[];
   readonly partitionEpoch: PartitionEpoch;
+  /** Absent: its replicas stay where they are. */
+  readonly move?: PartitionMove;
+}
+
+/** A partition on its way to other brokers. */
+export interface PartitionMove {
+  readonly reassignmentId: string;
+  /** Replicas as before. */
+  readonly sourceReplicas: readonly BrokerId[];
+  /** Replicas once all of these are in sync. */
+  readonly targetReplicas: readonly BrokerId[];
+}
+
+/** Moves of replicas that were asked for together. */
+export interface ReassignmentImage {
+  /** 32 hexadecimal digits. */
+  readonly reassignmentId: string;
+  /** By the wall clock of the leader that proposed it. */
+  readonly startedAtMs: number;
+  readonly totalPartitions: number;
+  readonly donePartitions: number;
+  /** Back on their source replicas, or deleted with their topic. */
+  readonly cancelledPartitions: number;
+  /** 0: it runs. */
+  readonly endedAtMs: number;
 }
 
 export interface ClusterImage {
@@ -75,17 +101,20 @@ export interface ClusterImage {
   readonly config: ReadonlyMap<string, string>;
   /** First producer id that was not given out. */
   readonly nextProducerId: bigint;
-  /** Levels in use. */
+  /** Levels in use; see `features.ts`. */
   readonly features: ReadonlyMap<string, number>;
+  /** Version of the last change of `config`; 0 before metadata.version 2. */
+  readonly configVersion: MetadataVersion;
 }
 
-/** All of the metadata as of one version: brokers and topics by id, partitions by topic id and number. */
+/** All of the metadata as of one version: brokers and topics by id, partitions by topic id and number, reassignments by start. */
 export interface MetadataSnapshotImage {
   readonly version: MetadataVersion;
   readonly cluster: ClusterImage;
   readonly brokers: readonly BrokerImage[];
   readonly topics: readonly TopicImage[];
   readonly partitions: readonly PartitionImage[];
+  readonly reassignments: readonly ReassignmentImage[];
 }
 
 /** The id that stands for "no broker". */
@@ -96,7 +125,23 @@ export const emptyCluster: ClusterImage = {
   config: new Map(),
   nextProducerId: 1n,
   features: new Map(),
+  configVersion: 0 as MetadataVersion,
 };
+
+/** How many replicas the partition has, but for those that come and go while it moves. */
+export function replicationFactorOf({ replicas, move }: Pick<PartitionImage, 'replicas' | 'move'>): number {
+  return (move?.targetReplicas ?? replicas).length;
+}
+
+/** Replicas that a move brings. */
+export function addingReplicas({ move }: PartitionImage): readonly BrokerId[] {
+  return move === undefined ? [] : move.targetReplicas.filter((brokerId) => !move.sourceReplicas.includes(brokerId));
+}
+
+/** Replicas that a move takes away in the end. */
+export function removingReplicas({ move }: PartitionImage): readonly BrokerId[] {
+  return move === undefined ? [] : move.sourceReplicas.filter((brokerId) => !move.targetReplicas.includes(brokerId));
+}
 
 /** The broker's address of this kind, if it has one. */
 export function endpointOf(broker: BrokerImage, listener: ListenerName): EndpointImage | undefined {
@@ -111,4 +156,9 @@ export function compareText(left: string, right: string): number {
 /** Order of partitions: by topic id, then by number. */
 export function comparePartitions(left: PartitionImage, right: PartitionImage): number {
   return compareText(left.topicId, right.topicId) || left.partition - right.partition;
+}
+
+/** Order of reassignments: by start, then by id. */
+export function compareReassignments(left: ReassignmentImage, right: ReassignmentImage): number {
+  return left.startedAtMs - right.startedAtMs || compareText(left.reassignmentId, right.reassignmentId);
 }

@@ -7,7 +7,13 @@ import {
   ListTopicsRequestSchema,
 } from '@fleetmq/gen/client/metadata';
 import { ErrorCode } from '@fleetmq/gen/common/errors';
-import { type BrokerImage, type MetadataEvent, MetadataImage, type PartitionImage } from '@fleetmq/metadata';
+import {
+  type BrokerImage,
+  emptyCluster,
+  type MetadataEvent,
+  MetadataImage,
+  type PartitionImage,
+} from '@fleetmq/metadata';
 import type { MetadataVersion, TopicId } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { someBroker, somePartition } from '../src/histories.fuzz.ts';
@@ -177,7 +183,7 @@ describe('leader of a partition', () => {
 describe('cluster metadata', () => {
   const image = imageOf(broker(2), broker(1, { state: 'fenced' }), {
     kind: 'cluster-changed',
-    cluster: { clusterId: 'c1', config: new Map(), nextProducerId: 1n, features: new Map() },
+    cluster: { ...emptyCluster, clusterId: 'c1' },
   });
   const controllers = [
     { controllerId: 1, host: 'h1', port: 7621 },

@@ -85,7 +85,7 @@ export function listTopicsAnswer(image: MetadataImage, request: ListTopicsReques
         name: topic.name,
         topicId: topic.topicId,
         partitionCount: topic.partitionCount,
-        replicationFactor: image.partition(topic.topicId, 0)?.replicas.length ?? 0,
+        replicationFactor: image.replicationFactor(topic.topicId),
         internal: topic.internal,
       }),
     ),

@@ -19,6 +19,8 @@ import {
   clusterStateMessage,
   partitionFromMessage,
   partitionStateMessage,
+  reassignmentFromMessage,
+  reassignmentStateMessage,
   topicFromMessage,
   topicIdFromProto,
   topicStateMessage,
@@ -42,6 +44,10 @@ function eventCase(event: MetadataEvent): EventMessage['event'] {
       return { case: 'partitionChanged', value: partitionStateMessage(event.partition) };
     case 'cluster-changed':
       return { case: 'clusterChanged', value: clusterStateMessage(event.cluster) };
+    case 'reassignment-changed':
+      return { case: 'reassignmentChanged', value: reassignmentStateMessage(event.reassignment) };
+    case 'reassignment-removed':
+      return { case: 'reassignmentRemoved', value: event.reassignmentId };
     default:
       return unreachable(event);
   }
@@ -63,6 +69,10 @@ export function eventFromProto(message: EventMessage): MetadataEvent {
       return { kind: 'partition-changed', partition: partitionFromMessage(event.value) };
     case 'clusterChanged':
       return { kind: 'cluster-changed', cluster: clusterFromMessage(event.value) };
+    case 'reassignmentChanged':
+      return { kind: 'reassignment-changed', reassignment: reassignmentFromMessage(event.value) };
+    case 'reassignmentRemoved':
+      return { kind: 'reassignment-removed', reassignmentId: event.value };
     case undefined:
       throw new DomainError(
         'UNSUPPORTED_VERSION',
@@ -80,6 +90,7 @@ export function snapshotToProto(snapshot: MetadataSnapshotImage): MetadataSnapsh
     brokers: snapshot.brokers.map(brokerStateMessage),
     topics: snapshot.topics.map(topicStateMessage),
     partitions: snapshot.partitions.map(partitionStateMessage),
+    reassignments: snapshot.reassignments.map(reassignmentStateMessage),
   });
 }
 
@@ -90,5 +101,6 @@ export function snapshotFromProto(message: MetadataSnapshot): MetadataSnapshotIm
     brokers: message.brokers.map(brokerFromMessage),
     topics: message.topics.map(topicFromMessage),
     partitions: message.partitions.map(partitionFromMessage),
+    reassignments: message.reassignments.map(reassignmentFromMessage),
   };
 }

@@ -18,23 +18,30 @@ import {
   ClusterStateSchema,
   type PartitionState,
   PartitionStateSchema,
+  type ReassignmentState,
+  ReassignmentStateSchema,
   type TopicState,
   TopicStateSchema,
 } from '@fleetmq/gen/controller/metadata_log';
-import type {
-  BrokerImage,
-  BrokerState,
-  ClusterImage,
-  EndpointImage,
-  ListenerName,
-  PartitionImage,
-  TopicImage,
+import {
+  addingReplicas,
+  type BrokerImage,
+  type BrokerState,
+  type ClusterImage,
+  type EndpointImage,
+  type ListenerName,
+  type PartitionImage,
+  type PartitionMove,
+  type ReassignmentImage,
+  removingReplicas,
+  type TopicImage,
 } from '@fleetmq/metadata';
 import {
   type BrokerEpoch,
   type BrokerId,
   DomainError,
   type LeaderEpoch,
+  type MetadataVersion,
   type PartitionEpoch,
   type PartitionId,
   type TopicId,
@@ -144,15 +151,26 @@ export function partitionToProto(partition: PartitionImage): PartitionMetadata {
     replicas: [...partition.replicas],
     inSyncReplicas: [...partition.inSyncReplicas],
     partitionEpoch: partition.partitionEpoch,
+    addingReplicas: [...addingReplicas(partition)],
+    removingReplicas: [...removingReplicas(partition)],
   });
 }
 
 export function partitionStateMessage(partition: PartitionImage): PartitionState {
-  return create(PartitionStateSchema, { topicId: partition.topicId, partition: partitionToProto(partition) });
+  const { topicId, move } = partition;
+  return create(PartitionStateSchema, {
+    topicId,
+    partition: partitionToProto(partition),
+    ...(move === undefined ? {} : { move: moveToProto(move) }),
+  });
+}
+
+function moveToProto({ reassignmentId, sourceReplicas, targetReplicas }: PartitionMove) {
+  return { reassignmentId, sourceReplicas: [...sourceReplicas], targetReplicas: [...targetReplicas] };
 }
 
 export function partitionFromMessage(message: PartitionState): PartitionImage {
-  const { partition } = message;
+  const { partition, move } = message;
   if (partition === undefined) throw new DomainError('INVALID_REQUEST', 'a partition state has no partition');
   return {
     topicId: topicIdFromProto(message.topicId),
@@ -162,6 +180,36 @@ export function partitionFromMessage(message: PartitionState): PartitionImage {
     replicas: partition.replicas.map(brokerIdFromProto),
     inSyncReplicas: partition.inSyncReplicas.map(brokerIdFromProto),
     partitionEpoch: partition.partitionEpoch as PartitionEpoch,
+    ...(move === undefined ? {} : { move: moveFromProto(move) }),
+  };
+}
+
+function moveFromProto(message: NonNullable<PartitionState['move']>): PartitionMove {
+  return {
+    reassignmentId: message.reassignmentId,
+    sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),
+    targetReplicas: message.targetReplicas.map(brokerIdFromProto),
+  };
+}
+
+export function reassignmentStateMessage(reassignment: ReassignmentImage): ReassignmentState {
+  const { startedAtMs, endedAtMs, ...rest } = reassignment;
+  return create(ReassignmentStateSchema, {
+    ...rest,
+    startedAtMs: BigInt(startedAtMs),
+    endedAtMs: BigInt(endedAtMs),
+  });
+}
+
+export function reassignmentFromMessage(message: ReassignmentState): ReassignmentImage {
+  const { reassignmentId, totalPartitions, donePartitions, cancelledPartitions } = message;
+  return {
+    reassignmentId,
+    startedAtMs: toSafeInteger<number>(message.startedAtMs, 'start of a reassignment'),
+    totalPartitions,
+    donePartitions,
+    cancelledPartitions,
+    endedAtMs: toSafeInteger<number>(message.endedAtMs, 'end of a reassignment'),
   };
 }
 
@@ -171,6 +219,7 @@ export function clusterStateMessage(cluster: ClusterImage): ClusterState {
     config: Object.fromEntries(cluster.config),
     nextProducerId: cluster.nextProducerId,
     features: Object.fromEntries(cluster.features),
+    configVersion: BigInt(cluster.configVersion),
   });
 }
 
@@ -180,6 +229,7 @@ export function clusterFromMessage(message: ClusterState): ClusterImage {
     config: new Map(Object.entries(message.config)),
     nextProducerId: message.nextProducerId,
     features: new Map(Object.entries(message.features)),
+    configVersion: toSafeInteger<MetadataVersion>(message.configVersion, 'version of the settings'),
   };
 }
 

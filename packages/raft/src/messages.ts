@@ -66,6 +66,11 @@ export function isMember(state: ConfState, id: NodeId): boolean {
   return state.voters.includes(id) || state.learners.includes(id) || state.votersOutgoing.includes(id);
 }
 
+/** Everybody who votes, did, learns, or will, by id. */
+export function memberIds({ voters, votersOutgoing, learners, learnersNext }: ConfState): readonly NodeId[] {
+  return [...new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext])].sort((left, right) => left - right);
+}
+
 /** State of the state machine after the entry at `index` was applied. `data` is opaque to the core. */
 export interface Snapshot {
   readonly index: LogIndex;

@@ -123,6 +123,18 @@ export const errorCatalogue = {
   SHUTTING_DOWN: entry(36, 'unavailable', true, 'another node takes over: try again'),
   UNAUTHENTICATED: entry(37, 'unauthenticated', false, 'log in first'),
   PROPOSAL_DROPPED: entry(38, 'aborted', true, 'the controllers had no leader to accept it: try again'),
+  REASSIGNMENT_NOT_FOUND: entry(
+    39,
+    'not_found',
+    false,
+    'look at the running reassignments and those that ended lately',
+  ),
+  REASSIGNMENT_IN_PROGRESS: entry(
+    40,
+    'failed_precondition',
+    false,
+    'wait until the replicas have moved, or cancel that reassignment',
+  ),
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorName = keyof typeof errorCatalogue;

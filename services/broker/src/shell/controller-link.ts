@@ -13,8 +13,7 @@ import {
   ControllerBrokerService,
   type RegisterBrokerResponse,
 } from '@fleetmq/gen/controller/cluster';
-import type { EndpointImage } from '@fleetmq/metadata';
-import { apiVersion } from '@fleetmq/metadata';
+import { apiVersion, type EndpointImage, supportedFeatures } from '@fleetmq/metadata';
 import type { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
 import {
   type BrokerEpoch,
@@ -83,7 +82,7 @@ export class ControllerLink implements AsyncDisposable {
 
   /**
    * Registers under these listeners; retries until a controller leads or the signal fires. Returns the cluster's id.
-   * WRONG_CLUSTER and DUPLICATE_REQUEST end the start.
+   * WRONG_CLUSTER, DUPLICATE_REQUEST and UNSUPPORTED_VERSION end the start.
    */
   async register(clusterId: string, endpoints: readonly EndpointImage[], signal: AbortSignal): Promise<string> {
     const { localId, incarnationId, rackId, diskId, cleanShutdown, calls, logger } = this.#options;
@@ -96,6 +95,7 @@ export class ControllerLink implements AsyncDisposable {
       endpoints: endpoints.map(({ listener, host, port, tls }) => ({ listener, host, port, tls })),
       diskId,
       cleanShutdown,
+      features: Object.fromEntries(supportedFeatures),
     };
     const answer = await this.#untilAnswered(signal, () =>
       calls.unary(ControllerBrokerService.method.registerBroker, request, {

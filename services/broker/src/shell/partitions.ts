@@ -15,6 +15,7 @@ import {
   type MetadataEvent,
   type MetadataImage,
   type PartitionImage,
+  replicationFactorOf,
   type TopicConfig,
 } from '@fleetmq/metadata';
 import {
@@ -217,7 +218,11 @@ export class Partitions {
     if (!partition.replicas.includes(localId as BrokerId)) {
       if (known !== undefined) this.#drop(known);
     } else if (known === undefined) this.#open(partition);
-    else known.assign(partition);
+    else {
+      known.assign(partition);
+      // Some settings depend on how many replicas there are.
+      if (known.replicationFactor !== replicationFactorOf(partition)) this.#configure(known, partition);
+    }
   }
 
   #open(partition: PartitionImage): void {
@@ -225,12 +230,14 @@ export class Partitions {
     const topic = image.topicById(partition.topicId);
     if (topic === undefined || this.#closing) return;
     const { topicId, partition: number } = partition;
+    const replicationFactor = replicationFactorOf(partition);
     const replica = new Replica({
       localId,
       topicId,
       topic: topic.name,
       partition: number,
-      config: effectiveTopicConfig(topic, image.cluster, partition.replicas.length),
+      replicationFactor,
+      config: effectiveTopicConfig(topic, image.cluster, replicationFactor),
       highWatermark: watermarks.get(watermarkKey(topicId, number)) ?? 0,
       waitersMax: limits.ackWaitersMax,
       pendingBudget,
@@ -281,7 +288,7 @@ export class Partitions {
 
   #attach(replica: Replica, log: PartitionLog): void {
     replica.attach(log);
-    replica.configure(replica.config);
+    replica.configure(replica.config, replica.replicationFactor);
     const partition = this.#options.image.partition(replica.topicId as TopicId, replica.partition);
     if (partition !== undefined) replica.assign(partition);
   }
@@ -296,15 +303,20 @@ export class Partitions {
 
   #configureTopic(topicId: TopicId): void {
     const { image } = this.#options;
-    const topic = image.topicById(topicId);
-    if (topic === undefined) return;
     for (const replica of this.#replicas.get(topicId) ?? []) {
       const partition = replica && image.partition(topicId, replica.partition);
-      if (replica === undefined || partition === undefined) continue;
-      const config = effectiveTopicConfig(topic, image.cluster, partition.replicas.length);
-      replica.configure(config);
-      replica.log?.configure(this.#logConfig(config));
+      if (replica !== undefined && partition !== undefined) this.#configure(replica, partition);
     }
+  }
+
+  #configure(replica: Replica, partition: PartitionImage): void {
+    const { image } = this.#options;
+    const topic = image.topicById(partition.topicId);
+    if (topic === undefined) return;
+    const replicationFactor = replicationFactorOf(partition);
+    const config = effectiveTopicConfig(topic, image.cluster, replicationFactor);
+    replica.configure(config, replicationFactor);
+    replica.log?.configure(this.#logConfig(config));
   }
 
   #logConfig(config: TopicConfig): Partial<LogConfig> {

@@ -27,6 +27,8 @@ export interface ReplicaOptions {
   readonly topicId: string;
   readonly topic: string;
   readonly partition: number;
+  /** Of the partition, but for replicas that come and go while it moves: some settings depend on it. */
+  readonly replicationFactor: number;
   readonly config: TopicConfig;
   /** As it was recorded in an earlier life; at most the end of the log. */
   readonly highWatermark: number;
@@ -50,6 +52,7 @@ export class Replica {
   readonly acks: AckQueue;
   readonly #options: ReplicaOptions;
   config: TopicConfig;
+  replicationFactor: number;
   #log: PartitionLog | undefined;
   #failure: DomainError | undefined;
   #spoiltEpoch = 0;
@@ -66,6 +69,7 @@ export class Replica {
     this.topic = options.topic;
     this.partition = options.partition;
     this.config = options.config;
+    this.replicationFactor = options.replicationFactor;
     this.state = new PartitionState(options.localId, options.highWatermark);
     this.acks = new AckQueue(options.waitersMax);
   }
@@ -123,8 +127,9 @@ export class Replica {
     if (change !== undefined) this.#onChange(change);
   }
 
-  configure(config: TopicConfig): void {
+  configure(config: TopicConfig, replicationFactor: number): void {
     this.config = config;
+    this.replicationFactor = replicationFactor;
     if (this.state.leader?.onMinInsyncReplicas(config.minInsyncReplicas) === true) this.#onWatermark();
     this.#checkInsync();
   }

@@ -20,6 +20,7 @@ import {
 } from '@fleetmq/gen/controller/cluster';
 import {
   type BrokerImage,
+  emptyCluster,
   type MetadataEvent,
   MetadataImage,
   type PartitionImage,
@@ -59,7 +60,7 @@ export class TestController implements AsyncDisposable {
     controller.#apply([
       {
         kind: 'cluster-changed',
-        cluster: { clusterId, config: new Map(), nextProducerId: 1n, features: new Map() },
+        cluster: { ...emptyCluster, clusterId },
       },
     ]);
     await controller.#listen();

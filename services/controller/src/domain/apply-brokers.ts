@@ -9,7 +9,13 @@
  * has seen it catch up; a new data folder under the id of a last in-sync replica is refused, since it would lead with
  * nothing (KIP-966).
  */
-import type { BrokerImage, BrokerState, MetadataEvent, PartitionImage } from '@fleetmq/metadata';
+import {
+  type BrokerImage,
+  type BrokerState,
+  type MetadataEvent,
+  type PartitionImage,
+  unsupportedFeature,
+} from '@fleetmq/metadata';
 import { type BrokerEpoch, type BrokerId, DomainError, formatTopicPartition } from '@fleetmq/shared';
 import type {
   BrokerLife,
@@ -20,6 +26,7 @@ import type {
   UnregisterBroker,
 } from './commands.ts';
 import { handedOver, type StateOf, withBroker, withoutBroker } from './elect.ts';
+import { arrived, MoveTally } from './moves.ts';
 import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
 export function applyRegisterBroker(
@@ -45,45 +52,59 @@ export function applyRegisterBroker(
     diskId: command.diskId,
     features: command.features,
   };
-  const stateOf = statesWith(view, brokerId, 'fenced');
+  checkFeatures(view, command);
+  const stateOf = statesOf(view, brokerId, 'fenced');
   const staysInSync = isSameDisk && command.cleanShutdown;
-  const partitions = changedPartitions(view, brokerId, (partition) =>
+  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
     withoutBroker(partition, brokerId, { staysInSync, stateOf }),
   );
   return { events: [{ kind: 'broker-changed', broker }, ...partitions], result: broker.brokerEpoch };
 }
 
-export function applyFenceBroker(view: MetadataView, command: FenceBroker): Applied<undefined> {
+export function applyFenceBroker(view: MetadataView, command: FenceBroker, context: ApplyContext): Applied<undefined> {
   const broker = requireLife(view, command);
   if (broker.state === 'fenced') return { events: [], result: undefined };
-  const stateOf = statesWith(view, broker.brokerId, 'fenced');
-  const partitions = changedPartitions(view, broker.brokerId, (partition) =>
-    withoutBroker(partition, broker.brokerId, { staysInSync: false, stateOf }),
+  const { brokerId } = broker;
+  const stateOf = statesOf(view, brokerId, 'fenced');
+  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
+    withoutBroker(partition, brokerId, { staysInSync: false, stateOf }),
   );
   return { events: [inState(broker, 'fenced'), ...partitions], result: undefined };
 }
 
-export function applyUnfenceBroker(view: MetadataView, command: UnfenceBroker): Applied<undefined> {
+export function applyUnfenceBroker(
+  view: MetadataView,
+  command: UnfenceBroker,
+  context: ApplyContext,
+): Applied<undefined> {
   const broker = requireLife(view, command);
   if (broker.state === 'active') return { events: [], result: undefined };
-  const stateOf = statesWith(view, broker.brokerId, 'active');
-  const partitions = changedPartitions(view, broker.brokerId, (partition) => withBroker(partition, stateOf));
+  const { brokerId } = broker;
+  const stateOf = statesOf(view, brokerId, 'active');
+  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
+    withBroker(partition, stateOf),
+  );
   return { events: [inState(broker, 'active'), ...partitions], result: undefined };
 }
 
 /** Repeating it hands over what has got a second in-sync replica meanwhile. A fenced broker leads nothing already. */
-export function applyDrainBroker(view: MetadataView, command: DrainBroker): Applied<undefined> {
+export function applyDrainBroker(view: MetadataView, command: DrainBroker, context: ApplyContext): Applied<undefined> {
   const broker = requireLife(view, command);
   if (broker.state === 'fenced') return { events: [], result: undefined };
-  const stateOf = statesWith(view, broker.brokerId, 'draining');
-  const partitions = changedPartitions(view, broker.brokerId, (partition) =>
-    handedOver(partition, broker.brokerId, stateOf),
+  const { brokerId } = broker;
+  const stateOf = statesOf(view, brokerId, 'draining');
+  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
+    handedOver(partition, brokerId, stateOf),
   );
   const changed = broker.state === 'draining' ? [] : [inState(broker, 'draining')];
   return { events: [...changed, ...partitions], result: undefined };
 }
 
-export function applyUnregisterBroker(view: MetadataView, command: UnregisterBroker): Applied<undefined> {
+export function applyUnregisterBroker(
+  view: MetadataView,
+  command: UnregisterBroker,
+  context: ApplyContext,
+): Applied<undefined> {
   const { brokerId } = command;
   const broker = requireBroker(view, brokerId);
   if (broker.state !== 'fenced') {
@@ -93,8 +114,9 @@ export function applyUnregisterBroker(view: MetadataView, command: UnregisterBro
     );
   }
   refuseIfLastInSync(view, brokerId, 'is unregistered');
-  const stateOf = statesWith(view, brokerId, undefined);
-  const partitions = changedPartitions(view, brokerId, (partition) =>
+  refuseIfTarget(view, brokerId);
+  const stateOf = statesOf(view, brokerId, undefined);
+  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
     withoutBroker(partition, brokerId, { staysInSync: false, stateOf }),
   );
   return { events: [...partitions, { kind: 'broker-removed', brokerId }], result: undefined };
@@ -120,7 +142,7 @@ export function requireBroker(view: MetadataView, brokerId: BrokerId): BrokerIma
 
 /** Partitions that the broker leads although another active in-sync replica could. */
 export function countHandOvers(view: MetadataView, brokerId: BrokerId): number {
-  const stateOf = statesWith(view, brokerId, 'draining');
+  const stateOf = statesOf(view, brokerId, 'draining');
   let count = 0;
   for (const partition of view.partitionsOfBroker(brokerId)) {
     if (handedOver(partition, brokerId, stateOf) !== partition) count++;
@@ -152,20 +174,49 @@ function refuseIfLastInSync(view: MetadataView, brokerId: BrokerId, what: string
   );
 }
 
+function refuseIfTarget(view: MetadataView, brokerId: BrokerId): void {
+  const first = view.partitionsOfBroker(brokerId).find(({ move }) => move?.targetReplicas.includes(brokerId));
+  if (first?.move === undefined) return;
+  const name = formatTopicPartition(view.topicById(first.topicId)?.name ?? first.topicId, first.partition);
+  throw new DomainError(
+    'REASSIGNMENT_IN_PROGRESS',
+    `reassignment ${first.move.reassignmentId} moves ${name} to broker ${brokerId}, so that it cannot be unregistered`,
+  );
+}
+
+/** UNSUPPORTED_VERSION when the broker does not know what the cluster uses. */
+function checkFeatures(view: MetadataView, { brokerId, features }: RegisterBroker): void {
+  const why = unsupportedFeature(view.cluster.features, features);
+  if (why === undefined) return;
+  throw new DomainError('UNSUPPORTED_VERSION', `broker ${brokerId} is too old for this cluster: ${why}`);
+}
+
+interface BrokerChange {
+  readonly view: MetadataView;
+  readonly brokerId: BrokerId;
+  /** As they will be. */
+  readonly stateOf: StateOf;
+  readonly context: ApplyContext;
+}
+
+/** What follows for the partitions of the broker, and for their moves. */
 function changedPartitions(
-  view: MetadataView,
-  brokerId: BrokerId,
+  { view, brokerId, stateOf, context }: BrokerChange,
   change: (partition: PartitionImage) => PartitionImage,
 ): MetadataEvent[] {
   const events: MetadataEvent[] = [];
+  const tally = new MoveTally();
   for (const before of view.partitionsOfBroker(brokerId)) {
-    const partition = change(before);
-    if (partition !== before) events.push({ kind: 'partition-changed', partition });
+    const partition = arrived(change(before), stateOf);
+    if (partition === before) continue;
+    tally.note(before, partition);
+    events.push({ kind: 'partition-changed', partition });
   }
-  return events;
+  return [...events, ...tally.events(view, context.timestampMs)];
 }
 
-function statesWith(view: MetadataView, changed: BrokerId, state: BrokerState | undefined): StateOf {
+/** The states of all brokers; of one of them as it will be. */
+export function statesOf(view: MetadataView, changed?: BrokerId, state?: BrokerState): StateOf {
   return (brokerId) => (brokerId === changed ? state : view.broker(brokerId)?.state);
 }
 

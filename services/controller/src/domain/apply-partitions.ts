@@ -3,17 +3,23 @@
  *
  * Both are compare-and-set: a leader that was deposed, restarted or overtaken by another change is refused and changes
  * nothing (KIP-497). A broker joins the ISR only when it is active and under the registration that the leader saw
- * (KIP-841, KIP-903); leaders come from the ISR alone.
+ * (KIP-841, KIP-903); leaders come from the ISR alone. The change that brings the last target replica of a move into the ISR
+ * ends the move.
  */
 import type { PartitionImage, TopicImage } from '@fleetmq/metadata';
 import { DomainError, formatTopicPartition, type PartitionEpoch, type TopicId } from '@fleetmq/shared';
-import { requireLife } from './apply-brokers.ts';
+import { requireLife, statesOf } from './apply-brokers.ts';
 import { requireTopic } from './apply-topics.ts';
 import type { ChangeIsr, ElectLeader } from './commands.ts';
 import { changePartition } from './elect.ts';
-import type { Applied, MetadataView } from './view.ts';
+import { arrived, MoveTally } from './moves.ts';
+import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
-export function applyChangeIsr(view: MetadataView, command: ChangeIsr): Applied<PartitionImage> {
+export function applyChangeIsr(
+  view: MetadataView,
+  command: ChangeIsr,
+  { timestampMs }: ApplyContext,
+): Applied<PartitionImage> {
   const { topic, partition } = requirePartition(view, command.topicId, command.partition);
   const name = formatTopicPartition(topic.name, partition.partition);
   requireLife(view, command);
@@ -34,7 +40,14 @@ export function applyChangeIsr(view: MetadataView, command: ChangeIsr): Applied<
   }
   checkMembers(view, command, partition, name);
   const inSyncReplicas = command.inSyncReplicas.map(({ brokerId }) => brokerId);
-  return changed(partition, voided(partition, changePartition(partition, { inSyncReplicas })));
+  const next = voided(partition, changePartition(partition, { inSyncReplicas }));
+  const result = arrived(next, statesOf(view));
+  const tally = new MoveTally();
+  tally.note(partition, result);
+  return {
+    events: [{ kind: 'partition-changed', partition: result }, ...tally.events(view, timestampMs)],
+    result,
+  };
 }
 
 /**
@@ -64,7 +77,8 @@ export function applyElectLeader(view: MetadataView, command: ElectLeader): Appl
     const why = partition.inSyncReplicas.includes(target) ? `is ${state ?? 'not registered'}` : 'is not in sync';
     throw new DomainError('NOT_AVAILABLE', `broker ${target} cannot lead ${name}: it ${why}`);
   }
-  return changed(partition, changePartition(partition, { leaderId: target }));
+  const result = changePartition(partition, { leaderId: target });
+  return { events: [{ kind: 'partition-changed', partition: result }], result };
 }
 
 /** Throws TOPIC_NOT_FOUND, PARTITION_NOT_FOUND. */
@@ -104,8 +118,4 @@ function checkMembers(view: MetadataView, command: ChangeIsr, partition: Partiti
       );
     }
   }
-}
-
-function changed(before: PartitionImage, partition: PartitionImage): Applied<PartitionImage> {
-  return { events: partition === before ? [] : [{ kind: 'partition-changed', partition }], result: partition };
 }

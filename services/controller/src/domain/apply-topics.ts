@@ -6,19 +6,28 @@
  * Invariants: a name belongs to one topic; all partitions of a call have the same number of replicas, each a registered
  * broker; a new partition begins with leader epoch 1 and partition epoch 1, and its ISR is what is active of its replicas.
  */
-import { compareText, equalValues, type MetadataEvent, type PartitionImage, type TopicImage } from '@fleetmq/metadata';
+import {
+  compareText,
+  equalValues,
+  levelOf,
+  type MetadataEvent,
+  type PartitionImage,
+  type TopicImage,
+} from '@fleetmq/metadata';
 import {
   type BrokerId,
   DomainError,
   isTopicName,
   type LeaderEpoch,
+  type MetadataVersion,
   type PartitionEpoch,
   type PartitionId,
   type TopicId,
 } from '@fleetmq/shared';
 import type { AddPartitions, AlterConfig, Assignment, CreateTopic, DeleteTopic } from './commands.ts';
 import { chooseLeader } from './elect.ts';
-import type { Applied, MetadataView } from './view.ts';
+import { MoveTally } from './moves.ts';
+import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
 export function applyCreateTopic(view: MetadataView, command: CreateTopic): Applied<undefined> {
   const { name, topicId, assignments } = command;
@@ -45,9 +54,16 @@ export function applyCreateTopic(view: MetadataView, command: CreateTopic): Appl
   };
 }
 
-export function applyDeleteTopic(view: MetadataView, command: DeleteTopic): Applied<undefined> {
+/** What moves of its partitions counts as cancelled. */
+export function applyDeleteTopic(
+  view: MetadataView,
+  command: DeleteTopic,
+  { timestampMs }: ApplyContext,
+): Applied<undefined> {
   const { topicId } = requireTopic(view, command.topicId);
-  return { events: [{ kind: 'topic-removed', topicId }], result: undefined };
+  const tally = new MoveTally();
+  for (const partition of view.partitions(topicId)) tally.note(partition, undefined);
+  return { events: [{ kind: 'topic-removed', topicId }, ...tally.events(view, timestampMs)], result: undefined };
 }
 
 export function applyAddPartitions(view: MetadataView, command: AddPartitions): Applied<undefined> {
@@ -58,22 +74,37 @@ export function applyAddPartitions(view: MetadataView, command: AddPartitions): 
       `topic ${topic.name} has ${topic.partitionCount} partitions, not ${command.currentCount}`,
     );
   }
-  checkAssignments(view, command.assignments, replicationFactorOf(view, topic));
+  checkAssignments(view, command.assignments, view.replicationFactor(topic.topicId));
   const partitionCount = topic.partitionCount + command.assignments.length;
   const partitions = newPartitions(view, topic.topicId, topic.partitionCount, command.assignments);
   return { events: [{ kind: 'topic-changed', topic: { ...topic, partitionCount } }, ...partitions], result: undefined };
 }
 
-export function applyAlterConfig(view: MetadataView, command: AlterConfig): Applied<undefined> {
-  if (command.topicId === undefined) {
-    const config = alteredConfig(view.cluster.config, command);
-    if (equalValues(config, view.cluster.config)) return { events: [], result: undefined };
-    return { events: [{ kind: 'cluster-changed', cluster: { ...view.cluster, config } }], result: undefined };
-  }
+export function applyAlterConfig(view: MetadataView, command: AlterConfig, context: ApplyContext): Applied<undefined> {
+  if (command.topicId === undefined) return alterClusterConfig(view, command, context);
   const topic = requireTopic(view, command.topicId);
   const config = alteredConfig(topic.config, command);
   if (equalValues(config, topic.config)) return { events: [], result: undefined };
   return { events: [{ kind: 'topic-changed', topic: { ...topic, config } }], result: undefined };
+}
+
+function alterClusterConfig(
+  { cluster }: MetadataView,
+  command: AlterConfig,
+  { index }: ApplyContext,
+): Applied<undefined> {
+  const { expectedVersion } = command;
+  if (expectedVersion !== undefined && cluster.configVersion > expectedVersion) {
+    throw new DomainError(
+      'STALE_EPOCH',
+      `the settings changed at version ${cluster.configVersion}, after version ${expectedVersion}: read them again`,
+    );
+  }
+  const config = alteredConfig(cluster.config, command);
+  if (equalValues(config, cluster.config)) return { events: [], result: undefined };
+  const hasVersion = levelOf(cluster.features, 'metadata.version') >= 2;
+  const configVersion = hasVersion ? (index as number as MetadataVersion) : cluster.configVersion;
+  return { events: [{ kind: 'cluster-changed', cluster: { ...cluster, config, configVersion } }], result: undefined };
 }
 
 /** Throws TOPIC_NOT_FOUND. */
@@ -81,11 +112,6 @@ export function requireTopic(view: MetadataView, topicId: TopicId): TopicImage {
   const topic = view.topicById(topicId);
   if (topic === undefined) throw new DomainError('TOPIC_NOT_FOUND', `no topic has the id "${topicId}"`);
   return topic;
-}
-
-/** Number of replicas of the topic's partitions. */
-export function replicationFactorOf(view: MetadataView, topic: TopicImage): number {
-  return view.partition(topic.topicId, 0)?.replicas.length ?? 0;
 }
 
 /** The settings after the change, by name. */

@@ -1,123 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { MetadataImage, type PartitionImage } from '@fleetmq/metadata';
-import type {
-  BrokerEpoch,
-  BrokerId,
-  ErrorName,
-  LeaderEpoch,
-  LogIndex,
-  MetadataVersion,
-  PartitionEpoch,
-  PartitionId,
-  TopicId,
-} from '@fleetmq/shared';
+import type { MetadataImage, PartitionImage } from '@fleetmq/metadata';
+import type { ErrorName, LeaderEpoch, PartitionEpoch, PartitionId } from '@fleetmq/shared';
 import fc from 'fast-check';
-import { decodeCommand, encodeCommand } from '../wire/commands.ts';
+import { id, Machine, shape, topicId, topicOn } from '../testing/machine.fuzz.ts';
 import { decodeImage, encodeImage } from '../wire/snapshot.ts';
-import { applyCommand } from './apply.ts';
-import type { MetadataCommand, ResultOf } from './commands.ts';
-
-const id = (broker: number): BrokerId => broker as BrokerId;
-const topicId = (number: number): TopicId => String(number).padStart(32, '0') as TopicId;
-
-/** A state machine without a log: the index counts up. */
-class Machine {
-  image = new MetadataImage();
-  index = 1;
-
-  try<Command extends MetadataCommand>(command: Command): ErrorName | 'ok' {
-    // As it travels: through bytes.
-    const outcome = applyCommand(this.image, decodeCommand(encodeCommand(command)), {
-      index: ++this.index as LogIndex,
-      timestampMs: 0,
-    });
-    if ('error' in outcome) return outcome.error.code;
-    if (outcome.events.length > 0) this.image.apply(this.index as MetadataVersion, outcome.events);
-    this.last = outcome.result;
-    return 'ok';
-  }
-
-  last: unknown;
-
-  do<Command extends MetadataCommand>(command: Command): ResultOf<Command> {
-    assert.equal(this.try(command), 'ok');
-    return this.last as ResultOf<Command>;
-  }
-
-  register(broker: number, how: { incarnation?: string; disk?: string; clean?: boolean } = {}): BrokerEpoch {
-    return this.do({
-      kind: 'register-broker',
-      brokerId: id(broker),
-      incarnationId: how.incarnation ?? `${broker}-${this.index}`,
-      rackId: '',
-      endpoints: [],
-      diskId: how.disk ?? `disk-${broker}`,
-      cleanShutdown: how.clean ?? false,
-      features: new Map(),
-    });
-  }
-
-  life(broker: number): { brokerId: BrokerId; brokerEpoch: BrokerEpoch } {
-    return { brokerId: id(broker), brokerEpoch: this.image.broker(id(broker))?.brokerEpoch ?? (0 as BrokerEpoch) };
-  }
-
-  unfence(broker: number): void {
-    this.do({ kind: 'unfence-broker', ...this.life(broker) });
-  }
-
-  fence(broker: number): void {
-    this.do({ kind: 'fence-broker', ...this.life(broker) });
-  }
-
-  /** Brokers in service, and one topic with one partition on all of them. */
-  static with(...brokers: readonly number[]): Machine {
-    const machine = new Machine();
-    for (const broker of brokers) {
-      machine.register(broker);
-      machine.unfence(broker);
-    }
-    machine.do(topicOn(brokers));
-    return machine;
-  }
-
-  get partition(): PartitionImage {
-    return this.image.partition(topicId(1), 0) as PartitionImage;
-  }
-
-  changeIsr(
-    leader: number,
-    members: readonly number[],
-    change: { leaderEpoch?: number; partitionEpoch?: number } = {},
-  ): ErrorName | 'ok' {
-    return this.try({
-      kind: 'change-isr',
-      ...this.life(leader),
-      topicId: topicId(1),
-      partition: 0 as PartitionId,
-      leaderEpoch: (change.leaderEpoch ?? this.partition.leaderEpoch) as LeaderEpoch,
-      partitionEpoch: (change.partitionEpoch ?? this.partition.partitionEpoch) as PartitionEpoch,
-      inSyncReplicas: members.map((member) => this.life(member)),
-    });
-  }
-}
-
-function topicOn(brokers: readonly number[], number = 1, name = `topic-${number}`): MetadataCommand {
-  const assignments = [brokers.map(id)];
-  return {
-    kind: 'create-topic',
-    name,
-    topicId: topicId(number),
-    assignments,
-    config: new Map(),
-    internal: false,
-  };
-}
-
-/** Leader and in-sync replicas, as `1: 1 2 3`. */
-function shape({ leaderId, inSyncReplicas }: PartitionImage): string {
-  return `${leaderId}: ${inSyncReplicas.join(' ')}`;
-}
+import type { MetadataCommand } from './commands.ts';
 
 describe('lives of brokers', () => {
   test('a registration is fenced, its epoch is its index, and the same one again changes nothing', () => {
@@ -320,8 +208,8 @@ describe('topics and settings', () => {
 
   test('the cluster is named once; producer ids never come twice', () => {
     const machine = Machine.with(1);
-    machine.do({ kind: 'set-cluster-id', clusterId: 'one' });
-    assert.equal(machine.try({ kind: 'set-cluster-id', clusterId: 'two' }), 'WRONG_CLUSTER');
+    machine.do({ kind: 'set-cluster-id', clusterId: 'one', features: new Map() });
+    assert.equal(machine.try({ kind: 'set-cluster-id', clusterId: 'two', features: new Map() }), 'WRONG_CLUSTER');
     const allocate = (count: number) => machine.do({ kind: 'allocate-producer-ids', ...machine.life(1), count });
     assert.deepEqual(allocate(10), { first: 1n, count: 10 });
     assert.deepEqual(allocate(5), { first: 11n, count: 5 });
@@ -339,7 +227,7 @@ interface Step {
 }
 
 const stepArbitrary: fc.Arbitrary<Step> = fc.record({
-  action: fc.nat(19),
+  action: fc.nat(24),
   broker: fc.integer({ min: 1, max: 4 }),
   topic: fc.integer({ min: 1, max: 3 }),
   flag: fc.boolean(),
@@ -391,6 +279,25 @@ function commandOf(machine: Machine, step: Step): MetadataCommand {
         targetId: id(flag ? 0 : broker),
         leaderEpoch: undefined,
       };
+    case 16:
+    case 17:
+      return {
+        kind: 'start-reassignment',
+        reassignmentId: `r${machine.index}`,
+        moves: [
+          {
+            topicId: topicId(topic),
+            partition: 0 as PartitionId,
+            targetReplicas: chosen.map(id),
+            sourceReplicas: partition?.replicas ?? [],
+          },
+        ],
+      };
+    case 18:
+      return {
+        kind: 'cancel-reassignment',
+        reassignmentId: partition?.move?.reassignmentId ?? machine.image.reassignments()[0]?.reassignmentId ?? '',
+      };
     default:
       return {
         kind: 'change-isr',
@@ -420,6 +327,26 @@ function checkPartition(image: MetadataImage, partition: PartitionImage): void {
   // P11, and: who can lead does.
   if (leaderId === 0) assert.deepEqual(inService, [], 'nobody leads although somebody could');
   else assert.ok(inService.includes(leaderId), `leader ${leaderId} is fenced or not in sync`);
+  checkMove(image, partition);
+}
+
+/** While it moves, the target replicas come first and those that are to go behind them; it has not arrived. */
+function checkMove(image: MetadataImage, { replicas, inSyncReplicas, move }: PartitionImage): void {
+  if (move === undefined) return;
+  const leaving = move.sourceReplicas.filter((each) => !move.targetReplicas.includes(each));
+  assert.deepEqual(replicas, [...move.targetReplicas, ...leaving]);
+  const hasAll = move.targetReplicas.every((each) => inSyncReplicas.includes(each));
+  const couldLead = move.targetReplicas.some((each) => (image.broker(each)?.state ?? 'fenced') !== 'fenced');
+  assert.ok(!hasAll || !couldLead, 'a partition has arrived and goes on');
+}
+
+/** A reassignment has as many partitions on their way as it has not counted as done or cancelled. */
+function checkReassignments(image: MetadataImage): void {
+  for (const each of image.reassignments()) {
+    const moving = image.movingPartitions().filter(({ move }) => move?.reassignmentId === each.reassignmentId);
+    assert.equal(each.donePartitions + each.cancelledPartitions + moving.length, each.totalPartitions);
+    assert.equal(each.endedAtMs > 0, moving.length === 0);
+  }
 }
 
 function checkChange(command: MetadataCommand, before: PartitionImage, after: PartitionImage): void {
@@ -444,8 +371,15 @@ describe('properties of the state machine', () => {
           for (const [key, partition] of partitionsOf(machine.image)) {
             checkPartition(machine.image, partition);
             const known = before.get(key);
-            if (known !== undefined && known.replicas === partition.replicas) checkChange(command, known, partition);
+            if (known === undefined) continue;
+            // Whatever happens, somebody who has all that is committed stays.
+            assert.ok(
+              known.inSyncReplicas.some((each) => partition.inSyncReplicas.includes(each)),
+              'an ISR was exchanged',
+            );
+            if (known.replicas === partition.replicas) checkChange(command, known, partition);
           }
+          checkReassignments(machine.image);
         }
       }),
       { numRuns: 300 },

@@ -6,26 +6,24 @@
  * the entry's index as the version. A refusal has no events. A bad command never throws; a broken invariant does.
  */
 import type { MetadataEvent } from '@fleetmq/metadata';
-import { DomainError, isDomainError, unreachable } from '@fleetmq/shared';
+import { type DomainError, isDomainError, type LogIndex, unreachable } from '@fleetmq/shared';
 import {
   applyDrainBroker,
   applyFenceBroker,
   applyRegisterBroker,
   applyUnfenceBroker,
   applyUnregisterBroker,
-  requireLife,
 } from './apply-brokers.ts';
+import { applyAllocateProducerIds, applySetClusterId, applySetFeatures } from './apply-cluster.ts';
 import { applyChangeIsr, applyElectLeader } from './apply-partitions.ts';
+import { applyCancelReassignment, applyStartReassignment } from './apply-reassignments.ts';
 import { applyAddPartitions, applyAlterConfig, applyCreateTopic, applyDeleteTopic } from './apply-topics.ts';
-import type { AllocateProducerIds, MetadataCommand, ProducerIdBlock, ResultOf, SetClusterId } from './commands.ts';
+import type { MetadataCommand, ResultOf } from './commands.ts';
 import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
 export type Outcome<Result> =
   | { readonly events: readonly MetadataEvent[]; readonly result: Result }
   | { readonly events: readonly []; readonly error: DomainError };
-
-/** Producer ids are given out below this bound, so that they stay exact wherever a float carries them. */
-const producerIdMax = 2n ** 53n;
 
 export function applyCommand<Command extends MetadataCommand>(
   view: MetadataView,
@@ -40,61 +38,52 @@ export function applyCommand<Command extends MetadataCommand>(
   }
 }
 
+/** The events that the command would lead to now. Throws what it would be refused with. */
+export function previewCommand(
+  view: MetadataView,
+  command: MetadataCommand,
+  index: LogIndex,
+): readonly MetadataEvent[] {
+  const outcome = applyCommand(view, command, { index, timestampMs: 0 });
+  if ('error' in outcome) throw outcome.error;
+  return outcome.events;
+}
+
 function decide(view: MetadataView, command: MetadataCommand, context: ApplyContext): Applied<unknown> {
   switch (command.kind) {
     case 'register-broker':
       return applyRegisterBroker(view, command, context);
     case 'fence-broker':
-      return applyFenceBroker(view, command);
+      return applyFenceBroker(view, command, context);
     case 'unfence-broker':
-      return applyUnfenceBroker(view, command);
+      return applyUnfenceBroker(view, command, context);
     case 'unregister-broker':
-      return applyUnregisterBroker(view, command);
+      return applyUnregisterBroker(view, command, context);
     case 'drain-broker':
-      return applyDrainBroker(view, command);
+      return applyDrainBroker(view, command, context);
     case 'create-topic':
       return applyCreateTopic(view, command);
     case 'delete-topic':
-      return applyDeleteTopic(view, command);
+      return applyDeleteTopic(view, command, context);
     case 'add-partitions':
       return applyAddPartitions(view, command);
     case 'alter-config':
-      return applyAlterConfig(view, command);
+      return applyAlterConfig(view, command, context);
     case 'change-isr':
-      return applyChangeIsr(view, command);
+      return applyChangeIsr(view, command, context);
     case 'elect-leader':
       return applyElectLeader(view, command);
     case 'allocate-producer-ids':
-      return allocateProducerIds(view, command);
+      return applyAllocateProducerIds(view, command);
     case 'set-cluster-id':
-      return setClusterId(view, command);
+      return applySetClusterId(view, command);
+    case 'start-reassignment':
+      return applyStartReassignment(view, command, context);
+    case 'cancel-reassignment':
+      return applyCancelReassignment(view, command, context);
+    case 'set-features':
+      return applySetFeatures(view, command);
     default:
       return unreachable(command);
   }
-}
-
-function allocateProducerIds(view: MetadataView, command: AllocateProducerIds): Applied<ProducerIdBlock> {
-  requireLife(view, command);
-  const first = view.cluster.nextProducerId;
-  const nextProducerId = first + BigInt(command.count);
-  if (command.count < 1 || nextProducerId > producerIdMax) {
-    throw new DomainError('INVALID_REQUEST', `${command.count} producer ids from ${first} on cannot be given out`);
-  }
-  return {
-    events: [{ kind: 'cluster-changed', cluster: { ...view.cluster, nextProducerId } }],
-    result: { first, count: command.count },
-  };
-}
-
-/** Two leaders may both have tried to name a new cluster: the first one counts. */
-function setClusterId(view: MetadataView, command: SetClusterId): Applied<undefined> {
-  const { clusterId } = view.cluster;
-  if (clusterId === command.clusterId) return { events: [], result: undefined };
-  if (clusterId !== '' || command.clusterId === '') {
-    throw new DomainError('WRONG_CLUSTER', `the cluster is named "${clusterId}" and stays so`);
-  }
-  return {
-    events: [{ kind: 'cluster-changed', cluster: { ...view.cluster, clusterId: command.clusterId } }],
-    result: undefined,
-  };
 }

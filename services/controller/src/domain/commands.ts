@@ -5,8 +5,16 @@
  * A command says what shall happen and under which condition (epochs, counts); `apply.ts` decides. It holds everything
  * that was chosen at random or by a clock when it was proposed (ids, assignments), so that every node decides alike.
  */
-import type { EndpointImage, PartitionImage } from '@fleetmq/metadata';
-import type { BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionId, TopicId } from '@fleetmq/shared';
+import type { EndpointImage, FeatureLevels, PartitionImage } from '@fleetmq/metadata';
+import type {
+  BrokerEpoch,
+  BrokerId,
+  LeaderEpoch,
+  MetadataVersion,
+  PartitionEpoch,
+  PartitionId,
+  TopicId,
+} from '@fleetmq/shared';
 
 /** The brokers of one partition; the first is the preferred leader. */
 export type Assignment = readonly BrokerId[];
@@ -77,6 +85,8 @@ export interface AlterConfig {
   readonly topicId: TopicId | undefined;
   readonly set: ReadonlyMap<string, string>;
   readonly remove: readonly string[];
+  /** Compare, for the cluster's defaults: they have not changed after this version. Undefined: do not. */
+  readonly expectedVersion?: MetadataVersion | undefined;
 }
 
 export interface ChangeIsr extends BrokerLife {
@@ -106,6 +116,32 @@ export interface AllocateProducerIds extends BrokerLife {
 export interface SetClusterId {
   readonly kind: 'set-cluster-id';
   readonly clusterId: string;
+  /** Levels that the new cluster begins with. */
+  readonly features: FeatureLevels;
+}
+
+export interface ReplicaMove {
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+  readonly targetReplicas: Assignment;
+  /** Compare: the replicas that the plan was made for. */
+  readonly sourceReplicas: Assignment;
+}
+
+export interface StartReassignment {
+  readonly kind: 'start-reassignment';
+  readonly reassignmentId: string;
+  readonly moves: readonly ReplicaMove[];
+}
+
+export interface CancelReassignment {
+  readonly kind: 'cancel-reassignment';
+  readonly reassignmentId: string;
+}
+
+export interface SetFeatures {
+  readonly kind: 'set-features';
+  readonly levels: FeatureLevels;
 }
 
 export type MetadataCommand =
@@ -121,11 +157,20 @@ export type MetadataCommand =
   | ChangeIsr
   | ElectLeader
   | AllocateProducerIds
-  | SetClusterId;
+  | SetClusterId
+  | StartReassignment
+  | CancelReassignment
+  | SetFeatures;
 
 export interface ProducerIdBlock {
   readonly first: bigint;
   readonly count: number;
+}
+
+/** How many partitions go back to their source replicas, and how many cannot. */
+export interface CancelledMoves {
+  readonly cancelled: number;
+  readonly remaining: number;
 }
 
 /** What a command answers beyond "done". */
@@ -134,6 +179,7 @@ export interface CommandResults {
   'change-isr': PartitionImage;
   'elect-leader': PartitionImage;
   'allocate-producer-ids': ProducerIdBlock;
+  'cancel-reassignment': CancelledMoves;
 }
 
 export type ResultOf<Command extends MetadataCommand> = Command['kind'] extends keyof CommandResults

@@ -7,7 +7,7 @@
  * committed records; the leader epoch rises with each change of leader, the partition epoch with each change at all.
  * Sources: KIP-497 (ISR by compare-and-set), KIP-841 (fenced replicas), KIP-966 (last in-sync replica).
  */
-import { type BrokerState, noBroker, type PartitionImage } from '@fleetmq/metadata';
+import { type BrokerState, noBroker, type PartitionImage, type PartitionMove } from '@fleetmq/metadata';
 import type { BrokerId, LeaderEpoch, PartitionEpoch } from '@fleetmq/shared';
 
 /** State of a broker as it will be after the command; undefined for one that is not registered. */
@@ -55,25 +55,41 @@ export function handedOver(partition: PartitionImage, brokerId: BrokerId, stateO
   return stateOf(target) === 'active' ? changePartition(partition, { leaderId: target }) : partition;
 }
 
+/** What becomes of a partition. Absent: as it was. */
+export interface PartitionChange {
+  readonly leaderId?: BrokerId;
+  readonly inSyncReplicas?: readonly BrokerId[];
+  readonly replicas?: readonly BrokerId[];
+  /** `none`: it moves no more. */
+  readonly move?: PartitionMove | 'none';
+}
+
 /** The partition with the fields that differ, epochs raised accordingly; the same value when nothing differs. */
-export function changePartition(
-  partition: PartitionImage,
-  change: { readonly leaderId?: BrokerId; readonly inSyncReplicas?: readonly BrokerId[] },
-): PartitionImage {
-  const leaderId = change.leaderId ?? partition.leaderId;
-  const members = new Set(change.inSyncReplicas ?? partition.inSyncReplicas);
+export function changePartition(partition: PartitionImage, change: PartitionChange): PartitionImage {
+  const { move: moveBefore, ...before } = partition;
+  const { leaderId = before.leaderId, replicas = before.replicas } = change;
+  const members = new Set(change.inSyncReplicas ?? before.inSyncReplicas);
   // In the order of the assignment: equal sets are equal values.
-  const inSyncReplicas = partition.replicas.filter((brokerId) => members.has(brokerId));
-  const isSameIsr =
-    inSyncReplicas.length === partition.inSyncReplicas.length &&
-    inSyncReplicas.every((brokerId, position) => brokerId === partition.inSyncReplicas[position]);
-  if (leaderId === partition.leaderId && isSameIsr) return partition;
-  const leaderStep = leaderId === partition.leaderId ? 0 : 1;
+  const inSyncReplicas = replicas.filter((brokerId) => members.has(brokerId));
+  const move = change.move === 'none' ? undefined : (change.move ?? moveBefore);
+  const isSame =
+    leaderId === before.leaderId &&
+    move === moveBefore &&
+    equalIds(replicas, before.replicas) &&
+    equalIds(inSyncReplicas, before.inSyncReplicas);
+  if (isSame) return partition;
+  const leaderStep = leaderId === before.leaderId ? 0 : 1;
   return {
-    ...partition,
+    ...before,
     leaderId,
+    replicas,
     inSyncReplicas,
-    leaderEpoch: (partition.leaderEpoch + leaderStep) as LeaderEpoch,
-    partitionEpoch: (partition.partitionEpoch + 1) as PartitionEpoch,
+    leaderEpoch: (before.leaderEpoch + leaderStep) as LeaderEpoch,
+    partitionEpoch: (before.partitionEpoch + 1) as PartitionEpoch,
+    ...(move === undefined ? {} : { move }),
   };
+}
+
+export function equalIds(left: readonly BrokerId[], right: readonly BrokerId[]): boolean {
+  return left.length === right.length && left.every((brokerId, position) => brokerId === right[position]);
 }

@@ -11,7 +11,9 @@ import {
   membersMax,
   noMembership,
   planAddition,
+  planReplacement,
   refusalToRemove,
+  replacedBy,
   retiredMax,
   withDisks,
   withMember,
@@ -26,7 +28,7 @@ const member = (controllerId: number, fields: Partial<Member> = {}): Member => (
   port: 7_000 + controllerId,
   ...fields,
 });
-const three: Membership = { members: [member(1), member(2), member(3)], promoting: [], retired: [] };
+const three: Membership = { members: [member(1), member(2), member(3)], promoting: [], retired: [], replacing: [] };
 
 describe('membership of the controllers', () => {
   test('comes and goes by id; who is to be promoted is remembered, and whose disk is gone', () => {
@@ -87,11 +89,47 @@ describe('membership of the controllers', () => {
       plain,
     );
     const memberships = fc.record(
-      { members: fc.array(members), promoting: fc.array(ids), retired: fc.array(members) },
+      {
+        members: fc.array(members),
+        promoting: fc.array(ids),
+        retired: fc.array(members),
+        replacing: fc.array(fc.record({ controllerId: ids, replacedId: ids }, plain)),
+      },
       plain,
     );
     fc.assert(fc.property(memberships, (each) => assert.deepEqual(decodeMembership(encodeMembership(each)), each)));
     assert.throws(() => decodeMembership(Uint8Array.of(7, 7, 7)), { code: 'INVALID_REQUEST' });
+  });
+
+  test('a learner that is to take the place of a voter is added first; then it leaves no trace but the retired one', () => {
+    const voters = [1, 2, 3];
+    const added = planReplacement(three, member(4), { replacedId: 3, voters });
+    assert.ok(added.kind === 'add');
+    const { next } = added;
+    assert.deepEqual([next.promoting, replacedBy(next, 4), replacedBy(next, 3)], [[4], 3, undefined]);
+    assert.equal(planReplacement(next, member(4), { replacedId: 3, voters }).kind, 'nothing');
+    // A learner that is there already, and another voter after all.
+    const learner = withMember(three, member(4), false);
+    const late = planReplacement(learner, member(4), { replacedId: 3, voters });
+    assert.ok(late.kind === 'update' && replacedBy(late.next, 4) === 3 && late.next.promoting.includes(4));
+    const other = planReplacement(next, member(4), { replacedId: 2, voters });
+    assert.ok(other.kind === 'update');
+    assert.deepEqual(other.next.replacing, [{ controllerId: 4, replacedId: 2 }]);
+    // Whichever of the two goes, or is promoted: it is over.
+    for (const each of [withoutMember(next, 3), withoutMember(next, 4), withoutPromotion(next, 4)]) {
+      assert.deepEqual(each.replacing, []);
+    }
+    const refused: readonly (readonly [Member, number, RegExp])[] = [
+      [member(5), 9, /controller 9 does not vote/],
+      [member(2), 3, /controller 2 votes already/],
+      [member(5), 3, /controller 4 is replacing controller 3/],
+      [member(5, { diskId: 'disk-1' }), 2, /disk disk-1 is that of controller 1/],
+    ];
+    for (const [newcomer, replacedId, message] of refused) {
+      const plan = planReplacement(next, newcomer, { replacedId, voters });
+      assert.ok(plan.kind === 'refused');
+      assert.match(plan.error.message, message);
+    }
   });
 
   const gone = withoutMember(three, 3);

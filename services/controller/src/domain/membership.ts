@@ -25,6 +25,14 @@ export interface Membership {
   readonly promoting: readonly number[];
   /** Removed controllers, oldest first; at most `retiredMax`. */
   readonly retired: readonly Member[];
+  /** Voters that leave in the step in which a learner is promoted. */
+  readonly replacing: readonly Replacement[];
+}
+
+/** A learner that takes the place of a voter. */
+export interface Replacement {
+  readonly controllerId: number;
+  readonly replacedId: number;
 }
 
 export const retiredMax = 1_000;
@@ -32,7 +40,7 @@ export const retiredMax = 1_000;
 export const membersMax = 16;
 const controllerIdMax = 2 ** 31 - 1;
 
-export const noMembership: Membership = { members: [], promoting: [], retired: [] };
+export const noMembership: Membership = { members: [], promoting: [], retired: [], replacing: [] };
 
 export function memberOf(membership: Membership, controllerId: number): Member | undefined {
   return membership.members.find((each) => each.controllerId === controllerId);
@@ -76,15 +84,26 @@ export function withDisks(
 
 /** The learner has become a voter, or shall not become one. */
 export function withoutPromotion(membership: Membership, controllerId: number): Membership {
-  return { ...membership, promoting: membership.promoting.filter((id) => id !== controllerId) };
+  const { promoting, replacing } = membership;
+  return {
+    ...membership,
+    promoting: promoting.filter((id) => id !== controllerId),
+    replacing: replacing.filter((each) => each.controllerId !== controllerId),
+  };
+}
+
+/** The voter whose place this learner is to take. */
+export function replacedBy(membership: Membership, controllerId: number): number | undefined {
+  return membership.replacing.find((each) => each.controllerId === controllerId)?.replacedId;
 }
 
 export function withoutMember(membership: Membership, controllerId: number): Membership {
   const gone = memberOf(membership, controllerId);
-  const { members, promoting, retired } = membership;
+  const { members, promoting, retired, replacing } = membership;
   return {
     members: members.filter((each) => each.controllerId !== controllerId),
     promoting: promoting.filter((id) => id !== controllerId),
+    replacing: replacing.filter((each) => each.controllerId !== controllerId && each.replacedId !== controllerId),
     retired: gone === undefined || gone.diskId === '' ? retired : [...retired, gone].slice(-retiredMax),
   };
 }
@@ -131,6 +150,30 @@ export function planAddition(
   const willPromote = wasPromoting || (promote && !isVoter);
   const isSame = known.host === member.host && known.port === member.port && wasPromoting === willPromote;
   return isSame ? { kind: 'nothing' } : { kind: 'update', next: withMember(membership, member, willPromote) };
+}
+
+/** What putting this controller in the place of a voter means: it is added as a learner first, or is one already. */
+export function planReplacement(
+  membership: Membership,
+  member: Member,
+  { replacedId, voters }: { readonly replacedId: number; readonly voters: readonly number[] },
+): Addition {
+  const { controllerId } = member;
+  const refuse = (text: string): Addition => ({ kind: 'refused', error: invalid(text) });
+  if (!voters.includes(replacedId)) return refuse(`controller ${replacedId} does not vote: it cannot be replaced`);
+  if (voters.includes(controllerId)) return refuse(`controller ${controllerId} votes already`);
+  const rival = membership.replacing.find((each) => each.replacedId === replacedId);
+  if (rival !== undefined && rival.controllerId !== controllerId) {
+    return refuse(`controller ${rival.controllerId} is replacing controller ${replacedId}: remove it first`);
+  }
+  const addition = planAddition(membership, member, { promote: true, isVoter: false });
+  if (addition.kind === 'refused') return addition;
+  const isSame = rival !== undefined && addition.kind === 'nothing';
+  if (isSame) return addition;
+  const base = addition.kind === 'nothing' ? membership : addition.next;
+  const others = base.replacing.filter((each) => each.controllerId !== controllerId);
+  const replacing = [...others, { controllerId, replacedId }].sort(byId);
+  return { kind: addition.kind === 'add' ? 'add' : 'update', next: { ...base, replacing } };
 }
 
 function refusalOfMember(member: Member): DomainError | undefined {
@@ -195,6 +238,6 @@ export function refusalToRemove({
   );
 }
 
-function byId(left: Member, right: Member): number {
+function byId(left: { readonly controllerId: number }, right: { readonly controllerId: number }): number {
   return left.controllerId - right.controllerId;
 }

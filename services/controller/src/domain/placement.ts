@@ -28,7 +28,8 @@ export interface PlacementRequest {
   readonly replicationFactor: number;
 }
 
-interface Candidate {
+/** A broker while a plan is made: its counts include what was planned so far. */
+export interface Candidate {
   readonly load: BrokerLoad;
   readonly position: number;
   replicaCount: number;
@@ -44,15 +45,17 @@ export function placePartitions(request: PlacementRequest): readonly Assignment[
       `replication factor ${replicationFactor} is outside 1..${brokers.length}, the number of registered brokers`,
     );
   }
-  const candidates = brokers.map(
-    (load, position): Candidate => ({
-      load,
-      position,
-      replicaCount: load.replicaCount,
-      leaderCount: load.leaderCount,
-    }),
-  );
+  const candidates = candidatesOf(brokers);
   return Array.from({ length: partitionCount }, (_, number) => placeOne(candidates, replicationFactor, number));
+}
+
+export function candidatesOf(brokers: readonly BrokerLoad[]): Candidate[] {
+  return brokers.map((load, position) => ({
+    load,
+    position,
+    replicaCount: load.replicaCount,
+    leaderCount: load.leaderCount,
+  }));
 }
 
 /** What the brokers hold now; by id. */
@@ -103,11 +106,12 @@ function placeOne(candidates: readonly Candidate[], replicationFactor: number, t
 }
 
 /** A broker without a rack is a rack of its own: nothing is known to fail together with it. */
-function rackOf(candidate: Candidate): string {
+export function rackOf(candidate: Candidate): string {
   return candidate.load.rackId === '' ? `broker ${candidate.load.brokerId}` : `rack ${candidate.load.rackId}`;
 }
 
-function bestOf(
+/** The candidate with the lowest rank, compared number by number; the first of equal ones. */
+export function bestOf(
   candidates: readonly Candidate[],
   excluded: readonly Candidate[],
   rank: (candidate: Candidate) => readonly number[],

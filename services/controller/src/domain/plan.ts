@@ -5,9 +5,9 @@
  * Options and tables of settings may differ between nodes while a cluster is being upgraded, so everything that depends on
  * them is decided here, once, and never when the command is applied.
  */
-import { type TopicImage, validateClusterConfig, validateTopicConfig } from '@fleetmq/metadata';
+import { requireLevel, type TopicImage, validateClusterConfig, validateTopicConfig } from '@fleetmq/metadata';
 import { DomainError, isTopicName, type TopicId } from '@fleetmq/shared';
-import { alteredConfig, replicationFactorOf } from './apply-topics.ts';
+import { alteredConfig } from './apply-topics.ts';
 import type { AddPartitions, AlterConfig, Assignment, CreateTopic } from './commands.ts';
 import { brokerLoads, placePartitions } from './placement.ts';
 import type { MetadataView } from './view.ts';
@@ -90,7 +90,7 @@ export function planAddPartitions(view: MetadataView, plan: AddPartitionsPlan, l
       : placePartitions({
           brokers: brokerLoads(view),
           partitionCount: added,
-          replicationFactor: replicationFactorOf(view, topic),
+          replicationFactor: view.replicationFactor(topic.topicId),
         });
   return { kind: 'add-partitions', topicId, currentCount, assignments };
 }
@@ -98,15 +98,19 @@ export function planAddPartitions(view: MetadataView, plan: AddPartitionsPlan, l
 /** `name` undefined: the cluster's defaults. */
 export function planAlterConfig(
   view: MetadataView,
-  change: Pick<AlterConfig, 'set' | 'remove'> & { readonly name: string | undefined },
+  change: Pick<AlterConfig, 'set' | 'remove' | 'expectedVersion'> & { readonly name: string | undefined },
 ): AlterConfig {
-  const { name, set, remove } = change;
+  const { name, set, remove, expectedVersion } = change;
   const both = remove.find((setting) => set.has(setting));
   if (both !== undefined) throw new DomainError('INVALID_REQUEST', `${both} is both set and removed`);
   validateClusterConfig(set);
-  if (name === undefined) return { kind: 'alter-config', topicId: undefined, set, remove };
+  if (expectedVersion !== undefined) {
+    const what = 'a change of the cluster settings on a condition';
+    requireLevel(view.cluster.features, { name: 'metadata.version', level: 2, what });
+  }
+  if (name === undefined) return { kind: 'alter-config', topicId: undefined, set, remove, expectedVersion };
   const topic = requireTopicByName(view, name);
-  validateTopicConfig(alteredConfig(topic.config, change), replicationFactorOf(view, topic));
+  validateTopicConfig(alteredConfig(topic.config, change), view.replicationFactor(topic.topicId));
   return { kind: 'alter-config', topicId: topic.topicId, set, remove };
 }
 

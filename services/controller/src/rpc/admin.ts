@@ -1,4 +1,4 @@
-/** AdminService: topics, the cluster's state, draining, controllers. Users, access rules, quotas and moves of replicas are not built yet. */
+/** AdminService: topics, the cluster's state, moves of replicas, controllers, features. Users, access rules and quotas are not built yet. */
 import { create } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
 import {
@@ -6,26 +6,35 @@ import {
   AddPartitionsResponseSchema,
   AdminService,
   AlterTopicConfigResponseSchema,
+  CancelReassignmentResponseSchema,
   CreateTopicResponseSchema,
   DeleteTopicResponseSchema,
   DescribeTopicResponseSchema,
   DrainBrokerResponseSchema,
   ListControllersResponseSchema,
+  ListFeaturesResponseSchema,
   RemoveControllerResponseSchema,
+  ReplaceControllerResponseSchema,
+  StartReassignmentResponseSchema,
   TransferControllerResponseSchema,
+  UpdateFeaturesResponseSchema,
 } from '@fleetmq/gen/controller/admin';
 import type { MetadataImage } from '@fleetmq/metadata';
 import { brokerIdFromProto, checkVersion } from '@fleetmq/metadata/wire';
 import { DomainError } from '@fleetmq/shared';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import type { BrokerSessions } from '../shell/broker-sessions.ts';
+import type { FeatureAdmin } from '../shell/feature-admin.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
 import type { MemberChanges } from '../shell/member-changes.ts';
 import type { Quorum } from '../shell/quorum.ts';
+import type { ReassignmentAdmin } from '../shell/reassignment-admin.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
 import { createTopicFromProto, topicAnswerToProto, topicConfigToProto } from '../wire/admin.ts';
 import { toMap } from '../wire/commands.ts';
 import { controllersToProto, describeCluster } from '../wire/describe-cluster.ts';
+import { featuresToProto } from '../wire/features.ts';
+import { listReassignments, plannedMoveToProto, wishFromProto } from '../wire/reassignments.ts';
 
 export interface AdminRoutesOptions {
   readonly image: () => MetadataImage;
@@ -34,15 +43,19 @@ export interface AdminRoutesOptions {
   readonly reads: LinearReads;
   readonly quorum: Quorum;
   readonly members: MemberChanges;
+  readonly reassignments: ReassignmentAdmin;
+  readonly features: FeatureAdmin;
 }
+
+const noReassignment = { reassignmentId: '' };
 
 type ControllerCalls = Pick<
   ServiceImpl<typeof AdminService>,
-  'listControllers' | 'addController' | 'removeController' | 'transferController'
+  'listControllers' | 'addController' | 'removeController' | 'transferController' | 'replaceController'
 >;
 
 export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
-  const { image, topics, sessions, reads, quorum } = options;
+  const { image, topics, sessions, reads, quorum, reassignments } = options;
   return typedRoutes(AdminService, {
     async createTopic(request, { signal }) {
       checkVersion(request.version);
@@ -92,12 +105,19 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     },
     async drainBroker(request, { signal }) {
       checkVersion(request.version);
-      if (request.moveReplicas) throw new DomainError('UNIMPLEMENTED', 'replicas cannot be moved to other brokers yet');
-      const target = { brokerId: brokerIdFromProto(request.brokerId), cancel: request.cancel };
-      return create(DrainBrokerResponseSchema, { remainingLeaders: await sessions.drain(target, signal) });
+      const { cancel, moveReplicas } = request;
+      const brokerId = brokerIdFromProto(request.brokerId);
+      if (cancel && moveReplicas) {
+        throw new DomainError('INVALID_REQUEST', 'replicas that moved away stay away: cancel the reassignment instead');
+      }
+      // First, since it may be refused.
+      const { reassignmentId } = moveReplicas ? await reassignments.empty(brokerId, signal) : noReassignment;
+      const remainingLeaders = await sessions.drain({ brokerId, cancel }, signal);
+      return create(DrainBrokerResponseSchema, { remainingLeaders, reassignmentId });
     },
     ...controllerCalls(options),
-    listReassignments: () => refuse('moves of replicas'),
+    ...reassignmentCalls(options),
+    ...featureCalls(options),
     upsertScramUser: () => refuse('SCRAM users'),
     deleteScramUser: () => refuse('SCRAM users'),
     listScramUsers: () => refuse('SCRAM users'),
@@ -108,6 +128,65 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     setQuotas: () => refuse('quotas'),
     listQuotas: () => refuse('quotas'),
   });
+}
+
+type ReassignmentCalls = Pick<
+  ServiceImpl<typeof AdminService>,
+  'listReassignments' | 'startReassignment' | 'cancelReassignment'
+>;
+
+function reassignmentCalls({ image, reads, reassignments }: AdminRoutesOptions): ReassignmentCalls {
+  return {
+    async listReassignments(request, { signal }) {
+      checkVersion(request.version);
+      await reads.read(signal);
+      return listReassignments(image());
+    },
+    async startReassignment(request, { signal }) {
+      checkVersion(request.version);
+      const { validateOnly } = request;
+      const { reassignmentId, moves } = await reassignments.start(request.partitions.map(wishFromProto), {
+        signal,
+        validateOnly,
+      });
+      return create(StartReassignmentResponseSchema, {
+        reassignmentId,
+        moves: moves.map(plannedMoveToProto),
+        metadataVersion: BigInt(image().version),
+      });
+    },
+    async cancelReassignment(request, { signal }) {
+      checkVersion(request.version);
+      const { cancelled, remaining } = await reassignments.cancel(request.reassignmentId, signal);
+      return create(CancelReassignmentResponseSchema, {
+        cancelledPartitions: cancelled,
+        remainingPartitions: remaining,
+        metadataVersion: BigInt(image().version),
+      });
+    },
+  };
+}
+
+type FeatureCalls = Pick<ServiceImpl<typeof AdminService>, 'listFeatures' | 'updateFeatures'>;
+
+function featureCalls({ image, features }: AdminRoutesOptions): FeatureCalls {
+  return {
+    async listFeatures(request, { signal }) {
+      checkVersion(request.version);
+      return create(ListFeaturesResponseSchema, {
+        features: featuresToProto(await features.list(signal)),
+        metadataVersion: BigInt(image().version),
+      });
+    },
+    async updateFeatures(request, { signal }) {
+      checkVersion(request.version);
+      const { validateOnly, levels } = request;
+      return create(UpdateFeaturesResponseSchema, {
+        features: featuresToProto(await features.update(toMap(levels), { signal, validateOnly })),
+        metadataVersion: BigInt(image().version),
+      });
+    },
+  };
 }
 
 /** The quorum itself. */
@@ -132,6 +211,14 @@ function controllerCalls({ reads, quorum, members }: AdminRoutesOptions): Contro
       checkVersion(request.version);
       await members.remove(request.controllerId, { force: request.force, signal });
       return create(RemoveControllerResponseSchema, { controllers: controllersToProto(quorum.report()) });
+    },
+    async replaceController(request, { signal }) {
+      checkVersion(request.version);
+      const controllerId = await members.replace(request, signal);
+      return create(ReplaceControllerResponseSchema, {
+        controllers: controllersToProto(quorum.report()),
+        controllerId,
+      });
     },
     async transferController(request, { signal }) {
       checkVersion(request.version);

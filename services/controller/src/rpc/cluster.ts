@@ -7,12 +7,16 @@ import {
   CreatePartitionsResponseSchema,
   DeletePartitionsResponseSchema,
   GetClusterConfigResponseSchema,
+  type PlannedMove,
+  type ReassignPartitionsProgress,
+  ReassignPartitionsProgressSchema,
+  type ReassignPartitionsRequest,
   RegisterBrokerResponseSchema,
   UnregisterBrokerResponseSchema,
   UpdateClusterConfigResponseSchema,
   WatchMetadataResponseSchema,
 } from '@fleetmq/gen/controller/cluster';
-import { describeClusterConfig, type MetadataImage } from '@fleetmq/metadata';
+import { describeClusterConfig, type MetadataImage, unsupportedFeature } from '@fleetmq/metadata';
 import {
   brokerIdFromProto,
   checkVersion,
@@ -28,6 +32,7 @@ import type { ClusterName } from '../shell/cluster-name.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
 import type { MetadataFeed } from '../shell/metadata-feed.ts';
 import type { Proposals } from '../shell/propose.ts';
+import type { ReassignmentAdmin } from '../shell/reassignment-admin.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
 import {
   addPartitionsFromProto,
@@ -37,13 +42,15 @@ import {
   registrationFromProto,
   topicIdsMax,
 } from '../wire/cluster.ts';
-import { lifeFromProto, toMap } from '../wire/commands.ts';
+import { lifeFromProto, toMap, versionFromProto } from '../wire/commands.ts';
+import { movesOf, plannedMoveToProto, reassignProgress, wishFromProto } from '../wire/reassignments.ts';
 
 export interface ClusterRoutesOptions {
   readonly image: () => MetadataImage;
   readonly sessions: BrokerSessions;
   readonly proposals: Proposals;
   readonly topics: TopicAdmin;
+  readonly reassignments: ReassignmentAdmin;
   readonly reads: LinearReads;
   readonly feed: MetadataFeed;
   readonly clusterName: ClusterName;
@@ -99,18 +106,14 @@ export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
         metadataVersion: BigInt(image().version),
       });
     },
-    reassignPartitions() {
-      throw new DomainError('UNIMPLEMENTED', 'replicas cannot be moved to other brokers yet');
+    async *reassignPartitions(request, { signal }) {
+      checkVersion(request.version);
+      yield* reassign(options, request, signal);
     },
     async updateClusterConfig(request, { signal }) {
       checkVersion(request.version);
-      const { expectedVersion } = request;
-      const change = {
-        set: toMap(request.set),
-        remove: request.remove,
-        expectedVersion:
-          expectedVersion === 0n ? undefined : toSafeInteger<number>(expectedVersion, 'expected_version'),
-      };
+      const { remove } = request;
+      const change = { set: toMap(request.set), remove, expectedVersion: versionFromProto(request.expectedVersion) };
       const version = await topics.alterClusterConfig(change, { signal, validateOnly: request.validateOnly });
       return create(UpdateClusterConfigResponseSchema, { metadataVersion: BigInt(version) });
     },
@@ -126,7 +129,11 @@ export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
       checkVersion(request.version);
       const fromVersion = toSafeInteger<number>(request.fromVersion, 'from_version');
       const signal = AbortSignal.any([context.signal, options.stopping]);
+      const known = toMap(request.features);
       for await (const message of feed.watch({ fromVersion, watcher: request.watcher.slice(0, 64) }, signal)) {
+        // At the begin, and when a higher level comes into use meanwhile.
+        const why = unsupportedFeature(image().cluster.features, known);
+        if (why !== undefined) throw new DomainError('UNSUPPORTED_VERSION', `the watcher is too old: ${why}`);
         yield create(WatchMetadataResponseSchema, message);
       }
       options.stopping.throwIfAborted();
@@ -141,4 +148,33 @@ export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
       return create(AllocateProducerIdsResponseSchema, { firstProducerId: block.first, count: block.count });
     },
   });
+}
+
+/** Begins moves, joins a watch of running ones, or takes them back; in the end all three watch. */
+async function* reassign(
+  { image, reassignments, stopping }: ClusterRoutesOptions,
+  request: ReassignPartitionsRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ReassignPartitionsProgress> {
+  const { validateOnly, cancel, partitions } = request;
+  let { reassignmentId } = request;
+  if ((reassignmentId === '') === (partitions.length === 0)) {
+    throw new DomainError('INVALID_REQUEST', 'either partitions or the reassignment_id of a running one must be given');
+  }
+  if (request.bytesPerSecondMax !== 0n)
+    throw new DomainError('UNIMPLEMENTED', 'moves of replicas are not throttled yet');
+  let moves: PlannedMove[] | undefined;
+  if (partitions.length > 0) {
+    const started = await reassignments.start(partitions.map(wishFromProto), { signal, validateOnly });
+    moves = started.moves.map(plannedMoveToProto);
+    ({ reassignmentId } = started);
+    if (reassignmentId === '') {
+      yield create(ReassignPartitionsProgressSchema, { totalPartitions: moves.length, moves, ended: true });
+      return;
+    }
+  } else if (cancel) await reassignments.cancel(reassignmentId, signal);
+  for await (const now of reassignments.watch(reassignmentId, AbortSignal.any([signal, stopping]))) {
+    yield reassignProgress(now, moves ?? movesOf(image(), reassignmentId));
+    moves = [];
+  }
 }

@@ -17,7 +17,8 @@ import { requirePartition } from '../domain/apply-partitions.ts';
 import { requireTopicByName } from '../domain/plan.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
 import type { Proposals } from '../shell/propose.ts';
-import { changeIsrFromProto, topicPartitionFromProto } from '../wire/admin.ts';
+import { topicPartitionFromProto } from '../wire/admin.ts';
+import { changeIsrFromProto } from '../wire/commands.ts';
 
 export interface ReplicationRoutesOptions {
   readonly image: () => MetadataImage;

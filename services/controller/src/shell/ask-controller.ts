@@ -3,6 +3,7 @@ import { createClient, type Transport } from '@connectrpc/connect';
 import { ControllerRaftService, type GetConfigurationResponse } from '@fleetmq/gen/controller/raft';
 import { apiVersion } from '@fleetmq/metadata';
 import { DomainError } from '@fleetmq/shared';
+import { toMap } from '../wire/commands.ts';
 import { toIndex } from '../wire/raft-messages.ts';
 import type { JoinerReport } from './member-changes.ts';
 import type { QuorumNews } from './standing.ts';
@@ -25,13 +26,14 @@ export async function askController(
       cause,
     });
   }
-  const { controllerId, diskId, clusterId, state, appliedIndex, configuration } = answer;
+  const { controllerId, diskId, clusterId, state, features, appliedIndex, configuration } = answer;
   const { voters = [], votersOutgoing = [], learners = [], learnersNext = [] } = configuration ?? {};
   return {
     controllerId,
     diskId,
     clusterId,
     state,
+    features: toMap(features),
     appliedIndex: toIndex(appliedIndex),
     memberIds: [...voters, ...votersOutgoing, ...learners, ...learnersNext],
   };

@@ -80,11 +80,13 @@ export class BrokerSessions implements Disposable {
     else if (before.state === 'fenced' && caughtUp) await this.#unfence(before, signal);
 
     const broker = requireLife(view(), beat);
-    const leads = broker.state !== 'fenced' && countHandOvers(view(), beat.brokerId) > 0;
+    const isFenced = broker.state === 'fenced';
+    const isGoing = beat.wantShutDown && broker.state !== 'active';
     return {
-      fenced: broker.state === 'fenced',
+      fenced: isFenced,
       caughtUp,
-      mayShutDown: beat.wantShutDown && broker.state !== 'active' && !leads,
+      // It looks at every partition of the broker: only for one that asks.
+      mayShutDown: isGoing && (isFenced || countHandOvers(view(), beat.brokerId) === 0),
       metadataVersion: view().version,
     };
   }

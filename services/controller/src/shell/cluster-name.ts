@@ -2,9 +2,11 @@
  * The cluster's id: random, chosen by the first leader that finds none, agreed on in the log, and then written into this
  * node's data folder, so that the folder can never serve another cluster. Until the log has it nothing may register.
  */
+import { supportedFeatures } from '@fleetmq/metadata';
 import { DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
 import type { LeadershipState } from './leadership.ts';
 import type { Proposals } from './propose.ts';
+import { randomId } from './random-id.ts';
 
 export interface ClusterNameOptions {
   /** Empty while the log has none. */
@@ -67,8 +69,8 @@ export class ClusterName {
   async #name(): Promise<void> {
     this.#isNaming = true;
     try {
-      const clusterId = this.#options.boundTo() ?? this.#randomId();
-      await this.#options.proposals.propose({ kind: 'set-cluster-id', clusterId });
+      const clusterId = this.#options.boundTo() ?? randomId(this.#options.random);
+      await this.#options.proposals.propose({ kind: 'set-cluster-id', clusterId, features: supportedFeatures });
       this.#options.logger.info({ clusterId }, 'the cluster has got its id');
     } catch (error) {
       if (!isDomainError(error)) throw error;
@@ -77,10 +79,5 @@ export class ClusterName {
     } finally {
       this.#isNaming = false;
     }
-  }
-
-  /** 32 hexadecimal digits. */
-  #randomId(): string {
-    return Array.from(this.#options.random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join('');
   }
 }

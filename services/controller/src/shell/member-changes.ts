@@ -1,38 +1,34 @@
 /**
- * Changes of the quorum's members, on the leader: adding a learner, promoting it once it has caught up, removing a member,
- * and writing down the disks of the first voters.
+ * Changes of the quorum's members, on the leader: adding a learner, promoting it once it has caught up, putting it in the
+ * place of a voter, removing a member, and writing down the disks of the first voters.
  *
- * One change at a time: a change is proposed only when the one before is applied, or certainly lost; until then others are
- * refused (NOT_AVAILABLE, to be repeated). Each change carries the whole membership as of after it, so applying it needs no
- * knowledge of earlier ones, and who is to be promoted stands in the log: a new leader goes on where the old one stopped.
- * A change takes effect when it is applied (see packages/raft/src/membership.ts), and it is answered then.
- * A leader that shall go hands over first and names its successor; it never removes itself unless it is forced to.
+ * One change at a time (`conf-proposals.ts`). Who is to be promoted, and in whose place, stands in the log: a new leader goes on
+ * where the old one stopped. A replacement is one joint change, entered and left explicitly, so that the quorum is never
+ * larger or smaller by it (dissertation, section 4.3); the one that goes is a member, with its address, until it is left.
+ * A leader that shall go hands over first and names its successor; it never removes itself unless it is forced to, or has
+ * nobody to hand over to.
  * Source: Ongaro, dissertation (2014), chapter 4.
  */
-import type { ConfChangeType, Entry } from '@fleetmq/raft';
-import {
-  type Clock,
-  DomainError,
-  type Logger,
-  type LogIndex,
-  type Term,
-  type Timer,
-  type Timers,
-} from '@fleetmq/shared';
+import { type FeatureLevels, requireLevel, unsupportedFeature } from '@fleetmq/metadata';
+import { type ConfChangeType, memberIds } from '@fleetmq/raft';
+import { type Clock, DomainError, type Logger, type Timer, type Timers } from '@fleetmq/shared';
 import { type CatchUpRound, judgeLearner } from '../domain/catch-up.ts';
 import {
+  type Addition,
   type Member,
   type Membership,
   memberOf,
   planAddition,
+  planReplacement,
   refusalOfAddress,
   refusalToRemove,
+  replacedBy,
   withDisks,
   withoutMember,
   withoutPromotion,
 } from '../domain/membership.ts';
 import type { PeerAddress } from '../domain/peers.ts';
-import { encodeMembership } from '../wire/membership.ts';
+import type { ConfProposals, ConfStep } from './conf-proposals.ts';
 import type { LeadershipState } from './leadership.ts';
 import type { LinearReads } from './linear-reads.ts';
 import type { Quorum } from './quorum.ts';
@@ -46,6 +42,8 @@ export interface JoinerReport {
   /** Empty: none yet. */
   readonly clusterId: string;
   readonly state: string;
+  /** What it knows. */
+  readonly features: FeatureLevels;
 }
 
 export interface MemberChangesOptions {
@@ -55,8 +53,10 @@ export interface MemberChangesOptions {
   readonly identity: RaftIdentity;
   readonly quorum: Quorum;
   readonly reads: Pick<LinearReads, 'read'>;
+  readonly proposals: ConfProposals;
   readonly membership: () => Membership;
-  readonly appliedIndex: () => LogIndex;
+  /** Levels that the cluster uses. */
+  readonly featuresInUse: () => FeatureLevels;
   readonly addresses: { get(controllerId: number): PeerAddress | undefined };
   readonly clusterId: () => string;
   /** Asks whoever runs at an address. */
@@ -68,52 +68,42 @@ export interface MemberChangesOptions {
   readonly electionTimeoutMs: number;
   /** How often learners are looked at. */
   readonly checkMs: number;
-  /** Longest wait for a change to be committed. Default 10 s. */
-  readonly timeoutMs?: number;
 }
 
-export interface AddRequest {
+interface JoinRequest {
   /** 0: whichever runs at the address. */
   readonly controllerId: number;
   readonly host: string;
   readonly port: number;
   /** Empty: the controller at the address is asked. */
   readonly diskId: string;
+}
+
+export interface AddRequest extends JoinRequest {
   readonly learnerOnly: boolean;
 }
 
-interface Step {
-  readonly type: ConfChangeType;
-  readonly nodeId: number;
-}
-
-interface Pending {
-  readonly index: LogIndex;
-  readonly term: Term;
-  readonly what: string;
-  done(): void;
-  fail(error: DomainError): void;
+export interface ReplaceRequest extends JoinRequest {
+  /** The voter that goes. */
+  readonly replacedId: number;
 }
 
 export class MemberChanges implements Disposable {
   readonly #options: MemberChangesOptions;
   readonly #ticker: Timer;
   readonly #rounds = new Map<number, CatchUpRound>();
-  #pending: Pending | undefined;
+  #handingOver = false;
 
   constructor(options: MemberChangesOptions) {
     this.#options = options;
     this.#ticker = options.timers.every(options.checkMs, () => this.#look());
     options.leadership.addListener(({ isLeader }) => {
-      if (isLeader) return;
-      this.#rounds.clear();
-      this.#pending?.fail(unknownOutcome(this.#pending.what, 'this controller does not lead any more'));
+      if (!isLeader) this.#rounds.clear();
     });
   }
 
   [Symbol.dispose](): void {
     this.#ticker.cancel();
-    this.#pending?.fail(unknownOutcome(this.#pending.what, 'this controller is stopping'));
   }
 
   /**
@@ -122,21 +112,27 @@ export class MemberChanges implements Disposable {
    * address), NOT_LEADER, WRONG_CLUSTER, TIMEOUT.
    */
   async add(request: AddRequest, signal: AbortSignal): Promise<number> {
-    this.#options.leadership.requireReady();
-    const notThere = refusalOfAddress(request);
-    if (notThere !== undefined) throw notThere;
-    const member = request.diskId === '' ? await this.#identify(request, signal) : memberFrom(request);
-    const { controllerId } = member;
-    const { voters } = this.#options.driver.confState;
-    const kinds = { promote: !request.learnerOnly, isVoter: voters.includes(controllerId) };
+    const member = await this.#newcomer(request, signal);
     // As of after the wait.
-    const plan = planAddition(this.#current(), member, kinds);
-    if (plan.kind === 'refused') throw plan.error;
-    if (plan.kind === 'nothing') return controllerId;
-    const isNew = plan.kind === 'add';
-    const change = { type: isNew ? 'ConfChangeAddLearnerNode' : 'ConfChangeUpdateNode', nodeId: controllerId } as const;
-    await this.#change(change, plan.next, `${isNew ? 'adding' : 'updating'} controller ${controllerId}`, signal);
-    return controllerId;
+    const isVoter = this.#options.driver.confState.voters.includes(member.controllerId);
+    const plan = planAddition(this.#current(), member, { promote: !request.learnerOnly, isVoter });
+    await this.#carryOut(plan, member.controllerId, signal);
+    return member.controllerId;
+  }
+
+  /**
+   * As `add`; later, once the new one has caught up, it votes in the place of the old one. UNSUPPORTED_VERSION below
+   * metadata.version 2.
+   */
+  async replace(request: ReplaceRequest, signal: AbortSignal): Promise<number> {
+    const { replacedId } = request;
+    const what = 'replacing a controller';
+    requireLevel(this.#options.featuresInUse(), { name: 'metadata.version', level: 2, what });
+    const member = await this.#newcomer(request, signal);
+    const { voters } = this.#options.driver.confState;
+    const plan = planReplacement(this.#current(), member, { replacedId, voters });
+    await this.#carryOut(plan, member.controllerId, signal);
+    return member.controllerId;
   }
 
   /**
@@ -157,27 +153,35 @@ export class MemberChanges implements Disposable {
     if (controllerId === this.#options.controllerId) await this.#handOver(force, signal);
     if (force) logger.warn({ audit: true, controller: controllerId, voters }, 'the removal of a controller is forced');
     const next = withoutMember(this.#current(), controllerId);
-    const change = { type: 'ConfChangeRemoveNode', nodeId: controllerId } as const;
-    await this.#change(change, next, `removing controller ${controllerId}`, signal);
+    const step = oneStep('ConfChangeRemoveNode', controllerId);
+    await this.#options.proposals.propose(step, next, { what: `removing controller ${controllerId}`, signal });
   }
 
-  /** An entry of the log was applied. */
-  applied(entry: Pick<Entry, 'index' | 'term' | 'type'>): void {
-    const pending = this.#pending;
-    if (pending === undefined || entry.index < pending.index) return;
-    if (entry.index === pending.index && entry.term === pending.term && entry.type !== 'EntryNormal') pending.done();
-    else pending.fail(new DomainError('PROPOSAL_DROPPED', `${pending.what}: another change came first`));
+  async #newcomer(request: JoinRequest, signal: AbortSignal): Promise<Member> {
+    this.#options.leadership.requireReady();
+    const notThere = refusalOfAddress(request);
+    if (notThere !== undefined) throw notThere;
+    return request.diskId === '' ? await this.#identify(request, signal) : memberFrom(request);
   }
 
-  /** Another snapshot took the place of the log: what became of the change is not known. */
-  restored(): void {
-    this.#pending?.fail(unknownOutcome(this.#pending.what, 'this controller was behind'));
+  async #carryOut(plan: Addition, controllerId: number, signal: AbortSignal): Promise<void> {
+    if (plan.kind === 'refused') throw plan.error;
+    if (plan.kind === 'nothing') return;
+    const isNew = plan.kind === 'add';
+    const step = oneStep(isNew ? 'ConfChangeAddLearnerNode' : 'ConfChangeUpdateNode', controllerId);
+    const what = `${isNew ? 'adding' : 'updating'} controller ${controllerId}`;
+    await this.#options.proposals.propose(step, plan.next, { what, signal });
   }
 
-  async #identify(request: AddRequest, signal: AbortSignal): Promise<Member> {
+  async #identify(request: JoinRequest, signal: AbortSignal): Promise<Member> {
     const { host, port } = request;
-    const { controllerId, diskId, clusterId, state } = await this.#options.askJoiner({ host, port }, signal);
+    const joiner = await this.#options.askJoiner({ host, port }, signal);
+    const { controllerId, diskId, clusterId, state } = joiner;
     const place = `${host}:${port}`;
+    const why = unsupportedFeature(this.#options.featuresInUse(), joiner.features);
+    if (why !== undefined) {
+      throw new DomainError('UNSUPPORTED_VERSION', `controller ${controllerId} at ${place} is too old: ${why}`);
+    }
     if (request.controllerId !== 0 && request.controllerId !== controllerId) {
       throw new DomainError(
         'INVALID_REQUEST',
@@ -202,9 +206,7 @@ export class MemberChanges implements Disposable {
   /** The agreed members, completed by the addresses that `quorum.peers` names and the disks that have spoken by now. */
   #current(): Membership {
     const { membership, driver, addresses, identity } = this.#options;
-    const { voters, learners } = driver.confState;
-    const ids = [...voters, ...learners].sort((left, right) => left - right);
-    const members = ids.map((controllerId) => {
+    const members = memberIds(driver.confState).map((controllerId) => {
       const { host, port } = addresses.get(controllerId) ?? { host: '', port: 0 };
       return { controllerId, host, port, diskId: identity.diskOf(controllerId) ?? '' };
     });
@@ -224,63 +226,23 @@ export class MemberChanges implements Disposable {
     throw leadership.notLeader();
   }
 
-  #change(change: Step, next: Membership, what: string, signal: AbortSignal): Promise<void> {
-    const { driver, leadership, timers, timeoutMs = 10_000 } = this.#options;
-    leadership.requireReady();
-    if (this.#pending !== undefined) throw this.#busy(this.#pending.what);
-    if (driver.unappliedConfChanges().length > 0) throw this.#busy('an earlier change');
-    const place = driver.proposeConfChange({ kind: 'one-step', ...change, context: encodeMembership(next) });
-    if (place instanceof DomainError) throw place;
-    this.#options.logger.info({ audit: true, ...place, members: next.members }, what);
-    return new Promise((resolve, reject) => {
-      // The caller's wait may end before the change does: the place stays taken until the entry is applied.
-      const giveUp = (why: string): void => {
-        timer.cancel();
-        reject(unknownOutcome(what, why));
-      };
-      const onAbort = (): void => giveUp('the caller gave up');
-      const timer = timers.after(timeoutMs, () => giveUp(`no answer in ${timeoutMs} ms`));
-      const end = (): void => {
-        timer.cancel();
-        signal.removeEventListener('abort', onAbort);
-        this.#pending = undefined;
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#pending = {
-        ...place,
-        what,
-        done: () => {
-          end();
-          resolve();
-        },
-        fail: (error) => {
-          end();
-          reject(error);
-        },
-      };
-    });
-  }
-
-  #busy(what: string): DomainError {
-    return new DomainError('NOT_AVAILABLE', `${what} is not finished: one change of the quorum at a time`, {
-      retryAfterMs: 100,
-    });
-  }
-
   /** What the leader does by itself. */
   #look(): void {
-    const { leadership, driver } = this.#options;
-    if (!leadership.isReady || driver.isStopped || this.#pending !== undefined) return;
+    const { leadership, driver, proposals } = this.#options;
+    if (!leadership.isReady || driver.isStopped || proposals.isBusy) return;
+    if (driver.confState.votersOutgoing.length > 0) {
+      this.#leaveJoint();
+      return;
+    }
     this.#noteDisks();
-    if (this.#pending === undefined) this.#promoteWhoIsReady();
+    if (!proposals.isBusy) this.#promoteWhoIsReady();
   }
 
   #noteDisks(): void {
     const { membership, driver, identity, controllerId } = this.#options;
-    const { voters, learners } = driver.confState;
     const diskOf = (id: number): string | undefined => identity.diskOf(id);
-    const next = withDisks(membership(), [...voters, ...learners], { ownId: controllerId, diskOf });
-    if (next !== undefined) this.#propose({ type: 'ConfChangeUpdateNode', nodeId: controllerId }, next, 'noting disks');
+    const next = withDisks(membership(), memberIds(driver.confState), { ownId: controllerId, diskOf });
+    if (next !== undefined) this.#propose(oneStep('ConfChangeUpdateNode', controllerId), next, 'noting disks');
   }
 
   #promoteWhoIsReady(): void {
@@ -297,27 +259,75 @@ export class MemberChanges implements Disposable {
         this.#rounds.set(id, verdict.round);
         continue;
       }
-      const next = withoutPromotion(this.#current(), id);
-      this.#propose({ type: 'ConfChangeAddNode', nodeId: id }, next, `promoting controller ${id}`);
+      const replacedId = replacedBy(membership(), id);
+      if (replacedId === undefined) this.#promote(id);
+      else this.#takeThePlaceOf(replacedId, id);
       return;
     }
   }
 
+  #promote(id: number): void {
+    const next = withoutPromotion(this.#current(), id);
+    this.#propose(oneStep('ConfChangeAddNode', id), next, `promoting controller ${id}`);
+  }
+
+  /** Enters the joint configuration. The old one stays a member of it, with its address, until it is left. */
+  #takeThePlaceOf(replacedId: number, id: number): void {
+    if (this.#isHandedOver(replacedId)) return;
+    const step: ConfStep = {
+      kind: 'joint',
+      transition: 'ConfChangeTransitionJointExplicit',
+      changes: [
+        { type: 'ConfChangeAddNode', nodeId: id },
+        { type: 'ConfChangeRemoveNode', nodeId: replacedId },
+      ],
+    };
+    const next = withoutPromotion(this.#current(), id);
+    this.#propose(step, next, `controller ${id} takes the place of controller ${replacedId}`);
+  }
+
+  #leaveJoint(): void {
+    const { voters, learners, votersOutgoing } = this.#options.driver.confState;
+    const leaving = votersOutgoing.filter((id) => !voters.includes(id) && !learners.includes(id));
+    const next = leaving.reduce(withoutMember, this.#current());
+    const step: ConfStep = { kind: 'joint', transition: 'ConfChangeTransitionAuto', changes: [] };
+    this.#propose(step, next, `leaving the joint configuration, without controller ${leaving.join(', ')}`);
+  }
+
+  /** A leader that is to go lets another voter do the rest, if there is one. */
+  #isHandedOver(replacedId: number): boolean {
+    const { controllerId, quorum, logger } = this.#options;
+    const hasSuccessor = quorum
+      .members()
+      .some((each) => each.isVoter && each.isActive && each.controllerId !== controllerId);
+    if (replacedId !== controllerId || !hasSuccessor) return false;
+    if (this.#handingOver) return true;
+    this.#handingOver = true;
+    quorum
+      .transferLeadership(0, new AbortController().signal)
+      .catch((error: unknown) => logger.info({ error }, 'the leadership was not handed over: again soon'))
+      .finally(() => {
+        this.#handingOver = false;
+      });
+    return true;
+  }
+
   /** A change that nobody waits for: if it does not come through, the next look sees that. */
-  #propose(change: Step, next: Membership, what: string): void {
-    const failed = (error: unknown): void => this.#options.logger.info({ error }, `${what} did not work: again soon`);
+  #propose(step: ConfStep, next: Membership, what: string): void {
+    const { proposals, logger } = this.#options;
+    const failed = (error: unknown): void => logger.info({ error }, `${what} did not work: again soon`);
     try {
-      this.#change(change, next, what, new AbortController().signal).catch(failed);
+      proposals.propose(step, next, { what, signal: new AbortController().signal }).catch(failed);
     } catch (error) {
       failed(error);
     }
   }
 }
 
-function memberFrom({ controllerId, host, port, diskId }: AddRequest): Member {
-  return { controllerId, host, port, diskId };
+function oneStep(type: ConfChangeType, nodeId: number): ConfStep {
+  return { kind: 'one-step', type, nodeId };
 }
 
-function unknownOutcome(what: string, why: string): DomainError {
-  return new DomainError('TIMEOUT', `${what}: ${why}; whether it will be carried out is unknown`);
+function memberFrom({ controllerId, host, port, diskId }: JoinRequest): Member {
+  return { controllerId, host, port, diskId };
 }

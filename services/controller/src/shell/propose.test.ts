@@ -6,7 +6,7 @@ import type { SetClusterId } from '../domain/commands.ts';
 import { LeadershipState } from './leadership.ts';
 import { Proposals, type ProposalsOptions } from './propose.ts';
 
-const command: SetClusterId = { kind: 'set-cluster-id', clusterId: 'c' };
+const command: SetClusterId = { kind: 'set-cluster-id', clusterId: 'c', features: new Map() };
 const endpoints = new Map([[2, { controllerId: 2, host: '10.0.0.2', port: 7621 }]]);
 
 class Fixture {

@@ -1,7 +1,7 @@
 /**
  * The quorum as operators see and steer it: who votes, how far each has come, who leads, and handing the leadership over.
  */
-import type { ConfState, EntryId, Message, RaftStatus } from '@fleetmq/raft';
+import { type EntryId, type Message, memberIds, type RaftStatus } from '@fleetmq/raft';
 import { type Clock, DomainError, type LogIndex, type Term, type Timers } from '@fleetmq/shared';
 import type { Membership } from '../domain/membership.ts';
 import type { MemberStatus, QuorumReport } from '../domain/quorum-report.ts';
@@ -73,7 +73,7 @@ export class Quorum {
     const status = driver.status();
     const { confState } = driver;
     const { promoting } = membership();
-    return membersOf(confState).map((id) => {
+    return memberIds(confState).map((id) => {
       const { host, port } = addresses.get(id) ?? { host: '', port: 0 };
       return {
         controllerId: id,
@@ -163,10 +163,4 @@ export class Quorum {
       };
     });
   }
-}
-
-/** Everybody, by id. */
-function membersOf({ voters, votersOutgoing, learners, learnersNext }: ConfState): readonly number[] {
-  const ids = new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext]);
-  return [...ids].sort((left, right) => left - right);
 }

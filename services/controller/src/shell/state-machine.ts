@@ -5,9 +5,9 @@
  * Invariants: the image's version is the index of the last command that changed something; a refused command changes
  * nothing; events reach listeners after the image has them, in order. An entry that cannot be decoded stops the node.
  */
-import type { MetadataEvent, MetadataImage } from '@fleetmq/metadata';
+import { type MetadataEvent, type MetadataImage, supportedFeatures, unsupportedFeature } from '@fleetmq/metadata';
 import { decodeConfChange, type Entry, type Snapshot } from '@fleetmq/raft';
-import { assert, type LogIndex, type MetadataVersion, type Term } from '@fleetmq/shared';
+import { assert, DomainError, type LogIndex, type MetadataVersion, type Term } from '@fleetmq/shared';
 import { applyCommand, type Outcome } from '../domain/apply.ts';
 import type { Membership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
@@ -34,8 +34,10 @@ export class StateMachine {
   #appliedTerm: Term;
   readonly #listeners: StateListener[] = [];
 
+  /** UNSUPPORTED_VERSION when the snapshot uses levels of features that this version does not know. */
   constructor(snapshot: Snapshot) {
     ({ image: this.#image, membership: this.#membership } = decodeState(snapshot.data));
+    this.#refuseUnknownFeatures();
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
   }
@@ -84,6 +86,7 @@ export class StateMachine {
     ({ image: this.#image, membership: this.#membership } = decodeState(snapshot.data));
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
+    this.#refuseUnknownFeatures();
     for (const listener of this.#listeners) listener.onRestore?.();
     for (const listener of this.#listeners) listener.onMembership?.(this.#membership);
   }
@@ -107,8 +110,15 @@ export class StateMachine {
     if (outcome.events.length > 0) {
       const version = entry.index as number as MetadataVersion;
       this.#image.apply(version, outcome.events);
+      if (outcome.events.some(({ kind }) => kind === 'cluster-changed')) this.#refuseUnknownFeatures();
       for (const listener of this.#listeners) listener.onEvents?.(outcome.events, version);
     }
     return outcome;
+  }
+
+  /** A node that does not know what the others write would hold other metadata than they do. */
+  #refuseUnknownFeatures(): void {
+    const why = unsupportedFeature(this.#image.cluster.features, supportedFeatures);
+    if (why !== undefined) throw new DomainError('UNSUPPORTED_VERSION', `this controller is too old: ${why}`);
   }
 }

@@ -12,8 +12,8 @@ import {
   type Random,
   type TopicId,
 } from '@fleetmq/shared';
-import { applyCommand } from '../domain/apply.ts';
-import type { AddPartitions, AlterConfig, CreateTopic } from '../domain/commands.ts';
+import { previewCommand } from '../domain/apply.ts';
+import type { AddPartitions, AlterConfig, CreateTopic, MetadataCommand } from '../domain/commands.ts';
 import {
   type AddPartitionsPlan,
   type CreateTopicPlan,
@@ -27,6 +27,7 @@ import type { TopicAnswer } from '../domain/view.ts';
 import type { LeadershipState } from './leadership.ts';
 import type { LinearReads } from './linear-reads.ts';
 import type { Proposals } from './propose.ts';
+import { randomId } from './random-id.ts';
 
 export interface TopicAdminOptions {
   readonly image: () => MetadataImage;
@@ -46,28 +47,14 @@ export interface CallOptions {
 
 export class TopicAdmin {
   readonly #options: TopicAdminOptions;
-  /** Version of the last change of the cluster's settings, as far as this node saw it. */
-  #clusterConfigVersion: MetadataVersion;
-  #lastConfigChange: Promise<void> = Promise.resolve();
 
   constructor(options: TopicAdminOptions) {
     this.#options = options;
-    this.#clusterConfigVersion = options.image().version;
-  }
-
-  /** The state machine has applied these. */
-  onEvents(events: readonly MetadataEvent[], version: MetadataVersion): void {
-    if (events.some(({ kind }) => kind === 'cluster-changed')) this.#clusterConfigVersion = version;
-  }
-
-  /** Another image took the place of the one before: the settings may have changed at any version up to now. */
-  onRestore(): void {
-    this.#clusterConfigVersion = this.#options.image().version;
   }
 
   async create(plan: Omit<CreateTopicPlan, 'topicId'>, call: CallOptions): Promise<TopicAnswer> {
     await this.#enter(call);
-    const topicId = this.#newTopicId();
+    const topicId = randomId(this.#options.random) as TopicId;
     const command = planCreateTopic(this.#options.image(), { ...plan, topicId }, this.#options.limits);
     return this.#carryOut(command, topicId, call);
   }
@@ -89,29 +76,15 @@ export class TopicAdmin {
   }
 
   /** `expectedVersion` undefined: whatever it is now. STALE_EPOCH when the settings have changed since. */
-  alterClusterConfig(
-    change: Pick<AlterConfig, 'set' | 'remove'> & { readonly expectedVersion: number | undefined },
+  async alterClusterConfig(
+    change: Pick<AlterConfig, 'set' | 'remove' | 'expectedVersion'>,
     call: CallOptions,
   ): Promise<MetadataVersion> {
-    // One behind the other, or two callers could both find the version that they expect.
-    const result = this.#lastConfigChange.then(async () => {
-      await this.#enter(call);
-      const { expectedVersion } = change;
-      if (expectedVersion !== undefined && this.#clusterConfigVersion > expectedVersion) {
-        throw new DomainError(
-          'STALE_EPOCH',
-          `the settings changed at version ${this.#clusterConfigVersion}, after version ${expectedVersion}: read them again`,
-        );
-      }
-      const command = planAlterConfig(this.#options.image(), { ...change, name: undefined });
-      if (!call.validateOnly) await this.#options.proposals.propose(command, call.signal);
-      return this.#options.image().version;
-    });
-    this.#lastConfigChange = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    return result;
+    await this.#enter(call);
+    const command = planAlterConfig(this.#options.image(), { ...change, name: undefined });
+    if (call.validateOnly) this.#outcomeOf(command);
+    else await this.#options.proposals.propose(command, call.signal);
+    return this.#options.image().version;
   }
 
   /** `topicId` undefined: whatever id the name has now. */
@@ -175,12 +148,9 @@ export class TopicAdmin {
   /** What the state machine would make of the command now. */
   #preview(command: CreateTopic | AddPartitions | AlterConfig, topicId: TopicId): TopicAnswer {
     const image = this.#options.image();
-    const index = (this.#options.appliedIndex() + 1) as LogIndex;
-    const outcome = applyCommand(image, command, { index, timestampMs: 0 });
-    if ('error' in outcome) throw outcome.error;
     let topic = image.topicById(topicId);
     const partitions = [...image.partitions(topicId)];
-    for (const event of outcome.events) {
+    for (const event of this.#outcomeOf(command)) {
       if (event.kind === 'topic-changed') topic = event.topic;
       if (event.kind === 'partition-changed') partitions.push(event.partition);
     }
@@ -188,8 +158,9 @@ export class TopicAdmin {
     return { topic, partitions, version: image.version };
   }
 
-  #newTopicId(): TopicId {
-    const bytes = this.#options.random.bytes(16);
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('') as TopicId;
+  /** Throws what the state machine would refuse the command with now. */
+  #outcomeOf(command: MetadataCommand): readonly MetadataEvent[] {
+    const index = (this.#options.appliedIndex() + 1) as LogIndex;
+    return previewCommand(this.#options.image(), command, index);
   }
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { DescService } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
 import { type BrokerHeartbeatResponse, ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
+import { supportedFeatures } from '@fleetmq/metadata';
 import { createRpcPool, nodeRandom, type RpcPool } from '@fleetmq/shared/runtime';
 import { type ControllerConfig, controllerSchema } from '../config.ts';
 import { type Controller, type ControllerPorts, createController } from '../controller.ts';
@@ -188,6 +189,7 @@ export async function registerBroker(
     incarnationId: `incarnation-${brokerId}`,
     diskId: `disk-${brokerId}`,
     endpoints: [{ listener: 'client', host: '127.0.0.1', port: 7_000 + brokerId }],
+    features: Object.fromEntries(supportedFeatures),
   };
   let brokerEpoch = 0n;
   await eventually(

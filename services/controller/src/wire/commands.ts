@@ -4,19 +4,33 @@
  * UNSUPPORTED_VERSION: to skip it would make this node's metadata differ from everybody else's.
  */
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { type MetadataCommand as CommandMessage, MetadataCommandSchema } from '@fleetmq/gen/controller/metadata_log';
+import {
+  type ChangeIsrCommand,
+  type MetadataCommand as CommandMessage,
+  MetadataCommandSchema,
+  type RegisterBrokerCommand,
+  type ReplicaMove as ReplicaMoveMessage,
+} from '@fleetmq/gen/controller/metadata_log';
 import { compareText } from '@fleetmq/metadata';
 import { brokerIdFromProto, endpointFromProto, endpointToProto, topicIdFromProto } from '@fleetmq/metadata/wire';
 import {
   type BrokerEpoch,
   DomainError,
   type LeaderEpoch,
+  type MetadataVersion,
   type PartitionEpoch,
   type PartitionId,
   toSafeInteger,
   unreachable,
 } from '@fleetmq/shared';
-import type { Assignment, BrokerLife, MetadataCommand } from '../domain/commands.ts';
+import type {
+  Assignment,
+  BrokerLife,
+  ChangeIsr,
+  MetadataCommand,
+  RegisterBroker,
+  ReplicaMove,
+} from '../domain/commands.ts';
 
 type CommandCase = NonNullable<MessageInitShape<typeof MetadataCommandSchema>['command']>;
 
@@ -57,8 +71,10 @@ function commandCase(command: MetadataCommand): CommandCase {
       return { case: 'addPartitions', value: { topicId, currentCount, assignments } };
     }
     case 'alter-config': {
-      const { topicId = '', set, remove } = command;
-      return { case: 'alterConfig', value: { topicId, set: toObject(set), remove: [...remove].sort(compareText) } };
+      const { topicId = '', set, expectedVersion = 0 } = command;
+      const remove = [...command.remove].sort(compareText);
+      const value = { topicId, set: toObject(set), remove, expectedVersion: BigInt(expectedVersion) };
+      return { case: 'alterConfig', value };
     }
     case 'change-isr': {
       const { topicId, partition, leaderEpoch, partitionEpoch } = command;
@@ -73,7 +89,18 @@ function commandCase(command: MetadataCommand): CommandCase {
     case 'allocate-producer-ids':
       return { case: 'allocateProducerIds', value: { ...lifeToProto(command), count: command.count } };
     case 'set-cluster-id':
-      return { case: 'setClusterId', value: { clusterId: command.clusterId } };
+      return {
+        case: 'setClusterId',
+        value: { clusterId: command.clusterId, features: toObject(command.features) },
+      };
+    case 'start-reassignment': {
+      const { reassignmentId, moves } = command;
+      return { case: 'startReassignment', value: { reassignmentId, moves: moves.map(moveToProto) } };
+    }
+    case 'cancel-reassignment':
+      return { case: 'cancelReassignment', value: { reassignmentId: command.reassignmentId } };
+    case 'set-features':
+      return { case: 'setFeatures', value: { levels: toObject(command.levels) } };
     default:
       return unreachable(command);
   }
@@ -82,19 +109,8 @@ function commandCase(command: MetadataCommand): CommandCase {
 function commandFromProto(message: CommandMessage): MetadataCommand {
   const { command } = message;
   switch (command.case) {
-    case 'registerBroker': {
-      const { incarnationId, rackId, endpoints, diskId, cleanShutdown, features } = command.value;
-      return {
-        kind: 'register-broker',
-        brokerId: brokerIdFromProto(command.value.brokerId),
-        incarnationId,
-        rackId,
-        endpoints: endpoints.map(endpointFromProto),
-        diskId,
-        cleanShutdown,
-        features: toMap(features),
-      };
-    }
+    case 'registerBroker':
+      return registerFromProto(command.value);
     case 'fenceBroker':
       return { kind: 'fence-broker', ...lifeFromProto(command.value) };
     case 'unfenceBroker':
@@ -119,20 +135,11 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     case 'alterConfig': {
       const { topicId, set, remove } = command.value;
       const target = topicId === '' ? undefined : topicIdFromProto(topicId);
-      return { kind: 'alter-config', topicId: target, set: toMap(set), remove };
+      const expectedVersion = versionFromProto(command.value.expectedVersion);
+      return { kind: 'alter-config', topicId: target, set: toMap(set), remove, expectedVersion };
     }
-    case 'changeIsr': {
-      const { topicId, partition, leaderEpoch, partitionEpoch, inSyncReplicas } = command.value;
-      return {
-        kind: 'change-isr',
-        ...lifeFromProto(command.value),
-        topicId: topicIdFromProto(topicId),
-        partition: partition as PartitionId,
-        leaderEpoch: leaderEpoch as LeaderEpoch,
-        partitionEpoch: partitionEpoch as PartitionEpoch,
-        inSyncReplicas: inSyncReplicas.map(lifeFromProto),
-      };
-    }
+    case 'changeIsr':
+      return changeIsrFromProto(command.value);
     case 'electLeader': {
       const { topicId, partition, targetId, leaderEpoch } = command.value;
       return {
@@ -146,7 +153,19 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     case 'allocateProducerIds':
       return { kind: 'allocate-producer-ids', ...lifeFromProto(command.value), count: command.value.count };
     case 'setClusterId':
-      return { kind: 'set-cluster-id', clusterId: command.value.clusterId };
+      return {
+        kind: 'set-cluster-id',
+        clusterId: command.value.clusterId,
+        features: toMap(command.value.features),
+      };
+    case 'startReassignment': {
+      const { reassignmentId, moves } = command.value;
+      return { kind: 'start-reassignment', reassignmentId, moves: moves.map(moveFromProto) };
+    }
+    case 'cancelReassignment':
+      return { kind: 'cancel-reassignment', reassignmentId: command.value.reassignmentId };
+    case 'setFeatures':
+      return { kind: 'set-features', levels: toMap(command.value.levels) };
     case undefined:
       throw new DomainError(
         'UNSUPPORTED_VERSION',
@@ -155,6 +174,41 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     default:
       return unreachable(command);
   }
+}
+
+function registerFromProto(message: RegisterBrokerCommand): RegisterBroker {
+  const { incarnationId, rackId, diskId, cleanShutdown } = message;
+  return {
+    kind: 'register-broker',
+    brokerId: brokerIdFromProto(message.brokerId),
+    incarnationId,
+    rackId,
+    endpoints: message.endpoints.map(endpointFromProto),
+    diskId,
+    cleanShutdown,
+    features: toMap(message.features),
+  };
+}
+
+/** The command and the leader's request have the same fields. */
+interface IsrChangeMessage
+  extends Pick<
+    ChangeIsrCommand,
+    'brokerId' | 'brokerEpoch' | 'topicId' | 'partition' | 'leaderEpoch' | 'partitionEpoch'
+  > {
+  readonly inSyncReplicas: readonly { readonly brokerId: number; readonly brokerEpoch: bigint }[];
+}
+
+export function changeIsrFromProto(message: IsrChangeMessage): ChangeIsr {
+  return {
+    kind: 'change-isr',
+    ...lifeFromProto(message),
+    topicId: topicIdFromProto(message.topicId),
+    partition: message.partition as PartitionId,
+    leaderEpoch: message.leaderEpoch as LeaderEpoch,
+    partitionEpoch: message.partitionEpoch as PartitionEpoch,
+    inSyncReplicas: message.inSyncReplicas.map(lifeFromProto),
+  };
 }
 
 function lifeToProto(life: BrokerLife): { brokerId: number; brokerEpoch: bigint } {
@@ -174,6 +228,24 @@ function assignmentToProto(assignment: Assignment): { replicas: number[] } {
 
 export function assignmentFromProto(message: { readonly replicas: readonly number[] }): Assignment {
   return message.replicas.map(brokerIdFromProto);
+}
+
+function moveToProto({ topicId, partition, targetReplicas, sourceReplicas }: ReplicaMove) {
+  return { topicId, partition, targetReplicas: [...targetReplicas], sourceReplicas: [...sourceReplicas] };
+}
+
+function moveFromProto(message: ReplicaMoveMessage): ReplicaMove {
+  return {
+    topicId: topicIdFromProto(message.topicId),
+    partition: message.partition as PartitionId,
+    targetReplicas: message.targetReplicas.map(brokerIdFromProto),
+    sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),
+  };
+}
+
+/** 0 stands for none. */
+export function versionFromProto(version: bigint): MetadataVersion | undefined {
+  return version === 0n ? undefined : toSafeInteger<MetadataVersion>(version, 'expected_version');
 }
 
 /** Map entries of the wire, by name. */

@@ -4,18 +4,24 @@ import { type RaftMembership, RaftMembershipSchema, type RaftPeer, RaftPeerSchem
 import { DomainError } from '@fleetmq/shared';
 import { type Member, type Membership, noMembership } from '../domain/membership.ts';
 
-export function membershipToProto({ members, promoting, retired }: Membership): RaftMembership {
+export function membershipToProto({ members, promoting, retired, replacing }: Membership): RaftMembership {
   return create(RaftMembershipSchema, {
     peers: members.map(memberToProto),
     promoting: [...promoting],
     retired: retired.map(memberToProto),
+    replacing: replacing.map(({ controllerId, replacedId }) => ({ controllerId, replacedId })),
   });
 }
 
 export function membershipFromProto(message: RaftMembership | undefined): Membership {
   if (message === undefined) return noMembership;
-  const { peers, promoting, retired } = message;
-  return { members: peers.map(memberFromProto), promoting, retired: retired.map(memberFromProto) };
+  const { peers, promoting, retired, replacing } = message;
+  return {
+    members: peers.map(memberFromProto),
+    promoting,
+    retired: retired.map(memberFromProto),
+    replacing: replacing.map(({ controllerId, replacedId }) => ({ controllerId, replacedId })),
+  };
 }
 
 export function encodeMembership(membership: Membership): Uint8Array {

@@ -7,6 +7,7 @@ import {
   type RaftPeerStatus,
   RaftPeerStatusSchema,
 } from '@fleetmq/gen/controller/raft';
+import { supportedFeatures } from '@fleetmq/metadata';
 import { durationToProto } from '@fleetmq/metadata/wire';
 import type { ProgressState } from '@fleetmq/raft';
 import type { MemberProgress, QuorumReport } from '../domain/quorum-report.ts';
@@ -37,6 +38,7 @@ export function quorumToProto(report: QuorumReport, own: OwnState): GetConfigura
     firstIndex: BigInt(report.firstIndex),
     peers: report.progress.map((each) => progressToProto(each, report.members)),
     controllerId: report.controllerId,
+    features: Object.fromEntries(supportedFeatures),
     ...own,
   });
 }

@@ -14,7 +14,7 @@ import {
 } from '@fleetmq/gen/controller/raft';
 import type { EndpointImage } from '@fleetmq/metadata';
 import { type ConfChange, createMessage, type Entry, encodeConfChange, type Message } from '@fleetmq/raft';
-import type { BrokerEpoch, BrokerId, LogIndex, PartitionId, Term, TopicId } from '@fleetmq/shared';
+import type { BrokerEpoch, BrokerId, LogIndex, MetadataVersion, PartitionId, Term, TopicId } from '@fleetmq/shared';
 import fc from 'fast-check';
 import type { MetadataCommand } from '../domain/commands.ts';
 import { decodeCommand, encodeCommand } from './commands.ts';
@@ -42,7 +42,12 @@ const members = fc.record({ controllerId: nodeIds, diskId: fc.string(), host: fc
 const contexts = fc.oneof(
   fc.constant(new Uint8Array(0)),
   fc
-    .record({ members: fc.array(members), promoting: fc.array(nodeIds), retired: fc.array(members) })
+    .record({
+      members: fc.array(members),
+      promoting: fc.array(nodeIds),
+      retired: fc.array(members),
+      replacing: fc.array(fc.record({ controllerId: nodeIds, replacedId: nodeIds })),
+    })
     .map(encodeMembership),
 );
 const changes: fc.Arbitrary<ConfChange> = fc.oneof(
@@ -197,8 +202,8 @@ describe('commands in the log', () => {
     },
     { kind: 'delete-topic', topicId },
     { kind: 'add-partitions', topicId, currentCount: 3, assignments: [[1] as BrokerId[]] },
-    { kind: 'alter-config', topicId, set: new Map([['a', 'b']]), remove: ['c', 'd'] },
-    { kind: 'alter-config', topicId: undefined, set: new Map(), remove: ['c'] },
+    { kind: 'alter-config', topicId, set: new Map([['a', 'b']]), remove: ['c', 'd'], expectedVersion: undefined },
+    { kind: 'alter-config', topicId: undefined, set: new Map(), remove: ['c'], expectedVersion: 7 as MetadataVersion },
     {
       kind: 'change-isr',
       ...life,
@@ -211,7 +216,21 @@ describe('commands in the log', () => {
     { kind: 'elect-leader', topicId, partition: 4 as PartitionId, targetId: 0 as BrokerId, leaderEpoch: undefined },
     { kind: 'elect-leader', topicId, partition: 4 as PartitionId, targetId: 3 as BrokerId, leaderEpoch: 9 as never },
     { kind: 'allocate-producer-ids', ...life, count: 100 },
-    { kind: 'set-cluster-id', clusterId: 'c' },
+    { kind: 'set-cluster-id', clusterId: 'c', features: new Map([['a', 2]]) },
+    {
+      kind: 'start-reassignment',
+      reassignmentId: 'r',
+      moves: [
+        {
+          topicId,
+          partition: 4 as PartitionId,
+          targetReplicas: [3, 2] as BrokerId[],
+          sourceReplicas: [1, 2] as BrokerId[],
+        },
+      ],
+    },
+    { kind: 'cancel-reassignment', reassignmentId: 'r' },
+    { kind: 'set-features', levels: new Map([['a', 2]]) },
   ];
 
   for (const command of commands) {

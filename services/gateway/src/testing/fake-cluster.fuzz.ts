@@ -29,7 +29,7 @@ import { ErrorCode } from '@fleetmq/gen/common/errors';
 import type { RecordBatch } from '@fleetmq/gen/common/types';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
-import { type MetadataEvent, MetadataImage } from '@fleetmq/metadata';
+import { emptyCluster, type MetadataEvent, MetadataImage } from '@fleetmq/metadata';
 import { snapshotToProto } from '@fleetmq/metadata/wire';
 import type { BrokerId, MetadataVersion, TopicId } from '@fleetmq/shared';
 import {
@@ -365,7 +365,7 @@ export class FakeCluster implements AsyncDisposable {
     cluster.publish(
       {
         kind: 'cluster-changed',
-        cluster: { clusterId: 'fake', config: new Map(), nextProducerId: 1n, features: new Map() },
+        cluster: { ...emptyCluster, clusterId: 'fake' },
       },
       ...[...cluster.brokers.values()].map((broker) => brokerEvent(broker)),
     );

@@ -4,7 +4,7 @@
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
 import { ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
-import { apiVersion, type PartitionImage } from '@fleetmq/metadata';
+import { apiVersion, type PartitionImage, supportedFeatures } from '@fleetmq/metadata';
 import { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
 import { type BrokerId, isDomainError, type Random } from '@fleetmq/shared';
 import { SimProcess } from '../process.ts';
@@ -141,6 +141,7 @@ export class SimBroker {
         diskId: `disk-${this.brokerId}`,
         cleanShutdown: this.#random.next() < 0.3,
         endpoints: [{ listener: 'client', host: 'broker', port: this.address }],
+        features: Object.fromEntries(supportedFeatures),
       },
       { timeoutMs: 3_000, idempotent: true },
     );

@@ -1,0 +1,230 @@
+/** Moves of replicas and levels of features as calls, over real sockets and disks. The brokers are played by the test. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
+import { AdminService } from '@fleetmq/gen/controller/admin';
+import { ControllerBrokerService, type ReassignPartitionsProgress } from '@fleetmq/gen/controller/cluster';
+import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
+import { supportedFeatures } from '@fleetmq/metadata';
+import { DomainError, type ErrorName, type TopicId } from '@fleetmq/shared';
+import { eventually, registerBroker, type TestBroker, TestCluster } from './testing/cluster.ts';
+
+const rejectsWith = (promise: Promise<unknown>, code: ErrorName, text = /./): Promise<void> =>
+  assert.rejects(promise, (error) => error instanceof DomainError && error.code === code && text.test(error.message));
+
+class Fleet implements AsyncDisposable {
+  readonly cluster: TestCluster;
+  readonly #brokers: readonly TestBroker[];
+  readonly #heartbeats = new DisposableStack();
+
+  private constructor(cluster: TestCluster, brokers: readonly TestBroker[]) {
+    this.cluster = cluster;
+    this.#brokers = brokers;
+    for (const broker of brokers) this.#heartbeats.use(broker.heartbeats());
+  }
+
+  static async start(controllers: number, brokers: number): Promise<Fleet> {
+    const cluster = await TestCluster.start({ count: controllers });
+    const registered: TestBroker[] = [];
+    for (let brokerId = 1; brokerId <= brokers; brokerId++) registered.push(await registerBroker(cluster, brokerId));
+    return new Fleet(cluster, registered);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#heartbeats.dispose();
+    await this.cluster[Symbol.asyncDispose]();
+  }
+
+  async admin() {
+    return this.cluster.client(AdminService, (await this.cluster.leader()).node.controllerId);
+  }
+
+  async brokerService() {
+    return this.cluster.client(ControllerBrokerService, (await this.cluster.leader()).node.controllerId);
+  }
+
+  /** What the leader of the partition does once these have everything. */
+  async changeIsr(topicId: string, partition: number, members: readonly number[]): Promise<void> {
+    const { node } = await this.cluster.leader();
+    const now = node.stateMachine.view.partition(topicId as TopicId, partition);
+    assert.ok(now !== undefined);
+    const life = (brokerId: number) => (this.#brokers[brokerId - 1] as TestBroker).life;
+    const replication = this.cluster.client(BrokerReplicationService, node.controllerId);
+    const answer = await replication.updateISR({
+      ...life(now.leaderId),
+      topicId,
+      partition,
+      leaderEpoch: now.leaderEpoch,
+      partitionEpoch: now.partitionEpoch,
+      inSyncReplicas: members.map(life),
+    });
+    assert.equal(answer.errorCode, 0, answer.errorMessage);
+  }
+}
+
+const topicPartition = (partition = 0) => ({ topic: 'orders', partition });
+
+describe('moves of replicas', { timeout: 120_000 }, () => {
+  test('are planned, watched from begin to end, and listed with what has ended', async () => {
+    await using fleet = await Fleet.start(1, 4);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 2, replicationFactor: 2 });
+    const topicId = topic?.topicId as string;
+    const replicas = topic?.partitions.map((each) => each.replicas) ?? [];
+    const target = [1, 2, 3, 4].filter((each) => !replicas[0]?.includes(each));
+    const partitions = [{ topicPartition: topicPartition(), replicas: target }];
+    const plan = await admin.startReassignment({ partitions, validateOnly: true });
+    assert.deepEqual([plan.reassignmentId, plan.moves[0]?.targetReplicas], ['', target]);
+    assert.deepEqual((await admin.listReassignments({})).progress, []);
+
+    const watch = (await fleet.brokerService()).reassignPartitions({ partitions })[Symbol.asyncIterator]();
+    const next = async (): Promise<ReassignPartitionsProgress> =>
+      (await watch.next()).value as ReassignPartitionsProgress;
+    const first = await next();
+    assert.deepEqual([first.totalPartitions, first.donePartitions, first.ended], [1, 0, false]);
+    assert.deepEqual(first.moves[0]?.sourceReplicas, replicas[0]);
+    const listed = await admin.listReassignments({});
+    assert.deepEqual(listed.reassignments[0]?.targetReplicas, target);
+    assert.equal(listed.reassignments[0]?.reassignmentId, first.reassignmentId);
+    const described = await admin.describeTopic({ name: 'orders' });
+    assert.deepEqual(described.topic?.partitions[0]?.addingReplicas, target);
+    assert.deepEqual(
+      [...(described.topic?.partitions[0]?.removingReplicas ?? [])].sort(),
+      [...(replicas[0] ?? [])].sort(),
+    );
+    await rejectsWith(admin.startReassignment({ partitions }), 'REASSIGNMENT_IN_PROGRESS');
+
+    await fleet.changeIsr(topicId, 0, [1, 2, 3, 4]);
+    const last = await next();
+    assert.deepEqual([last.donePartitions, last.ended, last.moves], [1, true, []]);
+    assert.equal((await watch.next()).done, true);
+    const after = await admin.listReassignments({});
+    assert.deepEqual([after.reassignments, after.progress[0]?.donePartitions], [[], 1]);
+    assert.ok(after.progress[0]?.endTime !== undefined);
+    const moved = (await admin.describeTopic({ name: 'orders' })).topic?.partitions[0];
+    assert.deepEqual([moved?.replicas, moved?.addingReplicas], [target, []]);
+    assert.ok(target.includes(moved?.leaderId ?? 0));
+  });
+
+  test('go on under the next leader, can be attached to there, and cancelled', async () => {
+    await using fleet = await Fleet.start(3, 4);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 3, replicationFactor: 2 });
+    const topicId = topic?.topicId as string;
+    const target = (partition: number): number[] =>
+      [1, 2, 3, 4].filter((each) => !topic?.partitions[partition]?.replicas.includes(each));
+    const partitions = [0, 1, 2].map((each) => ({ topicPartition: topicPartition(each), replicas: target(each) }));
+    const { reassignmentId, moves } = await admin.startReassignment({ partitions });
+    assert.equal(moves.length, 3);
+    const first = await fleet.cluster.leader();
+    const oldWatch = fleet.cluster.client(ControllerBrokerService, first.node.controllerId);
+    const watching = async () => {
+      for await (const _ of oldWatch.reassignPartitions({ reassignmentId }));
+    };
+    const ended = assert.rejects(watching(), (error) => error instanceof DomainError && error.retriable);
+    await fleet.cluster.stopOne(first.node.controllerId, 'kill');
+    await ended;
+    await fleet.changeIsr(topicId, 1, [1, 2, 3, 4]);
+
+    const progress: (readonly number[])[] = [];
+    for await (const each of (await fleet.brokerService()).reassignPartitions({ reassignmentId, cancel: true })) {
+      progress.push([each.totalPartitions, each.donePartitions, each.cancelledPartitions]);
+      if (each.ended) break;
+    }
+    assert.deepEqual(progress.at(-1), [3, 1, 2]);
+    const now = (await (await fleet.admin()).describeTopic({ name: 'orders' })).topic?.partitions ?? [];
+    assert.deepEqual(
+      now.map((each) => each.replicas),
+      [topic?.partitions[0]?.replicas, target(1), topic?.partitions[2]?.replicas],
+    );
+  });
+
+  test('empty a broker; what cannot be placed leaves everything as it is', async () => {
+    await using fleet = await Fleet.start(1, 3);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 2, replicationFactor: 2 });
+    await admin.createTopic({ name: 'wide', replicationFactor: 3 });
+    await rejectsWith(admin.drainBroker({ brokerId: 3, moveReplicas: true }), 'INVALID_REPLICATION_FACTOR');
+    const stateOf = async () => (await admin.describeCluster({})).brokers.map(({ state }) => state);
+    assert.deepEqual(await stateOf(), [2, 2, 2]);
+    await admin.deleteTopic({ name: 'wide' });
+    const { reassignmentId } = await admin.drainBroker({ brokerId: 3, moveReplicas: true });
+    assert.deepEqual(await stateOf(), [2, 2, 3]);
+    for (const { partition, replicas } of topic?.partitions ?? []) {
+      if (replicas.includes(3)) await fleet.changeIsr(topic?.topicId as string, partition, [1, 2, 3]);
+    }
+    const { progress } = await admin.listReassignments({});
+    assert.deepEqual(
+      progress.map((each) => [each.reassignmentId, each.endTime !== undefined]),
+      [[reassignmentId, true]],
+    );
+    const after = (await admin.describeTopic({ name: 'orders' })).topic?.partitions ?? [];
+    assert.deepEqual(after.flatMap((each) => each.replicas).sort(), [1, 1, 2, 2]);
+    // Nothing is left to be moved.
+    assert.equal((await admin.drainBroker({ brokerId: 3, moveReplicas: true })).reassignmentId, '');
+    await rejectsWith(admin.drainBroker({ brokerId: 3, moveReplicas: true, cancel: true }), 'INVALID_REQUEST');
+  });
+
+  test('what makes no sense is refused', async () => {
+    await using fleet = await Fleet.start(1, 2);
+    const admin = await fleet.admin();
+    const brokers = await fleet.brokerService();
+    await admin.createTopic({ name: 'orders', replicationFactor: 2 });
+    const one = [{ topicPartition: topicPartition(), replicas: [1] }];
+    const first = (request: Parameters<typeof brokers.reassignPartitions>[0]) =>
+      brokers.reassignPartitions(request)[Symbol.asyncIterator]().next();
+    await rejectsWith(first({}), 'INVALID_REQUEST', /either partitions or the reassignment_id/);
+    await rejectsWith(first({ partitions: one, reassignmentId: 'r' }), 'INVALID_REQUEST');
+    await rejectsWith(first({ reassignmentId: 'r' }), 'REASSIGNMENT_NOT_FOUND');
+    await rejectsWith(first({ reassignmentId: 'r', cancel: true }), 'REASSIGNMENT_NOT_FOUND');
+    await rejectsWith(first({ partitions: one, bytesPerSecondMax: 1n }), 'UNIMPLEMENTED');
+    await rejectsWith(admin.startReassignment({ partitions: [] }), 'INVALID_REQUEST');
+    await rejectsWith(admin.startReassignment({ partitions: [{ replicas: [1] }] }), 'INVALID_REQUEST');
+    const both = { topicPartition: topicPartition(), replicas: [1], replicationFactor: 1 };
+    await rejectsWith(admin.startReassignment({ partitions: [both] }), 'INVALID_REQUEST');
+    const unknown = { topicPartition: topicPartition(), replicas: [1, 9] };
+    await rejectsWith(admin.startReassignment({ partitions: [unknown], validateOnly: true }), 'BROKER_NOT_FOUND');
+    await rejectsWith(admin.cancelReassignment({ reassignmentId: '' }), 'REASSIGNMENT_NOT_FOUND');
+  });
+});
+
+describe('levels of features', { timeout: 120_000 }, () => {
+  test('a new cluster begins with the highest; they are listed with who knows what', async () => {
+    await using fleet = await Fleet.start(3, 1);
+    const admin = await fleet.admin();
+    const level = supportedFeatures.get('metadata.version');
+    const named = async () => (await admin.listFeatures({})).features.find(({ name }) => name === 'metadata.version');
+    const before = await named();
+    assert.deepEqual([before?.level, before?.supportedLevel, before?.limitedBy], [level, level, []]);
+    const own = await fleet.cluster.client(ControllerRaftService, 1).getConfiguration({});
+    assert.equal(own.features['metadata.version'], level);
+    const { features } = await admin.updateFeatures({});
+    assert.equal(features.length, supportedFeatures.size);
+    await rejectsWith(admin.updateFeatures({ levels: { 'metadata.version': 1 } }), 'INVALID_REQUEST', /only rise/);
+    await rejectsWith(admin.updateFeatures({ levels: { 'metadata.version': 99 } }), 'UNSUPPORTED_VERSION');
+    await rejectsWith(admin.updateFeatures({ levels: { other: 1 } }), 'INVALID_REQUEST', /no feature "other"/);
+    // One that is away may not know: nothing rises without it.
+    const leaderId = (await fleet.cluster.leader()).node.controllerId;
+    const away = fleet.cluster.ids.find((id) => id !== leaderId) as number;
+    await fleet.cluster.stopOne(away, 'kill');
+    await eventually('the silence to be noticed', async () => (await named())?.supportedLevel === 0);
+    assert.deepEqual((await named())?.limitedBy, [`controller ${away} (does not answer)`]);
+    await rejectsWith(admin.updateFeatures({}), 'NOT_AVAILABLE', new RegExp(`controller ${away} `));
+  });
+
+  test('who does not know what is in use may neither register nor watch', async () => {
+    await using fleet = await Fleet.start(1, 0);
+    const brokers = await fleet.brokerService();
+    const admin = await fleet.admin();
+    await eventually('the cluster to have its name', async () => (await admin.describeCluster({})).clusterId !== '');
+    const old = {
+      brokerId: 9,
+      incarnationId: 'i',
+      diskId: 'd',
+      endpoints: [{ listener: 'client', host: 'h', port: 1 }],
+    };
+    await rejectsWith(brokers.registerBroker(old), 'UNSUPPORTED_VERSION', /broker 9/);
+    const watch = brokers.watchMetadata({ watcher: 'old' })[Symbol.asyncIterator]();
+    await rejectsWith(watch.next(), 'UNSUPPORTED_VERSION', /watcher is too old/);
+  });
+});

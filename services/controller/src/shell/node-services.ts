@@ -1,0 +1,67 @@
+/** What a node serves brokers, gateways and operators with, on top of its consensus. */
+import type { MetadataImage } from '@fleetmq/metadata';
+import type { LogIndex } from '@fleetmq/shared';
+import { defaultPlanLimits } from '../domain/plan.ts';
+import { BrokerSessions } from './broker-sessions.ts';
+import { FeatureAdmin } from './feature-admin.ts';
+import { MetadataFeed } from './metadata-feed.ts';
+import type { Start } from './node-ports.ts';
+import type { RaftParts } from './node-raft.ts';
+import { ReassignmentAdmin } from './reassignment-admin.ts';
+import type { StateMachine } from './state-machine.ts';
+import { TopicAdmin } from './topic-admin.ts';
+
+export interface ServiceParts {
+  readonly topics: TopicAdmin;
+  readonly reassignments: ReassignmentAdmin;
+  readonly features: FeatureAdmin;
+  readonly sessions: BrokerSessions;
+  readonly feed: MetadataFeed;
+}
+
+export function createServices(
+  { config, ports, opened }: Start,
+  stateMachine: StateMachine,
+  { leadership, proposals, reads, addresses, ask }: RaftParts,
+): ServiceParts {
+  const { clock, timers, random, logger } = ports;
+  const { limits } = config;
+  const view = (): MetadataImage => stateMachine.image;
+  const feed = new MetadataFeed({
+    view,
+    leadership,
+    controllers: () => addresses.addresses(),
+    timers,
+    logger,
+    historyEventsMax: limits['watch-history-events'],
+    partItemsMax: 1_000,
+    answerEventsMax: 1_000,
+    heartbeatMs: 2_000,
+    patienceMs: 5_000,
+    watchersMax: limits.watches,
+  });
+  const appliedIndex = (): LogIndex => stateMachine.appliedIndex;
+  const common = { image: view, appliedIndex, leadership, proposals, reads };
+  const topics = new TopicAdmin({
+    ...common,
+    random,
+    limits: {
+      ...defaultPlanLimits,
+      partitionsPerTopicMax: limits['partitions-per-topic'],
+      partitionsMax: limits.partitions,
+      topicsMax: limits.topics,
+    },
+  });
+  const sessionTimeoutMs = config.broker['session-timeout-ms'];
+  const sessions = opened.use(
+    new BrokerSessions({ view, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
+  );
+  const features = new FeatureAdmin({
+    ...common,
+    controllerId: config.node.id,
+    members: () => addresses.addresses(),
+    ask,
+    logger,
+  });
+  return { feed, topics, reassignments: new ReassignmentAdmin({ ...common, random }), features, sessions };
+}
