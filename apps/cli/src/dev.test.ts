@@ -113,6 +113,48 @@ test('a controller is added, leads, and is removed again', async () => {
   }
 });
 
+test('replicas move, brokers are drained, features have levels', async () => {
+  await succeed(['topic', 'create', 'moving', '-p', '2', '-r', '1']);
+  await succeed(['produce', 'moving'], 'one\ntwo\nthree\n');
+  const replicasOf = async (): Promise<number[][]> =>
+    JSON.parse(await succeed(['topic', 'describe', 'moving', '-o', 'json'])).topic.partitions.map(
+      ({ replicas }: { replicas: number[] }) => replicas,
+    );
+  const plan = JSON.parse(await succeed(['partition', 'move', 'moving', '-r', '2', '--dry-run', '-o', 'json']));
+  assert.equal(plan.length, 2);
+  assert.deepEqual((await replicasOf()).flat().length, 2);
+  const moved = await execute(['partition', 'move', 'moving', '-r', '2']);
+  assert.equal(moved.code, 0, moved.err);
+  assert.match(moved.out, /TOPIC +PARTITION +FROM +TO\n/);
+  assert.match(moved.err, /^2 partitions moved$/m);
+  assert.deepEqual(
+    (await replicasOf()).map((each) => [...each].sort()),
+    [
+      [1, 2],
+      [1, 2],
+    ],
+  );
+  await succeed(['partition', 'move', 'moving', '-p', '0-1', '--to', '2']);
+  assert.deepEqual(await replicasOf(), [[2], [2]]);
+  assert.match(await succeed(['partition', 'move', 'moving', '--to', '2']), /^nothing has to move$/m);
+  const read = await succeed(['consume', 'moving', '--from', 'earliest', '--until', 'end']);
+  assert.deepEqual(read.trim().split('\n').sort(), ['one', 'three', 'two']);
+
+  assert.equal(await succeed(['broker', 'drain', '2', '--move-replicas']), 'broker 2 leads 0 partitions\n');
+  assert.deepEqual(await replicasOf(), [[1], [1]]);
+  assert.equal(await succeed(['broker', 'drain', '2', '--cancel']), 'broker 2 serves\n');
+  const moves = JSON.parse(await succeed(['partition', 'moves', '-o', 'json']));
+  assert.deepEqual([moves.progress.length, moves.reassignments], [3, []]);
+  assert.match(await succeed(['partition', 'moves']), /REASSIGNMENT +STATE.*\n[0-9a-f]{32} +ended +2 +2 +0\n/);
+  const gone = await execute(['partition', 'cancel', 'none', '--yes']);
+  assert.deepEqual([gone.code, /^error REASSIGNMENT_NOT_FOUND/.test(gone.err)], [1, true]);
+
+  const [feature] = JSON.parse(await succeed(['cluster', 'features', '-o', 'json']));
+  assert.equal(feature.level, feature.supportedLevel);
+  assert.match(await succeed(['cluster', 'upgrade', '--dry-run']), /metadata\.version/);
+  await succeed(['topic', 'delete', 'moving', '--yes']);
+});
+
 test('topics: create, list, describe, delete', async () => {
   assert.match(
     await succeed(['topic', 'create', 'a', '-p', '3', '-c', 'retention.ms=60000']),

@@ -94,6 +94,13 @@ export function collectPartitions(text: string, before: readonly number[] = []):
   return [...partitions];
 }
 
+/** Broker ids in an order: `4,5,6`. */
+export function parseBrokers(text: string): number[] {
+  const brokers = text.split(',').map((part) => parsePositive(part.trim()));
+  if (new Set(brokers).size === brokers.length) return brokers;
+  throw new UsageError(`"${text}" names a broker twice`);
+}
+
 /** `none`, `leader`, `majority`, `all`, or a count of replicas. */
 export function parseAcks(text: string): 'none' | 'leader' | 'majority' | 'all' | number {
   if (text === 'none' || text === 'leader' || text === 'majority' || text === 'all') return text;

@@ -12,7 +12,7 @@ async function execute(...args: string[]): Promise<{ code: number; out: string; 
 test('help and version are no failures', async () => {
   const help = await execute('--help');
   assert.equal(help.code, 0);
-  for (const noun of ['topic', 'produce', 'consume', 'cluster', 'controller', 'dev'])
+  for (const noun of ['topic', 'produce', 'consume', 'cluster', 'controller', 'broker', 'partition', 'dev'])
     assert.match(help.out, new RegExp(`^ {2}${noun}`, 'm'));
   assert.match((await execute('consume', '--help')).out, /--until/);
   assert.match((await execute('--version')).out, /^\d+\.\d+\.\d+\n$/);
@@ -34,6 +34,15 @@ test('what is wrong on the command line is exit code 2, with the value', async (
     [['controller', 'add', 'nowhere'], /"nowhere" is no address/],
     [['controller', 'remove', 'x'], /'x' is invalid/],
     [['controller', 'remove', '3'], /no terminal to ask on: give --yes/],
+    [['controller', 'replace', '3', 'nowhere'], /"nowhere" is no address/],
+    [['controller', 'replace', '3', 'h:1'], /no terminal to ask on: give --yes/],
+    [['partition', 'move', 't', '--to', '1,x'], /"x" is no whole number/],
+    [['partition', 'move', 't', '--to', '1,1'], /names a broker twice/],
+    [['partition', 'move', 't', '--to', '1', '-r', '2'], /--to or --replication-factor/],
+    [['partition', 'cancel', 'r'], /no terminal to ask on: give --yes/],
+    [['broker', 'drain', '1', '--move-replicas', '--cancel'], /give only --cancel/],
+    [['cluster', 'upgrade'], /no terminal to ask on: give --yes/],
+    [['cluster', 'upgrade', '--yes', '--feature', 'a=x'], /"x" is no whole number/],
     [['dev', '--brokers', '0'], /below 1/],
   ];
   for (const [args, pattern] of cases) {

@@ -2,14 +2,13 @@
  * The grammar of the command line: nouns, verbs, options. Actions are loaded when they run, so that `--help` and mistakes cost
  * nothing but this file and commander.
  */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import type { HealthOptions } from './commands/cluster.ts';
+import { Command, CommanderError } from 'commander';
 import type { ConsumeOptions } from './commands/consume.ts';
-import type { AddOptions, RemoveOptions } from './commands/controller.ts';
 import type { DevOptions } from './commands/dev.ts';
 import type { ProduceOptions } from './commands/produce.ts';
 import type { CreateOptions, DeleteOptions, ListOptions } from './commands/topic.ts';
 import { describeFailure, exitCode, formatFailure } from './failure.ts';
+import { checked, common } from './grammar.ts';
 import {
   collectPair,
   collectPartitions,
@@ -19,8 +18,8 @@ import {
   parseEnd,
   parsePlace,
   parsePositive,
-  UsageError,
 } from './parse.ts';
+import { addBroker, addCluster, addController, addPartition } from './program-cluster.ts';
 import type { CommonOptions } from './session.ts';
 import { isPipeError, type Terminal } from './terminal.ts';
 
@@ -57,6 +56,8 @@ function createProgram(terminal: Terminal): Command {
   addConsume(program, terminal);
   addCluster(program, terminal);
   addController(program, terminal);
+  addBroker(program, terminal);
+  addPartition(program, terminal);
   addDev(program, terminal);
   for (const command of everyCommand(program)) {
     command.exitOverride().configureOutput({
@@ -69,28 +70,6 @@ function createProgram(terminal: Terminal): Command {
 
 function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap(everyCommand)];
-}
-
-/** commander reports what parsers throw only when it is of its own class. */
-function checked<Value>(parse: (text: string, before?: never) => Value): (text: string, before: unknown) => Value {
-  return (text, before) => {
-    try {
-      return parse(text, before as never);
-    } catch (error) {
-      if (error instanceof UsageError) throw new InvalidArgumentError(error.message);
-      throw error;
-    }
-  };
-}
-
-/** The options of every command that talks to a cluster. */
-function common(command: Command, outputs: string): Command {
-  return command
-    .option('--url <url>', 'gateway (default: $FLEETMQ_URL, or http://127.0.0.1:7600)')
-    .option('--brokers <list>', 'client listeners of brokers, host:port with commas, instead of a gateway')
-    .option('--timeout <duration>', 'bound of each call', checked(parseDuration), 30_000)
-    .option('-o, --output <format>', outputs)
-    .option('-q, --quiet', 'nothing on stderr but errors');
 }
 
 function addTopic(program: Command, terminal: Terminal): void {
@@ -155,55 +134,6 @@ function addConsume(program: Command, terminal: Terminal): void {
     .option('--out-of-range <policy>', 'when an offset is gone: earliest, latest or error (default error)')
     .action(async (topic: string, options: ConsumeOptions) =>
       (await import('./commands/consume.ts')).consume(terminal, topic, options),
-    );
-}
-
-function addCluster(program: Command, terminal: Terminal): void {
-  const cluster = program.command('cluster').description('the cluster itself');
-  common(cluster.command('describe'), 'table, json or ndjson')
-    .description('controllers, brokers, and what is wrong')
-    .action(async (options: CommonOptions) =>
-      (await import('./commands/cluster.ts')).describeCluster(terminal, options),
-    );
-  common(cluster.command('health'), 'table, json or ndjson')
-    .description('what is wrong; exit code 1 if anything is')
-    .option('--watch', 'look again and again, and tell what has changed')
-    .option('--exit-when-healthy', 'watch until nothing is wrong')
-    .option('--interval <duration>', 'between two looks', checked(parseDuration), 500)
-    .action(async (options: HealthOptions) => (await import('./commands/cluster.ts')).clusterHealth(terminal, options));
-}
-
-function addController(program: Command, terminal: Terminal): void {
-  const controller = program.command('controller').description('the quorum of the controllers');
-  const outputs = 'table, json or ndjson';
-  common(controller.command('status'), outputs)
-    .description('who leads, who votes, how far each has come')
-    .action(async (options: CommonOptions) =>
-      (await import('./commands/controller.ts')).listControllers(terminal, options),
-    );
-  common(controller.command('add <host:port>'), outputs)
-    .description('add a controller that runs with quorum.join = true; waits until it votes')
-    .option('--id <id>', 'it must be this one', checked(parsePositive))
-    .option('--disk-id <id>', 'its disk, so that it need not run yet')
-    .option('--learner', 'do not let it vote')
-    .option('--no-wait', 'do not wait until it votes')
-    .action(async (address: string, options: AddOptions) =>
-      (await import('./commands/controller.ts')).addController(terminal, address, options),
-    );
-  common(controller.command('remove').argument('<id>', 'which', checked(parsePositive)), outputs)
-    .description('remove a controller; its data folder cannot come back')
-    .option('--force', 'even if the rest would have no active majority')
-    .option('--yes', 'do not ask')
-    .action(async (id: number, options: RemoveOptions) =>
-      (await import('./commands/controller.ts')).removeController(terminal, id, options),
-    );
-  common(
-    controller.command('transfer').argument('[id]', 'who shall lead (default: any)', checked(parsePositive)),
-    outputs,
-  )
-    .description('move the leadership to another controller')
-    .action(async (id: number | undefined, options: CommonOptions) =>
-      (await import('./commands/controller.ts')).transferController(terminal, id ?? 0, options),
     );
 }
 

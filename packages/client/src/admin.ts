@@ -1,9 +1,7 @@
 /**
  * Administration: topics, brokers, offsets. Admin calls go to a gateway, which passes them on to the controllers' leader;
  * a client that was connected to brokers alone gets UNIMPLEMENTED for those, and everything else here works.
- *
- * Retries: calls that only read, freely. A creation or deletion whose first attempt has an unknown outcome is repeated too,
- * and an answer that it is done already then counts as success.
+ * `admin/calls.ts` says what is repeated.
  */
 import type { MessageShape } from '@bufbuild/protobuf';
 import {
@@ -13,17 +11,13 @@ import {
 } from '@fleetmq/gen/client/metadata';
 import type { BrokerMetadata, ConfigEntry, TopicMetadata } from '@fleetmq/gen/common/metadata';
 import { AdminService, type ControllerStatus, type DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
-import { DomainError, type ErrorName, type Offset } from '@fleetmq/shared';
+import type { Offset } from '@fleetmq/shared';
+import { AdminCalls, type AdminDeps } from './admin/calls.ts';
+import { Features } from './admin/features.ts';
+import { Reassignments } from './admin/reassignments.ts';
 import type { CallBounds, Metadata } from './metadata.ts';
 import { deleteRecordsBefore, findOffsets, type PartitionRef, type Position } from './offsets.ts';
-import type { Channel, UnaryCall } from './rpc/channel.ts';
-import { checkBody, toClientError } from './rpc/errors.ts';
-
-export interface AdminDeps {
-  readonly metadata: Metadata;
-  readonly clientId: string;
-  readonly timeoutMs: number;
-}
+import { checkBody } from './rpc/errors.ts';
 
 export interface CreateTopicOptions extends CallBounds {
   /** Default 1, at most 100,000. */
@@ -59,6 +53,20 @@ export interface AddControllerOptions extends CallBounds {
   readonly learnerOnly?: boolean;
 }
 
+export interface DrainOptions extends CallBounds {
+  /** Also its replicas. Default false. */
+  readonly moveReplicas?: boolean;
+  /** It serves again. Default false. */
+  readonly cancel?: boolean;
+}
+
+export interface DrainedBroker {
+  /** Partitions that it still leads. */
+  readonly remainingLeaders: number;
+  /** What moves its replicas away. Empty: nothing does. */
+  readonly reassignmentId: string;
+}
+
 export type ClusterDescription = MessageShape<typeof DescribeClusterResponseSchema>;
 export type ClusterMetadata = MessageShape<typeof GetClusterMetadataResponseSchema>;
 
@@ -76,12 +84,18 @@ const pageSize = 1000;
 export class Admin {
   readonly #metadata: Metadata;
   readonly #clientId: string;
-  readonly #timeoutMs: number;
+  readonly #calls: AdminCalls;
+  /** Moves of replicas to other brokers. */
+  readonly reassignments: Reassignments;
+  /** Formats and behaviours of the whole cluster that have levels. */
+  readonly features: Features;
 
   constructor(deps: AdminDeps) {
     this.#metadata = deps.metadata;
     this.#clientId = deps.clientId;
-    this.#timeoutMs = deps.timeoutMs;
+    this.#calls = new AdminCalls(deps);
+    this.reassignments = new Reassignments(this.#calls);
+    this.features = new Features(this.#calls);
   }
 
   /** TOPIC_ALREADY_EXISTS, INVALID_CONFIG, INVALID_REPLICATION_FACTOR. The topic can be used at once by this client. */
@@ -95,7 +109,7 @@ export class Admin {
       validateOnly: options.validateOnly ?? false,
       assignments: (options.assignments ?? []).map((replicas) => ({ replicas: [...replicas] })),
     };
-    const done = await this.#change('TOPIC_ALREADY_EXISTS', options, async (channel, call) =>
+    const done = await this.#calls.change('TOPIC_ALREADY_EXISTS', options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.createTopic, request, call), `create topic ${name}`),
     );
     if (done === undefined) return (await this.describeTopic(name, options)).topic;
@@ -105,7 +119,7 @@ export class Admin {
 
   /** TOPIC_NOT_FOUND. */
   async deleteTopic(name: string, options: CallBounds = {}): Promise<void> {
-    const done = await this.#change('TOPIC_NOT_FOUND', options, async (channel, call) =>
+    const done = await this.#calls.change('TOPIC_NOT_FOUND', options, async (channel, call) =>
       checkBody(
         await channel.unary(AdminService.method.deleteTopic, { clientId: this.#clientId, name }, call),
         `delete topic ${name}`,
@@ -116,7 +130,7 @@ export class Admin {
 
   /** Linearizable. TOPIC_NOT_FOUND. */
   async describeTopic(name: string, options: CallBounds = {}): Promise<TopicDescription> {
-    const response = await this.#read(options, async (channel, call) =>
+    const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(
         await channel.unary(AdminService.method.describeTopic, { clientId: this.#clientId, name }, call),
         `describe topic ${name}`,
@@ -138,7 +152,7 @@ export class Admin {
       remove: [...(changes.remove ?? [])],
       validateOnly: options.validateOnly ?? false,
     };
-    const response = await this.#read(options, async (channel, call) =>
+    const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.alterTopicConfig, request, call), `settings of topic ${name}`),
     );
     this.#metadata.noteVersion(response.metadataVersion);
@@ -152,7 +166,7 @@ export class Admin {
     options: CallBounds & { readonly validateOnly?: boolean } = {},
   ): Promise<TopicMetadata> {
     const request = { clientId: this.#clientId, name, totalCount: total, validateOnly: options.validateOnly ?? false };
-    const done = await this.#change('INVALID_REQUEST', options, async (channel, call) =>
+    const done = await this.#calls.change('INVALID_REQUEST', options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.addPartitions, request, call), `add partitions to ${name}`),
     );
     if (done === undefined) return (await this.describeTopic(name, options)).topic;
@@ -162,7 +176,7 @@ export class Admin {
 
   /** Controllers, brokers, and what is wrong; linearizable. */
   describeCluster(options: CallBounds = {}): Promise<ClusterDescription> {
-    return this.#read(options, async (channel, call) =>
+    return this.#calls.read(options, async (channel, call) =>
       checkBody(
         await channel.unary(AdminService.method.describeCluster, { clientId: this.#clientId }, call),
         'describe cluster',
@@ -173,7 +187,7 @@ export class Admin {
   /** The controllers and how far each has come, by id; linearizable. */
   async listControllers(options: CallBounds = {}): Promise<readonly ControllerStatus[]> {
     const request = { clientId: this.#clientId };
-    const response = await this.#read(options, async (channel, call) =>
+    const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.listControllers, request, call), 'list controllers'),
     );
     return response.controllers;
@@ -187,8 +201,28 @@ export class Admin {
     const { id = 0, diskId = '', learnerOnly = false } = options;
     const request = { clientId: this.#clientId, controllerId: id, ...address, diskId, learnerOnly };
     const place = `${address.host}:${address.port}`;
-    const response = await this.#read(options, async (channel, call) =>
+    const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.addController, request, call), `add controller ${place}`),
+    );
+    return response.controllerId;
+  }
+
+  /**
+   * Puts the controller that runs at an address in the place of a voter, in one step once it has caught up, and answers its
+   * id. Repeating the call does no harm. INVALID_REQUEST.
+   */
+  async replaceController(
+    replacedId: number,
+    address: ControllerAddress,
+    options: Omit<AddControllerOptions, 'learnerOnly'> = {},
+  ): Promise<number> {
+    const { id = 0, diskId = '' } = options;
+    const request = { clientId: this.#clientId, replacedId, controllerId: id, ...address, diskId };
+    const response = await this.#calls.read(options, async (channel, call) =>
+      checkBody(
+        await channel.unary(AdminService.method.replaceController, request, call),
+        `replace controller ${replacedId}`,
+      ),
     );
     return response.controllerId;
   }
@@ -196,7 +230,7 @@ export class Admin {
   /** INVALID_REQUEST (no member, or the only voter), NOT_ENOUGH_REPLICAS (the rest would have no active majority). */
   async removeController(id: number, options: CallBounds & { readonly force?: boolean } = {}): Promise<void> {
     const request = { clientId: this.#clientId, controllerId: id, force: options.force ?? false };
-    await this.#change('INVALID_REQUEST', options, async (channel, call) =>
+    await this.#calls.change('INVALID_REQUEST', options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.removeController, request, call), `remove controller ${id}`),
     );
   }
@@ -204,15 +238,28 @@ export class Admin {
   /** `target` 0: the most advanced voter. Answers who leads then. */
   async transferController(target = 0, options: CallBounds = {}): Promise<number> {
     const request = { clientId: this.#clientId, targetId: target };
-    const response = await this.#read(options, async (channel, call) =>
+    const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.transferController, request, call), 'transfer controllers'),
     );
     return response.leaderId;
   }
 
+  /**
+   * Hands the leaderships of a broker over, so that it can be stopped; with `moveReplicas` its replicas move away, too. Repeating
+   * it hands over what can be by then. INVALID_REPLICATION_FACTOR when the other brokers have no room.
+   */
+  async drainBroker(id: number, options: DrainOptions = {}): Promise<DrainedBroker> {
+    const { moveReplicas = false, cancel = false } = options;
+    const request = { clientId: this.#clientId, brokerId: id, moveReplicas, cancel };
+    const response = await this.#calls.read(options, async (channel, call) =>
+      checkBody(await channel.unary(AdminService.method.drainBroker, request, call), `drain broker ${id}`),
+    );
+    return { remainingLeaders: response.remainingLeaders, reassignmentId: response.reassignmentId };
+  }
+
   /** The cluster as the server that answers knows it: id, nodes, security mode, versions. */
   clusterMetadata(options: CallBounds = {}): Promise<ClusterMetadata> {
-    return this.#metadata.call(this.#bounds(options), async (channel, call) =>
+    return this.#metadata.call(this.#calls.bounds(options), async (channel, call) =>
       checkBody(
         await channel.unary(MetadataService.method.getClusterMetadata, { clientId: this.#clientId }, call),
         'cluster metadata',
@@ -232,7 +279,7 @@ export class Admin {
         pageSize,
         pageToken,
       };
-      const page = await this.#metadata.call(this.#bounds(options), async (channel, call) =>
+      const page = await this.#metadata.call(this.#calls.bounds(options), async (channel, call) =>
         checkBody(await channel.unary(MetadataService.method.listTopics, request, call), 'list topics'),
       );
       topics.push(...page.topics);
@@ -243,7 +290,7 @@ export class Admin {
 
   /** Every registered broker, fenced ones too. */
   brokers(options: CallBounds = {}): Promise<readonly BrokerMetadata[]> {
-    return this.#metadata.brokers(this.#bounds(options));
+    return this.#metadata.brokers(this.#calls.bounds(options));
   }
 
   /** Offsets of a place in each partition of a topic, or in the given partitions. */
@@ -252,7 +299,7 @@ export class Admin {
     position: Position,
     options: CallBounds = {},
   ): Promise<readonly OffsetListing[]> {
-    const bounds = this.#bounds(options);
+    const bounds = this.#calls.bounds(options);
     const partitions: readonly PartitionRef[] =
       typeof target === 'string'
         ? (await this.#metadata.refresh(target, bounds)).partitions.map(({ partition }) => ({
@@ -270,47 +317,13 @@ export class Admin {
     requests: readonly (PartitionRef & { readonly beforeOffset: number })[],
     options: CallBounds = {},
   ): Promise<readonly OffsetListing[]> {
-    const offsets = await deleteRecordsBefore(this.#metadata, this.#clientId, requests, this.#bounds(options));
+    const offsets = await deleteRecordsBefore(this.#metadata, this.#clientId, requests, this.#calls.bounds(options));
     return requests.map(({ topic, partition }, index) => ({ topic, partition, offset: offsets[index] as Offset }));
-  }
-
-  #bounds({ timeoutMs, signal }: CallBounds): { readonly timeoutMs: number; readonly signal: AbortSignal | undefined } {
-    return { timeoutMs: timeoutMs ?? this.#timeoutMs, signal };
-  }
-
-  #read<Result>(options: CallBounds, run: (channel: Channel, call: UnaryCall) => Promise<Result>): Promise<Result> {
-    this.#assertGateway();
-    return this.#metadata.call(this.#bounds(options), run);
-  }
-
-  /** Undefined: an earlier attempt, whose answer was lost, has done it. */
-  async #change<Result>(
-    doneCode: ErrorName,
-    options: CallBounds,
-    run: (channel: Channel, call: UnaryCall) => Promise<Result>,
-  ): Promise<Result | undefined> {
-    this.#assertGateway();
-    let mayBeDone = false;
-    return await this.#metadata.call(this.#bounds(options), async (channel, call) => {
-      try {
-        return await run(channel, call);
-      } catch (thrown) {
-        const error = toClientError(thrown);
-        if (mayBeDone && error.code === doneCode) return undefined;
-        mayBeDone ||= error.outcomeUnknown;
-        throw error;
-      }
-    });
   }
 
   /** Waits until the servers that this client asks know the change. */
   async #settleTopic(name: string, version: bigint, options: CallBounds): Promise<void> {
     this.#metadata.noteVersion(version);
-    await this.#metadata.refresh(name, this.#bounds(options));
-  }
-
-  #assertGateway(): void {
-    if (this.#metadata.viaGateway) return;
-    throw new DomainError('UNIMPLEMENTED', 'brokers do not serve admin calls: connect to a gateway with { url }');
+    await this.#metadata.refresh(name, this.#calls.bounds(options));
   }
 }

@@ -1,5 +1,13 @@
 export type { RecordHeader } from '@fleetmq/record';
 export { DomainError, type ErrorName, errorCatalogue, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
+export type { Features, UpdateFeaturesOptions } from './admin/features.ts';
+export type {
+  CancelledReassignment,
+  ReassignmentList,
+  Reassignments,
+  StartedReassignment,
+  WantedReplicas,
+} from './admin/reassignments.ts';
 export {
   type AddControllerOptions,
   Admin,
@@ -7,6 +15,8 @@ export {
   type ClusterMetadata,
   type ControllerAddress,
   type CreateTopicOptions,
+  type DrainedBroker,
+  type DrainOptions,
   type ListTopicsOptions,
   type OffsetListing,
   type TopicDescription,

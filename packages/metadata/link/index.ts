@@ -5,5 +5,6 @@ export {
   type ControllerCallsOptions,
   nextStep,
 } from './controller-calls.ts';
+export { addMetadataMetrics } from './metadata-metrics.ts';
 export { type MetadataRoutesOptions, metadataRoutes } from './metadata-routes.ts';
 export { type MetadataListener, MetadataWatch, type MetadataWatchOptions } from './metadata-watch.ts';

@@ -242,7 +242,7 @@ async function openServices(
     pendingBudget: core.budgets.pending,
     answerBudget: core.budgets.answers,
     subscriptions: () => subscriptions.count,
-    metadataVersion: () => watch.version,
+    watch,
   });
   const context: Omit<RpcContext, 'listener' | 'fetchBounds'> = {
     ...core,

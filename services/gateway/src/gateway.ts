@@ -4,6 +4,7 @@
  * client listener; it is ready when the first metadata has come. Disposing stops in reverse order.
  */
 import {
+  addMetadataMetrics,
   authorityOf,
   type ControllerAddress,
   ControllerCalls,
@@ -205,14 +206,4 @@ async function readTls({ listen }: GatewayConfig): Promise<ServerTls | undefined
     throw new DomainError('INVALID_CONFIG', 'listen.client.tls-cert and listen.client.tls-key: both or none');
   }
   return loadTlsFiles({ certFile, keyFile });
-}
-
-function addMetadataMetrics(metrics: MetricsRegistry, watch: MetadataWatch): void {
-  metrics.observed({ name: 'fleetmq_metadata_version', help: 'Version of the metadata that is known.' }, () => {
-    return watch.version;
-  });
-  metrics.observed(
-    { name: 'fleetmq_metadata_age_seconds', help: 'Since a controller was last heard; -1: never.' },
-    () => (Number.isFinite(watch.ageMs()) ? watch.ageMs() / 1_000 : -1),
-  );
 }

@@ -2,7 +2,6 @@
  * `fleetmq produce TOPIC`: each line of stdin (or of a file) is a record. Makes no promise per record: it reads as fast as the
  * producer takes it, and the delivery reports make the summary. Ctrl-C stops the reading; what was read is still delivered.
  */
-/// <reference path="../cli-progress.d.ts" />
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { CompressionName, DeliveryReport, ProducerRecord } from '@fleetmq/client';
@@ -10,6 +9,7 @@ import type { DomainError } from '@fleetmq/shared';
 import { linesOf } from '../lines.ts';
 import { type parseAcks, UsageError } from '../parse.ts';
 import { type Column, formatTable, printRows } from '../print.ts';
+import { startProgress } from '../progress.ts';
 import { recordFromJson } from '../record-json.ts';
 import { type CommonOptions, outputOf, say, withClient } from '../session.ts';
 import { type Terminal, write } from '../terminal.ts';
@@ -65,7 +65,7 @@ export async function produce(terminal: Terminal, topic: string, options: Produc
     try {
       for await (const lines of linesOf(source.chunks)) {
         await producer.sendBatch(lines.map(toRecord), { signal: terminal.interrupted });
-        progress.update(source.bytesRead());
+        progress.update(source.bytesRead(), `${(source.bytesRead() / 1024 / 1024).toFixed(1)} MiB`);
         if (failure !== undefined) break;
       }
     } catch (error) {
@@ -134,29 +134,6 @@ async function openSource(terminal: Terminal, { file }: ProduceOptions): Promise
     }
   }
   return { chunks: count(), size, bytesRead: () => bytes };
-}
-
-interface Progress {
-  update(bytes: number): void;
-  stop(): void;
-}
-
-/** A bar, where the size is known and somebody looks. */
-async function startProgress(terminal: Terminal, options: ProduceOptions, size: number | undefined): Promise<Progress> {
-  if (size === undefined || !terminal.isErrorTerminal || options.quiet === true) {
-    return { update: () => undefined, stop: () => undefined };
-  }
-  const { SingleBar } = (await import('cli-progress')).default;
-  const bar = new SingleBar({
-    format: '{bar} {percentage}% {mib} MiB',
-    stream: terminal.stderr as NodeJS.WritableStream,
-    clearOnComplete: true,
-    hideCursor: true,
-    etaBuffer: 100,
-  });
-  const mib = (bytes: number): string => (bytes / 1024 / 1024).toFixed(1);
-  bar.start(size, 0, { mib: mib(0) });
-  return { update: (bytes) => bar.update(bytes, { mib: mib(bytes) }), stop: () => bar.stop() };
 }
 
 function note(extents: Map<number, Extent>, { partition, baseOffset = 0, recordCount }: DeliveryReport): void {

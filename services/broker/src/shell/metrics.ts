@@ -1,4 +1,6 @@
 /** What a broker counts. The hot path bumps plain fields; the rest is read when somebody asks. */
+
+import { addMetadataMetrics, type MetadataWatch } from '@fleetmq/metadata/link';
 import {
   type Counter,
   type Histogram,
@@ -57,7 +59,7 @@ export interface ObservedParts {
   readonly pendingBudget: ByteBudget;
   readonly answerBudget: ByteBudget;
   readonly subscriptions: () => number;
-  readonly metadataVersion: () => number;
+  readonly watch: MetadataWatch;
 }
 
 export function observeBroker(metrics: MetricsRegistry, parts: ObservedParts): void {
@@ -73,13 +75,13 @@ export function observeBroker(metrics: MetricsRegistry, parts: ObservedParts): v
   gauge('pending_bytes', 'Bytes of batches that are not durable yet.', () => pendingBudget.bytes);
   gauge('answer_bytes', 'Bytes of answers that readers have not taken yet.', () => answerBudget.bytes);
   gauge('subscriptions', 'Open subscriptions.', parts.subscriptions);
-  gauge('metadata_version', 'Version of the metadata that this broker has applied.', parts.metadataVersion);
   gauge('epoch', 'Registration of this broker.', () => link.brokerEpoch);
   gauge('fenced', '1 while the controllers keep this broker out of service.', () => (link.state === 'active' ? 0 : 1));
   metrics.observedCounter(
     { name: 'fleetmq_broker_replication_bytes_out', help: 'Bytes of batches that were sent to followers.' },
     () => replicator.totals().bytes,
   );
+  addMetadataMetrics(metrics, parts.watch);
   const detail = { labels: ['topic', 'partition'], detail: true, seriesMax: 20_000 };
   metrics.observed(
     { ...detail, name: 'fleetmq_partition_high_watermark', help: 'Offset after the last committed record.' },
