@@ -48,6 +48,13 @@ export const controllerSchema = z.strictObject({
       .min(4_096)
       .max(1_024 * mebibyte)
       .default(16 * mebibyte),
+    /** At most so many bytes of a snapshot go to one other controller. */
+    'snapshot-bytes-per-second': z
+      .number()
+      .int()
+      .min(64 * 1024)
+      .max(2 ** 40)
+      .default(64 * 1024 * 1024),
     /** Largest snapshot that is taken from a leader. */
     'snapshot-bytes-max': z
       .number()

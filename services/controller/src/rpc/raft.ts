@@ -8,6 +8,7 @@ import {
   AppendEntriesRequestSchema,
   AppendEntriesResponseSchema,
   ControllerRaftService,
+  InstallSnapshotResponseSchema,
   PreVoteResponseSchema,
   type RaftEnvelope,
   ReadIndexResponseSchema,
@@ -84,7 +85,16 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
         return create(PreVoteResponseSchema, await vote(request, true, signal));
       },
       async installSnapshot(requests, { signal }) {
-        const { message, receivedBytes } = await snapshots.receive(requests, signal);
+        const { from, message, receivedBytes } = await snapshots.receive(requests, signal);
+        if (message === undefined) {
+          const term = BigInt(driver.status().term);
+          const kept = BigInt(receivedBytes);
+          return create(InstallSnapshotResponseSchema, {
+            term,
+            receivedBytes: kept,
+            envelope: identity.envelopeFor(from),
+          });
+        }
         const answer = await inbox.ask(message, { signal, timeoutMs: snapshots.answerTimeoutMs });
         return wire.snapshotResponse(answer, back(answer), receivedBytes);
       },

@@ -10,7 +10,7 @@
 import type { MetadataEvent as EventMessage } from '@fleetmq/gen/controller/metadata_log';
 import { type MetadataEvent, snapshotParts } from '@fleetmq/metadata';
 import { eventToProto, snapshotToProto } from '@fleetmq/metadata/wire';
-import { DomainError, type Logger, type MetadataVersion, type Timers } from '@fleetmq/shared';
+import { assert, DomainError, type Logger, type MetadataVersion, type Timers } from '@fleetmq/shared';
 import type { PeerAddress } from '../domain/peers.ts';
 import type { MetadataView } from '../domain/view.ts';
 import { memberToProto } from '../wire/membership.ts';
@@ -132,6 +132,8 @@ export class MetadataFeed {
         throw new DomainError('NOT_AVAILABLE', `this watch is ${this.#floor - cursor} versions behind: begin again`);
       }
       const next = this.#changesAfter(cursor);
+      // Otherwise this loop would look for them for ever.
+      assert(next !== undefined || this.#options.view().version <= cursor, 'the feed lacks changes that the image has');
       if (next !== undefined) {
         toldLeader = leadership.leaderId;
         yield next;

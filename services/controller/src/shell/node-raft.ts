@@ -94,8 +94,13 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
       checksum,
       logger,
       callTimeoutMs: electionTimeoutMs,
-      snapshotTimeoutMs: 60_000,
-      chunkBytes: 512 * 1024,
+      timers,
+      snapshots: {
+        chunkBytes: 256 * 1024,
+        bytesPerSecond: config.raft['snapshot-bytes-per-second'],
+        stallTimeoutMs: 5_000,
+        answerTimeoutMs: 30_000,
+      },
     }),
   );
   const inbox = new RaftInbox({ step: (message) => driver.step(message), timers, answerTimeoutMs: electionTimeoutMs });

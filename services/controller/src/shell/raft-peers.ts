@@ -3,25 +3,26 @@
  * message, which the core is told about so that it sends less to a node that is away.
  *
  * Calls under way are bounded per node and kind: beyond that messages are dropped, never queued, because the core repeats
- * what matters. One snapshot per node is on its way; a newer one takes its place. Answers are checked like requests.
+ * what matters. Snapshots have a way of their own (`snapshot-sender.ts`). Answers are checked like requests.
  */
-import { create } from '@bufbuild/protobuf';
 import { type CallOptions, type Client, createClient, type Transport } from '@connectrpc/connect';
 import {
   ControllerRaftService,
-  type InstallSnapshotRequest,
-  InstallSnapshotRequestSchema,
   type PreVoteResponse,
   type RaftEnvelope,
   type VoteResponse,
 } from '@fleetmq/gen/controller/raft';
-import { apiVersion } from '@fleetmq/metadata';
-import type { Message, MessageType, Snapshot } from '@fleetmq/raft';
-import { type Checksum, DomainError, isDomainError, type Logger, unreachable } from '@fleetmq/shared';
-import { configurationToProto } from '../wire/raft-entries.ts';
+import type { Message, MessageType } from '@fleetmq/raft';
+import { type Checksum, DomainError, isDomainError, type Logger, type Timers, unreachable } from '@fleetmq/shared';
 import * as wire from '../wire/raft-messages.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import type { RaftIdentity } from './raft-identity.ts';
+import { SnapshotSender, type SnapshotSenderOptions } from './snapshot-sender.ts';
+
+export type SnapshotLimits = Pick<
+  SnapshotSenderOptions,
+  'chunkBytes' | 'bytesPerSecond' | 'stallTimeoutMs' | 'answerTimeoutMs'
+>;
 
 export interface RaftPeersOptions {
   readonly identity: RaftIdentity;
@@ -32,13 +33,11 @@ export interface RaftPeersOptions {
   /** A controller refuses a vote because this node was removed. */
   readonly onRemoved: (by: number) => void;
   readonly checksum: Checksum;
+  readonly timers: Timers;
   readonly logger: Logger;
   /** Of every call but snapshots: a later answer is of no use. An election timeout. */
   readonly callTimeoutMs: number;
-  /** Of a whole snapshot. Default 60 s. */
-  readonly snapshotTimeoutMs: number;
-  /** Bytes of a snapshot in one message; at most 1 MiB. Default 512 KiB. */
-  readonly chunkBytes: number;
+  readonly snapshots: SnapshotLimits;
 }
 
 /** Calls under way to one node. */
@@ -57,18 +56,26 @@ export class RaftPeers implements AsyncDisposable {
   readonly #clients = new WeakMap<Transport, RaftClient>();
   readonly #options: RaftPeersOptions;
   readonly #open = new Map<string, number>();
-  readonly #snapshots = new Map<number, AbortController>();
+  readonly #snapshots: SnapshotSender;
   readonly #running = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
 
   constructor(options: RaftPeersOptions) {
     this.#options = options;
+    this.#snapshots = new SnapshotSender({
+      ...options,
+      ...options.snapshots,
+      client: (id) => this.#client(id),
+      envelopeFor: (id) => options.identity.envelopeFor(id),
+      check: (id, envelope) => this.#check(id, envelope),
+    });
   }
 
   /** Never throws and never waits. */
   send(message: Message): void {
     if (this.#stopping.signal.aborted) return;
-    const sending = message.type === 'MsgSnap' ? this.#sendSnapshot(message) : this.#sendOne(message);
+    const isSnapshot = message.type === 'MsgSnap';
+    const sending = isSnapshot ? this.#snapshots.send(message, this.#stopping.signal) : this.#sendOne(message);
     // Only a broken invariant of the core gets here, and the driver has stopped the node for it.
     const call = sending.catch((error: unknown) =>
       this.#options.logger.error({ error }, 'a Raft answer broke the core'),
@@ -141,52 +148,6 @@ export class RaftPeers implements AsyncDisposable {
     if (!response.removed) return wire.voteResponseFromProto(response, ends, message.type === 'MsgPreVote');
     this.#options.onRemoved(message.to);
     return undefined;
-  }
-
-  async #sendSnapshot(message: Message): Promise<void> {
-    const { driver, logger, snapshotTimeoutMs } = this.#options;
-    const { to, snapshot } = message;
-    this.#snapshots.get(to)?.abort(new DomainError('CANCELLED', 'a newer snapshot takes its place'));
-    const replaced = new AbortController();
-    this.#snapshots.set(to, replaced);
-    const signal = AbortSignal.any([this.#stopping.signal, replaced.signal]);
-    try {
-      logger.info({ controller: to, index: snapshot?.index, bytes: snapshot?.data.length }, 'sending a snapshot');
-      const parts = this.#snapshotParts(message);
-      const response = await this.#client(to).installSnapshot(parts, { timeoutMs: snapshotTimeoutMs, signal });
-      await this.#check(to, response.envelope);
-      if (signal.aborted) return;
-      driver.reportSnapshot(to, 'finished');
-      driver.step(wire.snapshotResponseFromProto(response, { from: to, to: message.from }));
-    } catch (error) {
-      if (signal.aborted) return;
-      logger.warn({ error, controller: to }, 'a snapshot did not arrive');
-      driver.reportSnapshot(to, 'failed');
-    } finally {
-      if (this.#snapshots.get(to) === replaced) this.#snapshots.delete(to);
-    }
-  }
-
-  async *#snapshotParts(message: Message): AsyncGenerator<InstallSnapshotRequest> {
-    const { identity, checksum, chunkBytes } = this.#options;
-    const { data, index, term, confState } = message.snapshot as Snapshot;
-    const header = {
-      envelope: identity.envelopeFor(message.to),
-      term: BigInt(message.term),
-      leaderId: String(message.from),
-      snapshotIndex: BigInt(index),
-      snapshotTerm: BigInt(term),
-      configuration: configurationToProto(confState),
-      sizeBytes: BigInt(data.length),
-      crc32: checksum.crc32(data),
-      version: apiVersion,
-    };
-    yield create(InstallSnapshotRequestSchema, { part: { case: 'header', value: header } });
-    for (let position = 0; position < data.length; position += chunkBytes) {
-      const bytes = data.subarray(position, position + chunkBytes);
-      const chunk = { position: BigInt(position), data: bytes, crc32: checksum.crc32(bytes) };
-      yield create(InstallSnapshotRequestSchema, { part: { case: 'chunk', value: chunk } });
-    }
   }
 
   #client(controllerId: number): RaftClient {

@@ -1,7 +1,9 @@
 /**
  * A snapshot that comes in as a stream of chunks: collected, checked chunk by chunk and as a whole, then handed on as one
  * MsgSnap. It is stepped only when all of it is here and good, so a transfer that breaks off leaves this node as it was; the
- * storage makes it durable before the core answers. Bounded in size and in number: one per sender, a newer one wins.
+ * storage makes it durable before the core answers. What has arrived of one that broke off is kept in memory until another
+ * snapshot comes: the sender asks for it with a header alone, and goes on from there.
+ * Bounded: one snapshot at a time, from whichever leader; a newer one wins.
  */
 import type { InstallSnapshotHeader, InstallSnapshotRequest } from '@fleetmq/gen/controller/raft';
 import { checkVersion } from '@fleetmq/metadata/wire';
@@ -13,7 +15,7 @@ import type { RaftIdentity } from './raft-identity.ts';
 
 export interface SnapshotReceiverOptions {
   readonly controllerId: number;
-  readonly identity: RaftIdentity;
+  readonly identity: Pick<RaftIdentity, 'check'>;
   readonly checksum: Checksum;
   /** Largest snapshot. Default 256 MiB. */
   readonly snapshotBytesMax: number;
@@ -21,9 +23,24 @@ export interface SnapshotReceiverOptions {
   readonly answerTimeoutMs: number;
 }
 
+/** What has come of one snapshot. */
+interface Incoming {
+  readonly key: string;
+  readonly data: Uint8Array;
+  receivedBytes: number;
+}
+
+/** `message` undefined: a header alone came, or the snapshot is not whole. */
+export interface ReceivedSnapshot {
+  readonly from: number;
+  readonly message: Message | undefined;
+  readonly receivedBytes: number;
+}
+
 export class SnapshotReceiver {
   readonly #options: SnapshotReceiverOptions;
-  readonly #receiving = new Map<number, AbortController>();
+  #receiving: AbortController | undefined;
+  #incoming: Incoming | undefined;
 
   constructor(options: SnapshotReceiverOptions) {
     this.#options = options;
@@ -33,23 +50,24 @@ export class SnapshotReceiver {
     return this.#options.answerTimeoutMs;
   }
 
-  /** INVALID_REQUEST for anything but a whole, undamaged snapshot. */
-  async receive(
-    parts: AsyncIterable<InstallSnapshotRequest>,
-    signal: AbortSignal,
-  ): Promise<{ message: Message; receivedBytes: number }> {
+  /** INVALID_REQUEST for damaged chunks, and for chunks that do not begin where those before ended. */
+  async receive(parts: AsyncIterable<InstallSnapshotRequest>, signal: AbortSignal): Promise<ReceivedSnapshot> {
     const iterator = parts[Symbol.asyncIterator]();
     const header = await this.#header(iterator);
     const from = await this.#options.identity.check(header.envelope, { kind: 'leader' });
-    this.#receiving.get(from)?.abort(new DomainError('CANCELLED', 'a newer snapshot takes its place'));
+    this.#receiving?.abort(new DomainError('CANCELLED', 'another transfer takes its place'));
     const replaced = new AbortController();
-    this.#receiving.set(from, replaced);
-    try {
-      const data = await this.#collect(header, iterator, AbortSignal.any([signal, replaced.signal]));
-      return { message: this.#message(header, from, data), receivedBytes: data.length };
-    } finally {
-      if (this.#receiving.get(from) === replaced) this.#receiving.delete(from);
+    this.#receiving = replaced;
+    const incoming = this.#incomingOf(header);
+    const hasChunks = await this.#collect(incoming, iterator, AbortSignal.any([signal, replaced.signal]));
+    const { receivedBytes, data } = incoming;
+    if (receivedBytes < data.length || (!hasChunks && data.length > 0))
+      return { from, message: undefined, receivedBytes };
+    this.#incoming = undefined;
+    if (this.#options.checksum.crc32(data) !== header.crc32) {
+      throw new DomainError('INVALID_REQUEST', `the snapshot of ${data.length} bytes fails its checksum`);
     }
+    return { from, message: this.#message(header, from, data), receivedBytes };
   }
 
   async #header(iterator: AsyncIterator<InstallSnapshotRequest>): Promise<InstallSnapshotHeader> {
@@ -60,39 +78,49 @@ export class SnapshotReceiver {
     return part.value;
   }
 
-  async #collect(
-    header: InstallSnapshotHeader,
-    iterator: AsyncIterator<InstallSnapshotRequest>,
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
-    const { checksum, snapshotBytesMax } = this.#options;
+  /** The same snapshot goes on; any other begins anew. */
+  #incomingOf(header: InstallSnapshotHeader): Incoming {
+    const { snapshotBytesMax } = this.#options;
     const size = toSafeInteger<number>(header.sizeBytes, 'size of the snapshot');
     if (size > snapshotBytesMax) {
       throw new DomainError('REQUEST_TOO_LARGE', `the snapshot has ${size} bytes; the limit is ${snapshotBytesMax}`);
     }
-    const data = new Uint8Array(size);
-    let received = 0;
+    const key = [header.snapshotIndex, header.snapshotTerm, size, header.crc32].join();
+    if (this.#incoming?.key !== key) this.#incoming = { key, data: new Uint8Array(size), receivedBytes: 0 };
+    return this.#incoming;
+  }
+
+  /** False when there was no chunk. */
+  async #collect(
+    incoming: Incoming,
+    iterator: AsyncIterator<InstallSnapshotRequest>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    let position: number | undefined;
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
       signal.throwIfAborted();
       const { part } = next.value;
       if (part.case !== 'chunk') throw new DomainError('INVALID_REQUEST', 'a snapshot has a second header');
-      const chunk = part.value;
-      if (chunk.position !== BigInt(received) || received + chunk.data.length > size) {
+      const { data } = part.value;
+      // The first one may lie anywhere in what is here already.
+      const begin = toSafeInteger<number>(part.value.position, 'begin of a chunk');
+      if (
+        begin !== (position ?? Math.min(begin, incoming.receivedBytes)) ||
+        begin + data.length > incoming.data.length
+      ) {
         throw new DomainError(
           'INVALID_REQUEST',
-          `a chunk of the snapshot begins at ${chunk.position}, not ${received}`,
+          `a chunk of the snapshot begins at ${begin}; ${position ?? incoming.receivedBytes} bytes are here`,
         );
       }
-      if (checksum.crc32(chunk.data) !== chunk.crc32) {
-        throw new DomainError('INVALID_REQUEST', `the chunk at ${received} of the snapshot fails its checksum`);
+      if (this.#options.checksum.crc32(data) !== part.value.crc32) {
+        throw new DomainError('INVALID_REQUEST', `the chunk at ${begin} of the snapshot fails its checksum`);
       }
-      data.set(chunk.data, received);
-      received += chunk.data.length;
+      incoming.data.set(data, begin);
+      position = begin + data.length;
+      incoming.receivedBytes = position;
     }
-    if (received !== size || checksum.crc32(data) !== header.crc32) {
-      throw new DomainError('INVALID_REQUEST', `the snapshot has ${received} of ${size} bytes, or fails its checksum`);
-    }
-    return data;
+    return position !== undefined;
   }
 
   #message(header: InstallSnapshotHeader, from: number, data: Uint8Array): Message {
