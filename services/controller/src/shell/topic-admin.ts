@@ -2,6 +2,9 @@
  * Topics and settings: from a request to a command, proposed and applied. Plans are made on the leader's metadata and
  * checked again by the state machine; `domain/plan.ts` has the rules. A dry run goes the same way up to the log, on
  * metadata that a quorum has confirmed, and answers what would be.
+ *
+ * Invariant: a refusal rests on metadata that a quorum has confirmed, too. A leader that was deposed may not know it yet, and
+ * must not say that a topic exists which its successor has deleted.
  */
 import type { MetadataEvent, MetadataImage } from '@fleetmq/metadata';
 import {
@@ -53,15 +56,14 @@ export class TopicAdmin {
   }
 
   async create(plan: Omit<CreateTopicPlan, 'topicId'>, call: CallOptions): Promise<TopicAnswer> {
-    await this.#enter(call);
     const topicId = randomId(this.#options.random) as TopicId;
-    const command = planCreateTopic(this.#options.image(), { ...plan, topicId }, this.#options.limits);
+    const { limits } = this.#options;
+    const command = await this.#plan(call, (image) => planCreateTopic(image, { ...plan, topicId }, limits));
     return this.#carryOut(command, topicId, call);
   }
 
   async addPartitions(plan: AddPartitionsPlan, call: CallOptions): Promise<TopicAnswer> {
-    await this.#enter(call);
-    const command = planAddPartitions(this.#options.image(), plan, this.#options.limits);
+    const command = await this.#plan(call, (image) => planAddPartitions(image, plan, this.#options.limits));
     return this.#carryOut(command, command.topicId, call);
   }
 
@@ -69,10 +71,11 @@ export class TopicAdmin {
     change: Pick<AlterConfig, 'set' | 'remove'> & { readonly name: string },
     call: CallOptions,
   ): Promise<TopicAnswer> {
-    await this.#enter(call);
-    const image = this.#options.image();
-    const command = planAlterConfig(image, change);
-    return this.#carryOut(command, requireTopicByName(image, change.name).topicId, call);
+    const planned = await this.#plan(call, (image) => {
+      const { topicId } = requireTopicByName(image, change.name);
+      return { command: planAlterConfig(image, change), topicId };
+    });
+    return this.#carryOut(planned.command, planned.topicId, call);
   }
 
   /** `expectedVersion` undefined: whatever it is now. STALE_EPOCH when the settings have changed since. */
@@ -80,8 +83,7 @@ export class TopicAdmin {
     change: Pick<AlterConfig, 'set' | 'remove' | 'expectedVersion'>,
     call: CallOptions,
   ): Promise<MetadataVersion> {
-    await this.#enter(call);
-    const command = planAlterConfig(this.#options.image(), { ...change, name: undefined });
+    const command = await this.#plan(call, (image) => planAlterConfig(image, { ...change, name: undefined }));
     if (call.validateOnly) this.#outcomeOf(command);
     else await this.#options.proposals.propose(command, call.signal);
     return this.#options.image().version;
@@ -92,15 +94,13 @@ export class TopicAdmin {
     target: { readonly name: string; readonly topicId: string | undefined },
     signal: AbortSignal,
   ): Promise<MetadataVersion> {
-    this.#options.leadership.requireReady();
-    const topic = requireTopicByName(this.#options.image(), target.name);
-    if (target.topicId !== undefined && target.topicId !== topic.topicId) {
-      throw new DomainError(
-        'TOPIC_NOT_FOUND',
-        `topic ${target.name} has the id ${topic.topicId}, not ${target.topicId}`,
-      );
-    }
-    await this.#options.proposals.propose({ kind: 'delete-topic', topicId: topic.topicId }, signal);
+    const topicId = await this.#plan({ signal, validateOnly: false }, (image) => {
+      const topic = requireTopicByName(image, target.name);
+      if (target.topicId === undefined || target.topicId === topic.topicId) return topic.topicId;
+      const text = `topic ${target.name} has the id ${topic.topicId}, not ${target.topicId}`;
+      throw new DomainError('TOPIC_NOT_FOUND', text);
+    });
+    await this.#options.proposals.propose({ kind: 'delete-topic', topicId }, signal);
     return this.#options.image().version;
   }
 
@@ -127,9 +127,19 @@ export class TopicAdmin {
     return { topic, partitions: image.partitions(topic.topicId), version: image.version };
   }
 
-  async #enter({ validateOnly, signal }: CallOptions): Promise<void> {
-    if (validateOnly) await this.#options.reads.read(signal);
-    else this.#options.leadership.requireReady();
+  /** On the metadata here; what would be refused is planned again on metadata that a quorum has confirmed. */
+  async #plan<Plan>({ validateOnly, signal }: CallOptions, plan: (image: MetadataImage) => Plan): Promise<Plan> {
+    const { image, leadership, reads } = this.#options;
+    if (!validateOnly) {
+      leadership.requireReady();
+      try {
+        return plan(image());
+      } catch (error) {
+        if (!isDomainError(error)) throw error;
+      }
+    }
+    await reads.read(signal);
+    return plan(image());
   }
 
   async #carryOut(
