@@ -254,7 +254,7 @@ describe('one controller that dies', { timeout: 120_000 }, () => {
     await using cluster = await TestCluster.start({ count: 1, snapshotEntries: 10, ports });
     const answered: string[] = [];
     try {
-      await registerBroker(cluster, 1, { patienceMs: 300 });
+      await registerBroker(cluster, 1, { isOver: () => crash.fatal > 0 });
       for (let number = 0; number < 20; number++) {
         await cluster.client(AdminService, 1).createTopic({ name: `t-${number}` }, { timeoutMs: 2_000 });
         answered.push(`t-${number}`);

@@ -4,6 +4,7 @@ import { DomainError, type LogIndex, seededRandom, type Term } from '@fleetmq/sh
 import { nodeClock, nodeTimers } from '@fleetmq/shared/runtime';
 import { defaultPlanLimits } from '../domain/plan.ts';
 import { Machine, topicOn } from '../testing/machine.fuzz.ts';
+import { LeaderView } from './leader-view.ts';
 import { LeadershipState } from './leadership.ts';
 import { LinearReads } from './linear-reads.ts';
 import { Proposals } from './propose.ts';
@@ -46,11 +47,9 @@ class Fixture {
       refusal: () => undefined,
     });
     this.topics = new TopicAdmin({
-      image: () => this.machine.image,
+      leader: new LeaderView({ image: () => this.machine.image, leadership: this.leadership, reads: this.#reads }),
       appliedIndex: () => this.machine.index as LogIndex,
-      leadership: this.leadership,
       proposals,
-      reads: this.#reads,
       random: seededRandom(1),
       limits: defaultPlanLimits,
     });
