@@ -223,6 +223,7 @@ function driverOptions({ config, ports }: Start) {
       heartbeatTicks: 1,
       ...ports.raftOptions,
     },
+    clock: ports.clock,
     timers: ports.timers,
     logger: ports.logger,
     tickMs: raft['heartbeat-ms'],

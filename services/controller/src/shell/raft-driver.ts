@@ -30,6 +30,7 @@ import {
 } from '@fleetmq/raft';
 import {
   assert,
+  type Clock,
   DomainError,
   type Logger,
   type LogIndex,
@@ -50,10 +51,19 @@ export interface Leadership {
   readonly term: Term;
 }
 
+/** What the newest snapshot that this node has made took. */
+export interface SnapshotFigures {
+  readonly bytes: number;
+  readonly encodeMs: number;
+  /** Until it was durable and the log was cut. */
+  readonly writeMs: number;
+}
+
 export interface RaftDriverOptions {
   readonly raft: Omit<RaftOptions, 'storage' | 'applied' | 'asyncStorageWrites'>;
   readonly storage: DiskRaftStorage;
   readonly stateMachine: StateMachine;
+  readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
   readonly tickMs: number;
@@ -91,6 +101,7 @@ export class RaftDriver {
   /** The quorum has changed since the last one. */
   #isSnapshotDue = false;
   #snapshotRetry: Timer | undefined;
+  #lastSnapshot: SnapshotFigures | undefined;
   #isStopped = false;
   #isQuiet = false;
   #leadership: Leadership;
@@ -136,6 +147,11 @@ export class RaftDriver {
   /** As of the last configuration change that was applied. */
   get confState(): ConfState {
     return this.#confState;
+  }
+
+  /** Undefined until this process has made one. */
+  get lastSnapshot(): SnapshotFigures | undefined {
+    return this.#lastSnapshot;
   }
 
   status(): RaftStatus {
@@ -337,7 +353,7 @@ export class RaftDriver {
   }
 
   #maybeSnapshot(): void {
-    const { storage, stateMachine, snapshotEntries, logger, timers } = this.#options;
+    const { storage, stateMachine, snapshotEntries, logger, clock, timers } = this.#options;
     const retry = (): void => {
       this.#isSnapshotDue = true;
     };
@@ -346,10 +362,16 @@ export class RaftDriver {
     if (this.#savingSnapshot !== undefined || missing < (this.#isSnapshotDue ? 1 : snapshotEntries)) return;
     const wasDue = this.#isSnapshotDue;
     this.#isSnapshotDue = false;
+    const startMs = clock.monotonicMs();
     const snapshot = { index, confState: this.#confState, data: stateMachine.snapshotBytes() };
+    const encodedMs = clock.monotonicMs();
     // Half of it stays in the log, for followers that are a little behind.
     const saving = storage.saveSnapshot(snapshot, Math.floor(snapshotEntries / 2)).then(
-      () => logger.info({ index, bytes: snapshot.data.length }, 'made a snapshot'),
+      () => {
+        const writeMs = clock.monotonicMs() - encodedMs;
+        this.#lastSnapshot = { bytes: snapshot.data.length, encodeMs: encodedMs - startMs, writeMs };
+        logger.info({ index, ...this.#lastSnapshot }, 'made a snapshot');
+      },
       // The log has all of it; the next round tries again. If the log itself was hit, the next append says so.
       (error: unknown) => {
         logger.error({ error, index }, 'could not make a snapshot');
