@@ -1,44 +1,35 @@
 /**
- * `npm run bench`: what one Node client gets out of one broker, on this machine, now. One partition, replication 1, every
+ * The suite `data`: what one Node client gets out of one broker, on this machine, now. One partition, replication 1, every
  * acknowledgment after fdatasync; straight to the broker. Each figure stands beside the same work done by a bare HTTP/2 +
  * fdatasync loop in the same run, because only ratios travel between machines.
- *
- *   npm run bench -- [--runs 3] [--scale 1] [--out bench/results]
  */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { type Client, connect } from '@fleetmq/client/node';
 import { startTestFleet } from '@fleetmq/testkit';
 import { runBareLoop } from './bare-loop.ts';
 import { measureLatency } from './latency.ts';
-import { type BenchReport, median, printReport, type ThroughputRow } from './report.ts';
+import { describeMachine } from './machine.ts';
+import { type BenchReport, printReport, type ThroughputRow } from './report.ts';
+import { median } from './statistics.ts';
+import type { SuiteOptions } from './suite.ts';
 import { measureConsume, measureProduce } from './throughput.ts';
-
-const { values: flags } = parseArgs({
-  options: {
-    runs: { type: 'string', default: '3' },
-    scale: { type: 'string', default: '1' },
-    out: { type: 'string', default: 'bench/results' },
-  },
-});
-const runs = Number(flags.runs);
-const scale = Number(flags.scale);
 
 /** Sizes in bytes, and how many records make a run of some seconds. */
 const workloads = [
-  { size: 1024, count: Math.round(400_000 * scale) },
-  { size: 100, count: Math.round(2_000_000 * scale) },
+  { size: 1024, count: 400_000 },
+  { size: 100, count: 2_000_000 },
 ] as const;
 
-async function measureThroughput(
-  folder: string,
-  mq: Client,
-  admin: Client,
-  size: number,
-  count: number,
-): Promise<ThroughputRow> {
+interface Workload {
+  readonly folder: string;
+  readonly runs: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+async function measureThroughput(mq: Client, admin: Client, workload: Workload): Promise<ThroughputRow> {
+  const { folder, runs, size, count } = workload;
   const bareProduce: number[] = [];
   const bareConsume: number[] = [];
   const produce: number[] = [];
@@ -57,35 +48,32 @@ async function measureThroughput(
   return { size, count, produce, consume, bareProduce, bareConsume };
 }
 
-async function main(): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'fleetmq-bench-'));
-  try {
-    await using fleet = await startTestFleet({ controllers: 1, brokers: 1, dataFolder: join(folder, 'fleet') });
-    await using mq = await connect({ brokers: fleet.brokers });
-    await using admin = await connect({ url: fleet.url });
-    const throughput: ThroughputRow[] = [];
-    for (const { size, count } of workloads) throughput.push(await measureThroughput(folder, mq, admin, size, count));
-    process.stderr.write('latency at 500 records/s\n');
-    await admin.admin.createTopic('bench-latency', { partitions: 1, replicationFactor: 1 });
-    const latency = await measureLatency(mq, 'bench-latency', {
-      perSecond: 500,
-      seconds: Math.max(2, 15 * scale),
-      size: 100,
-    });
-    const report: BenchReport = {
-      at: new Date().toISOString(),
-      machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
-      node: process.version,
-      runs,
-      throughput,
-      latency,
-    };
-    printReport(report);
-    await mkdir(flags.out, { recursive: true });
-    await writeFile(join(flags.out, 'latest.json'), `${JSON.stringify(summarise(report), undefined, 2)}\n`);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+export async function benchDataPath({ folder, runs, scale, out }: SuiteOptions): Promise<void> {
+  await using fleet = await startTestFleet({ controllers: 1, brokers: 1, dataFolder: join(folder, 'fleet') });
+  await using mq = await connect({ brokers: fleet.brokers });
+  await using admin = await connect({ url: fleet.url });
+  const throughput: ThroughputRow[] = [];
+  for (const { size, count } of workloads) {
+    throughput.push(await measureThroughput(mq, admin, { folder, runs, size, count: Math.round(count * scale) }));
   }
+  process.stderr.write('latency at 500 records/s\n');
+  await admin.admin.createTopic('bench-latency', { partitions: 1, replicationFactor: 1 });
+  const latency = await measureLatency(mq, 'bench-latency', {
+    perSecond: 500,
+    seconds: Math.max(2, 15 * scale),
+    size: 100,
+  });
+  const report: BenchReport = {
+    at: new Date().toISOString(),
+    machine: describeMachine(),
+    node: process.version,
+    runs,
+    throughput,
+    latency,
+  };
+  printReport(report);
+  await mkdir(out, { recursive: true });
+  await writeFile(join(out, 'latest.json'), `${JSON.stringify(summarise(report), undefined, 2)}\n`);
 }
 
 function summarise(report: BenchReport): unknown {
@@ -96,5 +84,3 @@ function summarise(report: BenchReport): unknown {
   }));
   return { ...report, throughput };
 }
-
-await main();
