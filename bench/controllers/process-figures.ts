@@ -7,14 +7,18 @@ import type { ServiceProcess } from '@fleetmq/shared/runtime/fleet';
 export type Metrics = ReadonlyMap<string, number>;
 
 const ticksPerSecond = 100;
+const stallMetric = 'fleetmq_event_loop_lag_seconds{quantile="1"}';
+/** Each reading of a page makes the process forget its stalls: what was read on the way is kept here. */
+const stallsMs = new WeakMap<ServiceProcess, number>();
 
-export async function readMetrics({ listeners }: ServiceProcess): Promise<Metrics> {
-  const response = await fetch(`http://127.0.0.1:${listeners['ops']?.port}/metrics`);
+export async function readMetrics(process: ServiceProcess): Promise<Metrics> {
+  const response = await fetch(`http://127.0.0.1:${process.listeners['ops']?.port}/metrics`);
   const metrics = new Map<string, number>();
   for (const line of (await response.text()).split('\n')) {
     const end = line.lastIndexOf(' ');
     if (end > 0 && !line.startsWith('#')) metrics.set(line.slice(0, end), Number(line.slice(end + 1)));
   }
+  stallsMs.set(process, Math.max(stallsMs.get(process) ?? 0, (metrics.get(stallMetric) ?? 0) * 1000));
   return metrics;
 }
 
@@ -31,12 +35,12 @@ export function cpuSeconds({ pid }: ServiceProcess): number {
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }
 
-/**
- * The longest time that the event loop stood still, in milliseconds, since this was asked for last: reading starts anew. The
- * page itself is made on that loop, so it tells of stalls that are over.
- */
+/** The longest time that the event loop stood still, in milliseconds, since this was asked for last. */
 export async function longestStallMs(process: ServiceProcess): Promise<number> {
-  return (await readMetric(process, 'fleetmq_event_loop_lag_seconds{quantile="1"}')) * 1000;
+  await readMetrics(process);
+  const longest = stallsMs.get(process) ?? 0;
+  stallsMs.delete(process);
+  return longest;
 }
 
 export interface Memory {
