@@ -93,6 +93,7 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
       onRemoved: (by) => standing.removed(`controller ${by} says so`),
       checksum,
       logger,
+      heartbeatMs: config.raft['heartbeat-ms'],
       callTimeoutMs: electionTimeoutMs,
       timers,
       snapshots: {
