@@ -33,6 +33,8 @@ function assertIndexesAgree(image: MetadataImage): void {
     partitions.filter(({ move }) => move !== undefined),
   );
   for (const each of reassignments) assert.equal(image.reassignment(each.reassignmentId), each);
+  assert.equal(image.topicCount, topics.length);
+  assert.equal(image.partitionCount, partitions.length);
   const names = image.topics().map((topic) => topic.name);
   assert.deepEqual(names, [...names].sort());
   assert.deepEqual(new Set(image.topics()), new Set(topics));
@@ -40,6 +42,10 @@ function assertIndexesAgree(image: MetadataImage): void {
   for (let brokerId = 1; brokerId <= 9; brokerId++) {
     const held = partitions.filter((partition) => partition.replicas.some((replica) => replica === brokerId));
     assert.deepEqual(image.partitionsOfBroker(brokerId as never), held.sort(comparePartitions));
+    assert.deepEqual(image.holding(brokerId as never), {
+      replicaCount: held.length,
+      preferredCount: held.filter(({ replicas }) => replicas[0] === brokerId).length,
+    });
   }
 }
 

@@ -9,6 +9,7 @@
  */
 import { assert, type BrokerId, type MetadataVersion, type TopicId, unreachable } from '@fleetmq/shared';
 import { type MetadataEvent, partitionKey } from './events.ts';
+import { type BrokerHolding, Holdings } from './holdings.ts';
 import {
   type BrokerImage,
   type ClusterImage,
@@ -33,8 +34,8 @@ export class MetadataImage {
   readonly #topicsByName = new Map<string, TopicImage>();
   /** By number. */
   readonly #partitions = new Map<TopicId, PartitionImage[]>();
-  /** The partitions that a broker is a replica of, by their keys. */
-  readonly #partitionsOfBrokers = new Map<BrokerId, Map<string, PartitionImage>>();
+  #partitionCount = 0;
+  readonly #holdings = new Holdings();
   /** The partitions that move, by their keys. */
   readonly #moving = new Map<string, PartitionImage>();
   readonly #reassignments = new Map<string, ReassignmentImage>();
@@ -89,6 +90,10 @@ export class MetadataImage {
     return this.#topics.get(topicId);
   }
 
+  get topicCount(): number {
+    return this.#topics.size;
+  }
+
   /** By name. The same array until a topic changes. */
   topics(): readonly TopicImage[] {
     this.#sortedTopics ??= [...this.#topics.values()].sort((left, right) => compareText(left.name, right.name));
@@ -97,6 +102,11 @@ export class MetadataImage {
 
   partition(topicId: TopicId, partition: number): PartitionImage | undefined {
     return this.#partitions.get(topicId)?.[partition];
+  }
+
+  /** Of all topics. */
+  get partitionCount(): number {
+    return this.#partitionCount;
   }
 
   /** By number; empty for a topic that does not exist. */
@@ -110,10 +120,16 @@ export class MetadataImage {
     return first === undefined ? 0 : replicationFactorOf(first);
   }
 
-  /** The partitions that this broker is a replica of, by topic id, then number. Sorts on each call. */
+  /** The partitions that this broker is a replica of, by topic id, then number. Looks through their topics on each call. */
   partitionsOfBroker(brokerId: BrokerId): readonly PartitionImage[] {
-    const held = this.#partitionsOfBrokers.get(brokerId);
-    return held === undefined ? noPartitions : [...held.values()].sort(comparePartitions);
+    return this.#holdings
+      .topicsOf(brokerId)
+      .flatMap((topicId) => this.partitions(topicId).filter(({ replicas }) => replicas.includes(brokerId)));
+  }
+
+  /** How many partitions this broker has; zeroes for one that has none. */
+  holding(brokerId: BrokerId): BrokerHolding {
+    return this.#holdings.of(brokerId);
   }
 
   /** The partitions that move to other brokers now, by topic id, then number. Sorts on each call. */
@@ -200,7 +216,11 @@ export class MetadataImage {
   #removeTopic(topicId: TopicId): void {
     const topic = this.#topics.get(topicId);
     if (topic === undefined) return;
-    for (const partition of this.partitions(topicId)) this.#forget(partition);
+    for (const partition of this.partitions(topicId)) {
+      this.#holdings.remove(partition);
+      this.#noteMove(partition, undefined);
+    }
+    this.#partitionCount -= this.partitions(topicId).length;
     this.#sortedTopics = undefined;
     this.#partitions.delete(topicId);
     this.#topics.delete(topicId);
@@ -215,29 +235,18 @@ export class MetadataImage {
     const partitions = this.#partitions.get(topicId) ?? [];
     assert(number <= partitions.length, `topic ${topic.name} has a gap before partition ${number}`);
     const before = partitions[number];
-    if (before !== undefined) this.#forget(before);
     partitions[number] = partition;
     this.#partitions.set(topicId, partitions);
-    this.#remember(partition);
+    if (before === undefined) this.#partitionCount++;
+    if (before?.replicas !== partition.replicas) {
+      if (before !== undefined) this.#holdings.remove(before);
+      this.#holdings.add(partition);
+    }
+    this.#noteMove(before, partition);
   }
 
-  #remember(partition: PartitionImage): void {
-    const key = partitionKey(partition);
-    for (const brokerId of partition.replicas) {
-      const held = this.#partitionsOfBrokers.get(brokerId) ?? new Map<string, PartitionImage>();
-      held.set(key, partition);
-      this.#partitionsOfBrokers.set(brokerId, held);
-    }
-    if (partition.move !== undefined) this.#moving.set(key, partition);
-  }
-
-  #forget(partition: PartitionImage): void {
-    const key = partitionKey(partition);
-    for (const brokerId of partition.replicas) {
-      const held = this.#partitionsOfBrokers.get(brokerId);
-      held?.delete(key);
-      if (held?.size === 0) this.#partitionsOfBrokers.delete(brokerId);
-    }
-    if (partition.move !== undefined) this.#moving.delete(key);
+  #noteMove(before: PartitionImage | undefined, after: PartitionImage | undefined): void {
+    if (after?.move !== undefined) this.#moving.set(partitionKey(after), after);
+    else if (before?.move !== undefined) this.#moving.delete(partitionKey(before));
   }
 }

@@ -60,21 +60,10 @@ export function candidatesOf(brokers: readonly BrokerLoad[]): Candidate[] {
 
 /** What the brokers hold now; by id. */
 export function brokerLoads(view: MetadataView): readonly BrokerLoad[] {
-  const replicaCounts = new Map<BrokerId, number>();
-  const leaderCounts = new Map<BrokerId, number>();
-  for (const { topicId } of view.topics()) {
-    for (const { replicas } of view.partitions(topicId)) {
-      for (const brokerId of replicas) increase(replicaCounts, brokerId);
-      increase(leaderCounts, replicas[0] as BrokerId);
-    }
-  }
-  return view.brokers().map(({ brokerId, rackId, state }) => ({
-    brokerId,
-    rackId,
-    isActive: state === 'active',
-    replicaCount: replicaCounts.get(brokerId) ?? 0,
-    leaderCount: leaderCounts.get(brokerId) ?? 0,
-  }));
+  return view.brokers().map(({ brokerId, rackId, state }) => {
+    const { replicaCount, preferredCount } = view.holding(brokerId);
+    return { brokerId, rackId, isActive: state === 'active', replicaCount, leaderCount: preferredCount };
+  });
 }
 
 function increase<Key>(counts: Map<Key, number>, key: Key): void {
