@@ -61,6 +61,20 @@ describe('metadata image', () => {
     );
   });
 
+  test('keeps the order of names through every change', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const image = new MetadataImage();
+        for (const step of steps) {
+          fold([step], image);
+          const names = image.topics().map(({ name }) => name);
+          assert.deepEqual(names, [...names].sort());
+          assert.deepEqual(new Set(image.topics()), new Set(image.snapshot().topics));
+        }
+      }),
+    );
+  });
+
   test('keeps its indexes in step with its content', () => {
     fc.assert(fc.property(histories, (steps) => assertIndexesAgree(fold(steps))));
   });

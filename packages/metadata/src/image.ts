@@ -25,6 +25,8 @@ import {
 } from './values.ts';
 
 const noPartitions: readonly PartitionImage[] = [];
+/** Topics that are put at their places one by one; with more, all are sorted. */
+const unsortedMax = 64;
 
 export class MetadataImage {
   #version = 0 as MetadataVersion;
@@ -41,6 +43,8 @@ export class MetadataImage {
   readonly #reassignments = new Map<string, ReassignmentImage>();
   #sortedBrokers: readonly BrokerImage[] | undefined;
   #sortedTopics: readonly TopicImage[] | undefined;
+  /** Names of topics that have changed since they were sorted. */
+  readonly #unsorted = new Set<string>();
 
   /** The image that `snapshot` describes. */
   static fromSnapshot(snapshot: MetadataSnapshotImage): MetadataImage {
@@ -96,7 +100,12 @@ export class MetadataImage {
 
   /** By name. The same array until a topic changes. */
   topics(): readonly TopicImage[] {
-    this.#sortedTopics ??= [...this.#topics.values()].sort((left, right) => compareText(left.name, right.name));
+    if (this.#sortedTopics === undefined) {
+      this.#sortedTopics = [...this.#topics.values()].sort((left, right) => compareText(left.name, right.name));
+    } else if (this.#unsorted.size > 0) {
+      this.#sortedTopics = this.#sortedAnew(this.#sortedTopics);
+    }
+    this.#unsorted.clear();
     return this.#sortedTopics;
   }
 
@@ -208,7 +217,7 @@ export class MetadataImage {
       topic.partitionCount >= this.partitions(topic.topicId).length,
       `topic ${topic.name} shrank to ${topic.partitionCount} partitions`,
     );
-    this.#sortedTopics = undefined;
+    this.#noteUnsorted(topic.name);
     this.#topics.set(topic.topicId, topic);
     this.#topicsByName.set(topic.name, topic);
   }
@@ -221,7 +230,7 @@ export class MetadataImage {
       this.#noteMove(partition, undefined);
     }
     this.#partitionCount -= this.partitions(topicId).length;
-    this.#sortedTopics = undefined;
+    this.#noteUnsorted(topic.name);
     this.#partitions.delete(topicId);
     this.#topics.delete(topicId);
     this.#topicsByName.delete(topic.name);
@@ -245,8 +254,39 @@ export class MetadataImage {
     this.#noteMove(before, partition);
   }
 
+  /** Many changes are sorted with all the others; so nothing piles up where nobody asks for the order. */
+  #noteUnsorted(name: string): void {
+    if (this.#sortedTopics === undefined) return;
+    this.#unsorted.add(name);
+    if (this.#unsorted.size > unsortedMax) this.#sortedTopics = undefined;
+  }
+
+  /** Each topic that has changed at its place. */
+  #sortedAnew(sorted: readonly TopicImage[]): readonly TopicImage[] {
+    const topics = [...sorted];
+    for (const name of this.#unsorted) {
+      const position = positionOf(topics, name);
+      const topic = this.#topicsByName.get(name);
+      const was = topics[position]?.name === name ? 1 : 0;
+      topics.splice(position, was, ...(topic === undefined ? [] : [topic]));
+    }
+    return topics;
+  }
+
   #noteMove(before: PartitionImage | undefined, after: PartitionImage | undefined): void {
     if (after?.move !== undefined) this.#moving.set(partitionKey(after), after);
     else if (before?.move !== undefined) this.#moving.delete(partitionKey(before));
   }
+}
+
+/** Of the first topic whose name is not below this one. */
+function positionOf(topics: readonly TopicImage[], name: string): number {
+  let low = 0;
+  let high = topics.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((topics[middle] as TopicImage).name < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
