@@ -1,4 +1,5 @@
 export * from './answers.ts';
 export * from './common.ts';
 export { eventFromProto, eventToProto, snapshotFromProto, snapshotToProto } from './log.ts';
+export { type DecodedSnapshot, decodeSnapshot } from './snapshot-bytes.ts';
 export * from './values.ts';

@@ -188,7 +188,7 @@ export function partitionFromMessage(message: PartitionState): PartitionImage {
   };
 }
 
-function moveFromProto(message: NonNullable<PartitionState['move']>): PartitionMove {
+export function moveFromProto(message: NonNullable<PartitionState['move']>): PartitionMove {
   return {
     reassignmentId: message.reassignmentId,
     sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),

@@ -3,11 +3,13 @@ import { describe, test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MetadataEventSchema, MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
 import { endpointOf, MetadataImage } from '@fleetmq/metadata';
+import { WireWriter } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { histories, someBroker } from '../src/histories.fuzz.ts';
 import {
   brokerToProto,
   checkVersion,
+  decodeSnapshot,
   durationFromProto,
   durationToProto,
   endpointFromProto,
@@ -40,6 +42,41 @@ describe('metadata on the wire', () => {
         assert.deepEqual(snapshotFromProto(fromBinary(MetadataSnapshotSchema, bytes)), image.snapshot());
       }),
     );
+  });
+
+  test('a snapshot that is read from its bytes is the one that goes by messages', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const image = new MetadataImage();
+        for (const step of steps) image.apply(step.version, step.events);
+        const bytes = toBinary(MetadataSnapshotSchema, snapshotToProto(image.snapshot()));
+        assert.deepEqual(decodeSnapshot(bytes).snapshot, snapshotFromProto(fromBinary(MetadataSnapshotSchema, bytes)));
+      }),
+    );
+  });
+
+  test('a snapshot with partitions that are none is refused, one with unknown fields is read', () => {
+    const snapshotOf = (partition: Uint8Array) => new WireWriter().bytesField(5, partition).finish();
+    const field = (number: number, bytes: Uint8Array) => new WireWriter().bytesField(number, bytes).finish();
+    const topicId = new TextEncoder().encode('0'.repeat(32));
+    const partition = new WireWriter()
+      .varintField(1, 7)
+      .bytesField(4, Uint8Array.of(1, 2))
+      .bytesField(5, Uint8Array.of(2));
+    const whole = new WireWriter().bytesField(1, topicId).bytesField(2, partition.varintField(99, 1).finish());
+    const [read] = decodeSnapshot(snapshotOf(whole.bytesField(77, topicId).finish())).snapshot.partitions;
+    assert.deepEqual([read?.partition, read?.replicas, read?.inSyncReplicas], [7, [1, 2], [2]]);
+    const wrong = [
+      field(1, topicId),
+      field(2, new Uint8Array(0)),
+      new WireWriter().bytesField(1, topicId).varintField(2, 1).finish(),
+      new WireWriter()
+        .bytesField(1, topicId)
+        .bytesField(2, field(4, Uint8Array.of(0)))
+        .finish(),
+      new WireWriter().bytesField(1, topicId).bytesField(2, Uint8Array.of(8)).finish(),
+    ];
+    for (const each of wrong) assert.throws(() => decodeSnapshot(snapshotOf(each)), { code: 'INVALID_REQUEST' });
   });
 
   test('an event of an unknown kind is refused, not skipped', () => {

@@ -1,8 +1,8 @@
 /** The state machine's snapshot as bytes: `MetadataSnapshot`, sorted throughout, so that equal metadata are equal bytes. */
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
 import { MetadataImage } from '@fleetmq/metadata';
-import { snapshotFromProto, snapshotToProto } from '@fleetmq/metadata/wire';
+import { decodeSnapshot, snapshotToProto } from '@fleetmq/metadata/wire';
 import { type Membership, noMembership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
 import { membershipFromProto, membershipToProto } from './membership.ts';
@@ -29,9 +29,6 @@ export function encodeState(view: Pick<MetadataView, 'snapshot'>, membership: Me
 
 /** INVALID_REQUEST for bytes that are no snapshot. */
 export function decodeState(bytes: Uint8Array): DecodedState {
-  const message = fromBinary(MetadataSnapshotSchema, bytes);
-  return {
-    image: MetadataImage.fromSnapshot(snapshotFromProto(message)),
-    membership: membershipFromProto(message.membership),
-  };
+  const { snapshot, message } = decodeSnapshot(bytes);
+  return { image: MetadataImage.fromSnapshot(snapshot), membership: membershipFromProto(message.membership) };
 }
