@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MetadataEventSchema, MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
+import { RaftMembershipSchema } from '@fleetmq/gen/controller/raft';
 import { endpointOf, MetadataImage } from '@fleetmq/metadata';
 import { WireWriter } from '@fleetmq/shared';
 import fc from 'fast-check';
@@ -16,6 +17,7 @@ import {
   eventFromProto,
   eventToProto,
   leaderHintOf,
+  SnapshotPages,
   snapshotFromProto,
   snapshotToProto,
   topicToProto,
@@ -77,6 +79,27 @@ describe('metadata on the wire', () => {
       new WireWriter().bytesField(1, topicId).bytesField(2, Uint8Array.of(8)).finish(),
     ];
     for (const each of wrong) assert.throws(() => decodeSnapshot(snapshotOf(each)), { code: 'INVALID_REQUEST' });
+  });
+
+  test('a snapshot in pages has the same bytes, whatever was encoded when', () => {
+    fc.assert(
+      fc.property(histories, fc.nat(60), fc.nat(3), (steps, cut, itemsMax) => {
+        const image = new MetadataImage();
+        for (const step of steps.slice(0, cut)) image.apply(step.version, step.events);
+        const pages = new SnapshotPages(image);
+        for (const step of steps.slice(cut)) {
+          image.apply(step.version, step.events);
+          pages.changed(step.events);
+          pages.prepare(itemsMax);
+        }
+        const membership = create(RaftMembershipSchema, { promoting: [7] });
+        const message = snapshotToProto(image.snapshot());
+        assert.deepEqual(pages.encode(), toBinary(MetadataSnapshotSchema, message));
+        const whole = toBinary(MetadataSnapshotSchema, { ...message, membership });
+        assert.deepEqual(pages.encode(membership), whole);
+        assert.equal(pages.prepare(1), 0);
+      }),
+    );
   });
 
   test('an event of an unknown kind is refused, not skipped', () => {
