@@ -4,7 +4,8 @@
  */
 import { create, toBinary } from '@bufbuild/protobuf';
 import { ControllerBrokerService, WatchMetadataRequestSchema } from '@fleetmq/gen/controller/cluster';
-import { visitFields, WireReader } from '@fleetmq/shared';
+import { supportedFeatures } from '@fleetmq/metadata';
+import { isDomainError, visitFields, WireReader } from '@fleetmq/shared';
 import type { LaneTransport } from '@fleetmq/shared/runtime';
 import { type ControllerFleet, eventually } from './fleet.ts';
 
@@ -45,10 +46,11 @@ export class SimulatedBroker implements AsyncDisposable {
       incarnationId: `life-${++this.#lives}`,
       diskId: `disk-${brokerId}`,
       endpoints: [{ listener: 'client', host: '127.0.0.1', port: 9_000 + brokerId }],
+      features: Object.fromEntries(supportedFeatures),
     });
     this.#fenced = true;
     this.#brokerEpoch = answer.brokerEpoch;
-    await eventually(`broker ${brokerId} to be in service`, async () => {
+    await eventually(`broker ${brokerId} to be in service at version ${this.watch.version}`, async () => {
       await this.#heartbeat();
       return this.#fenced ? undefined : true;
     });
@@ -63,9 +65,9 @@ export class SimulatedBroker implements AsyncDisposable {
     const { brokerId } = this;
     const brokerEpoch = this.#brokerEpoch;
     if (brokerEpoch === 0n) return;
-    const beat = { brokerId, brokerEpoch, metadataVersion: BigInt(this.watch.version) };
     const options = { idempotent: true, timeoutMs: 5_000 };
     try {
+      const beat = { brokerId, brokerEpoch, metadataVersion: BigInt(this.watch.version) };
       const answer = await this.#bench.calls.unary(heartbeatBroker, beat, options);
       if (brokerEpoch === this.#brokerEpoch) this.#fenced = answer.fenced;
     } catch {
@@ -82,6 +84,7 @@ export class MetadataListener implements AsyncDisposable {
   readonly #running: Promise<void>;
   #version = 0;
   #bytes = 0;
+  #failure: unknown;
 
   constructor(transport: LaneTransport, watcher: string) {
     this.#transport = transport;
@@ -89,8 +92,9 @@ export class MetadataListener implements AsyncDisposable {
     this.#running = this.#run();
   }
 
-  /** 0 until it has a whole snapshot. */
+  /** 0 until it has a whole snapshot. Throws what ended the watch for good. */
   get version(): number {
+    if (this.#failure !== undefined) throw this.#failure;
     return this.#version;
   }
 
@@ -110,14 +114,20 @@ export class MetadataListener implements AsyncDisposable {
       const request = create(WatchMetadataRequestSchema, {
         fromVersion: BigInt(this.#version),
         watcher: this.#watcher,
+        features: Object.fromEntries(supportedFeatures),
       });
       const bytes = toBinary(WatchMetadataRequestSchema, request);
       try {
         for await (const message of this.#transport.rawServerStream(watchMetadata, bytes, { signal })) {
           this.#receive(message);
         }
-      } catch {
-        if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 100));
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!isDomainError(error) || !error.retriable) {
+          this.#failure = error;
+          return;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
   }
