@@ -7,20 +7,26 @@
  */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { type MetadataSnapshot, MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
-import { compareText, type MetadataEvent, type MetadataImage } from '@fleetmq/metadata';
-import type { TopicId } from '@fleetmq/shared';
 import {
-  brokerStateMessage,
-  clusterStateMessage,
-  partitionStateMessage,
-  reassignmentStateMessage,
-  topicStateMessage,
-} from './values.ts';
+  type BrokerImage,
+  compareText,
+  type MetadataEvent,
+  type MetadataImage,
+  type PartitionImage,
+} from '@fleetmq/metadata';
+import { type TopicId, WireWriter } from '@fleetmq/shared';
+import { PartitionWriter } from './partition-bytes.ts';
+import { brokerStateMessage, clusterStateMessage, reassignmentStateMessage, topicStateMessage } from './values.ts';
 
 interface Page {
   readonly topics: Uint8Array;
-  readonly partitions: Uint8Array;
+  /** In pieces of a bounded number of partitions. */
+  readonly partitions: readonly Uint8Array[];
 }
+
+/** Number of the field in MetadataSnapshot. */
+const partitionsField = 5;
+const piecePartitions = 1_000;
 
 export class SnapshotPages {
   readonly #image: MetadataImage;
@@ -56,17 +62,52 @@ export class SnapshotPages {
 
   /** The whole snapshot, as of now. `membership`: of the quorum, in the controllers' own snapshots. */
   encode(membership?: MetadataSnapshot['membership']): Uint8Array {
-    this.prepare(Number.POSITIVE_INFINITY);
-    const { version, cluster } = this.#image;
-    const brokers = this.#image.brokers().map(brokerStateMessage);
-    const reassignments = this.#image.reassignments().map(reassignmentStateMessage);
-    const pages = [...this.#pages].sort(([left], [right]) => left - right).map(([, page]) => page);
+    const pages = this.#upToDate();
     return joined([
-      encodeFields({ version: BigInt(version), cluster: clusterStateMessage(cluster), brokers }),
+      this.#head(this.#image.brokers()),
       ...pages.map(({ topics }) => topics),
-      ...pages.map(({ partitions }) => partitions),
-      encodeFields({ ...(membership === undefined ? {} : { membership }), reassignments }),
+      ...pages.flatMap(({ partitions }) => partitions),
+      encodeFields({
+        ...(membership === undefined ? {} : { membership }),
+        reassignments: this.#image.reassignments().map(reassignmentStateMessage),
+      }),
     ]);
+  }
+
+  /**
+   * The same in parts of about `bytesMax`, at least one, for messages that must not grow with the cluster: each is a snapshot
+   * in pieces, with some of the items. They share memory with each other and with later calls, and never change.
+   */
+  parts(bytesMax: number): readonly (readonly Uint8Array[])[] {
+    const head = this.#head([]);
+    const brokers = encodeFields({ brokers: this.#image.brokers().map(brokerStateMessage) });
+    const reassignments = encodeFields({ reassignments: this.#image.reassignments().map(reassignmentStateMessage) });
+    const parts: Uint8Array[][] = [[head, brokers, reassignments]];
+    let bytes = brokers.length + reassignments.length;
+    for (const piece of this.#upToDate().flatMap(({ topics, partitions }) => [topics, ...partitions])) {
+      if (bytes > 0 && bytes + piece.length > bytesMax) {
+        parts.push([head]);
+        bytes = 0;
+      }
+      parts.at(-1)?.push(piece);
+      bytes += piece.length;
+    }
+    return parts;
+  }
+
+  #head(brokers: readonly BrokerImage[]): Uint8Array {
+    const { version, cluster } = this.#image;
+    return encodeFields({
+      version: BigInt(version),
+      cluster: clusterStateMessage(cluster),
+      brokers: brokers.map(brokerStateMessage),
+    });
+  }
+
+  /** All pages in their order. */
+  #upToDate(): readonly Page[] {
+    this.prepare(Number.POSITIVE_INFINITY);
+    return [...this.#pages].sort(([left], [right]) => left - right).map(([, page]) => page);
   }
 
   /** The number of its topics and partitions, and 1 for the page itself. */
@@ -81,7 +122,7 @@ export class SnapshotPages {
     } else {
       this.#pages.set(page, {
         topics: encodeFields({ topics: topics.map(topicStateMessage) }),
-        partitions: encodeFields({ partitions: partitions.map(partitionStateMessage) }),
+        partitions: encodePartitions(partitions),
       });
     }
     return 1 + topics.length + partitions.length;
@@ -116,6 +157,19 @@ function pageOf(topicId: TopicId): number {
 
 function encodeFields(fields: MessageInitShape<typeof MetadataSnapshotSchema>): Uint8Array {
   return toBinary(MetadataSnapshotSchema, create(MetadataSnapshotSchema, fields));
+}
+
+function encodePartitions(partitions: readonly PartitionImage[]): readonly Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let from = 0; from < partitions.length; from += piecePartitions) {
+    const writer = new WireWriter(256);
+    const partitionWriter = new PartitionWriter(writer);
+    for (const partition of partitions.slice(from, from + piecePartitions)) {
+      partitionWriter.writeField(partitionsField, partition);
+    }
+    pieces.push(writer.finish().slice());
+  }
+  return pieces;
 }
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array {

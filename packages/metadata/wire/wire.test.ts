@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MetadataEventSchema, MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
 import { RaftMembershipSchema } from '@fleetmq/gen/controller/raft';
-import { endpointOf, MetadataImage } from '@fleetmq/metadata';
+import { endpointOf, joinSnapshotParts, MetadataImage } from '@fleetmq/metadata';
 import { WireWriter } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { histories, someBroker } from '../src/histories.fuzz.ts';
@@ -13,6 +13,7 @@ import {
   decodeSnapshot,
   durationFromProto,
   durationToProto,
+  encodeEvents,
   endpointFromProto,
   eventFromProto,
   eventToProto,
@@ -31,6 +32,17 @@ describe('metadata on the wire', () => {
           const bytes = toBinary(MetadataEventSchema, eventToProto(event));
           assert.deepEqual(eventFromProto(fromBinary(MetadataEventSchema, bytes)), event);
         }
+      }),
+    );
+  });
+
+  test('events that are encoded for many have the bytes of their messages', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const events = steps.flatMap((step) => step.events);
+        const expected = new WireWriter();
+        for (const event of events) expected.bytesField(4, toBinary(MetadataEventSchema, eventToProto(event)));
+        assert.deepEqual(encodeEvents(4, events), expected.finish());
       }),
     );
   });
@@ -97,6 +109,8 @@ describe('metadata on the wire', () => {
         assert.deepEqual(pages.encode(), toBinary(MetadataSnapshotSchema, message));
         const whole = toBinary(MetadataSnapshotSchema, { ...message, membership });
         assert.deepEqual(pages.encode(membership), whole);
+        const parts = pages.parts(100).map((part) => fromBinary(MetadataSnapshotSchema, Buffer.concat(part)));
+        assert.deepEqual(joinSnapshotParts(parts.map(snapshotFromProto)), image.snapshot());
         assert.equal(pages.prepare(1), 0);
       }),
     );

@@ -5,7 +5,15 @@
  *
  * Handlers here know of their call its signal, and nothing else.
  */
-import { create, type DescMethodUnary, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type Message,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
 import type { HandlerContext } from '@connectrpc/connect';
 import { DomainError } from '@fleetmq/shared';
 import { type RawRoute, rawUnary, type ServiceRoutes } from '@fleetmq/shared/runtime';
@@ -25,12 +33,16 @@ export function onLane({ service, typed, raw }: ServiceRoutes): ServiceRoutes {
 
 function unaryRoute(method: DescMethodUnary, handler: Handler): RawRoute {
   return rawUnary(method, async (bytes, { signal }) => {
-    const answer = await handler(decode(method, bytes), { signal });
+    const answer = await handler(decodeRequest(method, bytes), { signal });
     return toBinary(method.output, create(method.output, answer));
   });
 }
 
-function decode({ name, input }: DescMethodUnary, bytes: Uint8Array): Message {
+/** INVALID_REQUEST for bytes that are no request of this method. */
+export function decodeRequest<Input extends DescMessage>(
+  { name, input }: { readonly name: string; readonly input: Input },
+  bytes: Uint8Array,
+): MessageShape<Input> {
   try {
     return fromBinary(input, bytes);
   } catch (error) {

@@ -409,7 +409,7 @@ export class RaftDriver {
     const { topicCount, partitionCount } = stateMachine.view;
     if (preparing.items > slicedRounds * (topicCount + partitionCount)) return true;
     const startMs = clock.monotonicMs();
-    const items = stateMachine.prepareSnapshot(sliceItems);
+    const items = stateMachine.pages.prepare(sliceItems);
     preparing.items += items;
     preparing.encodeMs += clock.monotonicMs() - startMs;
     if (items < sliceItems) return true;

@@ -55,6 +55,11 @@ export class StateMachine {
     return this.#image;
   }
 
+  /** Its bytes. Ask again after every wait, as for the image. */
+  get pages(): SnapshotPages {
+    return this.#pages;
+  }
+
   /** Empty until the quorum has changed for the first time. */
   get membership(): Membership {
     return this.#membership;
@@ -95,14 +100,9 @@ export class StateMachine {
     for (const listener of this.#listeners) listener.onMembership?.(this.#membership);
   }
 
-  /** Bytes of the state as of `appliedIndex`; equal on every node. Takes little time once all is prepared. */
+  /** Bytes of the state as of `appliedIndex`; equal on every node. Takes little time once `pages` are prepared. */
   snapshotBytes(): Uint8Array {
     return this.#pages.encode(this.#membership === noMembership ? undefined : membershipToProto(this.#membership));
-  }
-
-  /** Some of the work of `snapshotBytes`: about `itemsMax` topics and partitions. How many it did; 0: there is no more. */
-  prepareSnapshot(itemsMax: number): number {
-    return this.#pages.prepare(itemsMax);
   }
 
   /** A change without a context leaves addresses and disks as they are. */
