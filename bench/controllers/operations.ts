@@ -30,7 +30,7 @@ interface Workload {
 interface Sample extends ClosedLoopResult {
   readonly workload: string;
   readonly callers: number;
-  /** Of one core: the leader, both followers together, the gateway. */
+  /** Processor time per call in milliseconds: the leader, both followers together, the gateway. */
   readonly cpu: { readonly leader: number; readonly followers: number; readonly gateway: number };
 }
 
@@ -119,12 +119,10 @@ async function measureOne(
     cpuSeconds(gateway),
   ];
   const before = spent();
-  const startMs = performance.now();
   let turn = 0;
   const result = await closedLoop({ callers, seconds, warmUpSeconds: 0.5 }, (caller) => workload.call(caller, turn++));
-  const tookSeconds = (performance.now() - startMs) / 1000;
   const [leaderCpu = 0, followersCpu = 0, gatewayCpu = 0] = spent().map(
-    (after, position) => (after - (before[position] ?? 0)) / tookSeconds,
+    (after, position) => ((after - (before[position] ?? 0)) * 1000) / turn,
   );
   const cpu = { leader: leaderCpu, followers: followersCpu, gateway: gatewayCpu };
   return { workload: workload.name, callers, cpu, ...result };
@@ -137,17 +135,16 @@ function tableOf(workload: Workload, runs: readonly Run[]): Table {
       run.samples.filter((sample) => sample.workload === workload.name && sample.callers === callers),
     );
     const rates = samples.map(({ perSecond }) => perSecond);
-    const share = (of: (cpu: Sample['cpu']) => number): string =>
-      `${formatCount(median(samples.map(({ cpu }) => of(cpu) * 100)))} %`;
+    const cost = (of: (cpu: Sample['cpu']) => number): string => median(samples.map(({ cpu }) => of(cpu))).toFixed(2);
     return [
       String(callers),
       formatSpread(rates, formatCount),
       ...(workload.isWrite ? [(median(rates) / median(barePerSecond)).toFixed(2)] : []),
       formatNumber(median(samples.map(({ p50 }) => p50))),
       formatNumber(median(samples.map(({ p99 }) => p99))),
-      share(({ leader }) => leader),
-      share(({ followers }) => followers),
-      share(({ gateway }) => gateway),
+      cost(({ leader }) => leader),
+      cost(({ followers }) => followers),
+      cost(({ gateway }) => gateway),
       formatCount(samples.reduce((sum, { errors }) => sum + errors, 0)),
     ];
   });
@@ -157,9 +154,9 @@ function tableOf(workload: Workload, runs: readonly Run[]): Table {
     columns: [
       ...['callers', 'per second (spread)'],
       ...(workload.isWrite ? ['of the bare loop'] : []),
-      ...['p50 ms', 'p99 ms', 'leader', 'followers', 'gateway', 'failed'],
+      ...['p50 ms', 'p99 ms', 'leader ms', 'followers ms', 'gateway ms', 'failed'],
     ],
     rows,
-    note: `Bare loop (append 1 KiB, fdatasync, again) in the same runs: ${bare}. Processor time is in percent of one core.`,
+    note: `Bare loop (append 1 KiB, fdatasync, again) in the same runs: ${bare}. The last columns are processor time per call, warm-up included.`,
   };
 }
