@@ -230,4 +230,4 @@ function keyOf(role: FleetRole, id: number): string {
 }
 
 export type { FleetPorts } from './fleet-ports.ts';
-export type { FleetRole, ListenerAddress, ProcessEnd, ServiceProcess } from './service-process.ts';
+export { type FleetRole, type ListenerAddress, type ProcessEnd, ServiceProcess } from './service-process.ts';

@@ -93,6 +93,7 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
       onRemoved: (by) => standing.removed(`controller ${by} says so`),
       checksum,
       logger,
+      heartbeatMs: config.raft['heartbeat-ms'],
       callTimeoutMs: electionTimeoutMs,
       timers,
       snapshots: {
@@ -218,6 +219,7 @@ function driverOptions({ config, ports }: Start) {
       heartbeatTicks: 1,
       ...ports.raftOptions,
     },
+    clock: ports.clock,
     timers: ports.timers,
     logger: ports.logger,
     tickMs: raft['heartbeat-ms'],

@@ -31,12 +31,13 @@ export function createServices(
   const view = (): MetadataImage => stateMachine.image;
   const feed = new MetadataFeed({
     view,
+    pages: () => stateMachine.pages,
     leadership,
     controllers: () => addresses.addresses(),
     timers,
     logger,
     historyEventsMax: limits['watch-history-events'],
-    partItemsMax: 1_000,
+    partBytesMax: 256 * 1024,
     answerEventsMax: 1_000,
     heartbeatMs: 2_000,
     patienceMs: 5_000,
