@@ -13,7 +13,7 @@ import { type BareSyncResult, measureBareSync } from './bare-sync.ts';
 import { type ClosedLoopResult, closedLoop } from './closed-loop.ts';
 import { ControllerFleet } from './fleet.ts';
 import { type PartOptions, say } from './part.ts';
-import { cpuSeconds } from './process-figures.ts';
+import { cpuSeconds, machineSeconds } from './process-figures.ts';
 import { formatCount, formatNumber, formatSpread, type PartResult, type Table } from './report.ts';
 
 const topic = 'bench-operations';
@@ -32,6 +32,8 @@ interface Sample extends ClosedLoopResult {
   readonly callers: number;
   /** Processor time per call in milliseconds: the leader, both followers together, the gateway. */
   readonly cpu: { readonly leader: number; readonly followers: number; readonly gateway: number };
+  /** Processors that programs other than this benchmark kept busy meanwhile. */
+  readonly others: number;
 }
 
 interface Run {
@@ -118,14 +120,24 @@ async function measureOne(
     followers.reduce((sum, each) => sum + cpuSeconds(each), 0),
     cpuSeconds(gateway),
   ];
+  const ours = (): number =>
+    bench.fleet.processes.members.reduce((sum, each) => sum + cpuSeconds(each), 0) + ownSeconds();
   const before = spent();
+  const [machineBefore, oursBefore, startMs] = [machineSeconds(), ours(), performance.now()];
   let turn = 0;
   const result = await closedLoop({ callers, seconds, warmUpSeconds: 0.5 }, (caller) => workload.call(caller, turn++));
   const [leaderCpu = 0, followersCpu = 0, gatewayCpu = 0] = spent().map(
     (after, position) => ((after - (before[position] ?? 0)) * 1000) / turn,
   );
   const cpu = { leader: leaderCpu, followers: followersCpu, gateway: gatewayCpu };
-  return { workload: workload.name, callers, cpu, ...result };
+  const othersSeconds = machineSeconds() - machineBefore - (ours() - oursBefore);
+  const others = Math.max(0, (othersSeconds * 1000) / (performance.now() - startMs));
+  return { workload: workload.name, callers, cpu, others, ...result };
+}
+
+function ownSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 function tableOf(workload: Workload, runs: readonly Run[]): Table {
@@ -145,6 +157,7 @@ function tableOf(workload: Workload, runs: readonly Run[]): Table {
       cost(({ leader }) => leader),
       cost(({ followers }) => followers),
       cost(({ gateway }) => gateway),
+      formatNumber(median(samples.map(({ others }) => others))),
       formatCount(samples.reduce((sum, { errors }) => sum + errors, 0)),
     ];
   });
@@ -154,9 +167,9 @@ function tableOf(workload: Workload, runs: readonly Run[]): Table {
     columns: [
       ...['callers', 'per second (spread)'],
       ...(workload.isWrite ? ['of the bare loop'] : []),
-      ...['p50 ms', 'p99 ms', 'leader ms', 'followers ms', 'gateway ms', 'failed'],
+      ...['p50 ms', 'p99 ms', 'leader ms', 'followers ms', 'gateway ms', 'others', 'failed'],
     ],
     rows,
-    note: `Bare loop (append 1 KiB, fdatasync, again) in the same runs: ${bare}. The last columns are processor time per call, warm-up included.`,
+    note: `Bare loop (append 1 KiB, fdatasync, again) in the same runs: ${bare}. Milliseconds of leader, followers and gateway are processor time per call, warm-up included; \`others\` is how many processors other programs kept busy.`,
   };
 }

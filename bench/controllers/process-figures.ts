@@ -1,5 +1,6 @@
 /** What a process costs, seen from outside: its metrics page, and the processor time that the system has counted. */
 import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceProcess } from '@fleetmq/shared/runtime/fleet';
 
@@ -33,6 +34,13 @@ export function cpuSeconds({ pid }: ServiceProcess): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/** Seconds of processor time that anybody has used since the machine started. */
+export function machineSeconds(): number {
+  let ms = 0;
+  for (const { times } of cpus()) ms += times.user + times.nice + times.sys + times.irq;
+  return ms / 1000;
 }
 
 /** The longest time that the event loop stood still, in milliseconds, since this was asked for last. */
