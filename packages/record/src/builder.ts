@@ -1,11 +1,20 @@
 /**
  * Builds batches for producers. Records are written into one growing buffer as they come, in their wire form; no object is
- * kept per record. A builder is used again after each `build`, and keeps its memory.
+ * kept per record. Room for the header lies before them, so that a batch which is not compressed leaves in the memory in which
+ * it has grown. A builder is used again after each `build`, and holds no memory while it is empty.
  *
  * Invariant: `records` of the result are exactly the bytes that were appended, in order, and what `build` makes
  * `validateProduced` accepts under the same limits.
  */
-import { assert, type Checksum, DomainError, varintSize, writeVarint } from '@fleetmq/shared';
+import {
+  assert,
+  type BufferPool,
+  type Checksum,
+  DomainError,
+  type Lease,
+  varintSize,
+  writeVarint,
+} from '@fleetmq/shared';
 import type { Codec } from './compression.ts';
 import { type BatchFields, encodeHeader } from './encode.ts';
 import { attribute, batchField, codecId, frameBytesMax, recordTag } from './layout.ts';
@@ -21,8 +30,17 @@ export interface BatchBuilderOptions {
   readonly recordBytesMax?: number;
   /** Records that one batch may hold. Default 100,000. */
   readonly recordsMax?: number;
-  /** Capacity to begin with. Default 16 KiB. */
+  /** Capacity for the first batch; later ones begin with that of the one before. Default 16 KiB. */
   readonly initialBytes?: number;
+  /** Where long batches lie. Default: memory of their own. */
+  readonly buffers?: BufferPool;
+}
+
+export interface BuiltBatch {
+  /** The batch, in memory that the builder does not use again. */
+  readonly bytes: Uint8Array;
+  /** A use of that memory, to be let go when the bytes are no longer needed; it may be dropped instead. */
+  readonly lease: Lease | undefined;
 }
 
 export interface BuildOptions {
@@ -36,12 +54,19 @@ export interface BuildOptions {
 }
 
 const noHeaders: readonly RecordHeader[] = [];
+/** A header that is longer, because of its idempotency key, costs a copy. */
+const headerRoom = 128;
 const encoder = new TextEncoder();
 
 export class BatchBuilder {
   readonly recordBytesMax: number;
   readonly recordsMax: number;
-  #bytes: Uint8Array;
+  readonly #buffers: BufferPool | undefined;
+  #bytes: Uint8Array | undefined;
+  #lease: Lease | undefined;
+  /** Of record bytes, for the next batch. */
+  #capacity: number;
+  /** Of the records, which begin behind `headerRoom`. */
   #length = 0;
   #count = 0;
   readonly #time: Uint8Array = new Uint8Array(timestampBytesMax);
@@ -55,7 +80,8 @@ export class BatchBuilder {
       this.recordBytesMax > 0 && this.recordBytesMax < frameBytesMax - 2 ** 20,
       `${this.recordBytesMax} bytes max`,
     );
-    this.#bytes = new Uint8Array(Math.min(options.initialBytes ?? 16 * 1024, this.recordBytesMax));
+    this.#buffers = options.buffers;
+    this.#capacity = Math.min(options.initialBytes ?? 16 * 1024, this.recordBytesMax);
   }
 
   get recordCount(): number {
@@ -89,47 +115,55 @@ export class BatchBuilder {
     const timeBytes = timestampMs === undefined ? 0 : writeTimestamp(this.#time, 0, timestampMs);
     let bodyBytes = fieldSize(key) + fieldSize(value) + (timestampMs === undefined ? 0 : 2 + timeBytes);
     for (const header of headers) bodyBytes += nestedSize(headerSize(header));
-    this.#reserve(nestedSize(bodyBytes));
+    const target = this.#reserve(nestedSize(bodyBytes));
 
-    const target = this.#bytes;
-    target[this.#length] = recordTag;
-    let at = writeVarint(target, this.#length + 1, bodyBytes);
+    const start = headerRoom + this.#length;
+    target[start] = recordTag;
+    let at = writeVarint(target, start + 1, bodyBytes);
     if (key !== undefined) at = writeBytesField(target, at, 0x0a, key);
     if (value !== undefined) at = writeBytesField(target, at, 0x12, value);
     for (const header of headers) at = writeHeader(target, at, header);
     if (timestampMs !== undefined) at = writeBytesField(target, at, 0x22, this.#time.subarray(0, timeBytes));
-    this.#length = at;
+    this.#length = at - headerRoom;
     this.#note(timestampMs);
     return this.#length;
   }
 
   /**
-   * The batch of everything appended since the last `build`, in memory of its own; the builder is empty afterwards.
+   * The batch of everything appended since the last `build`; the builder is empty afterwards.
    * With a codec that throws (UNSUPPORTED_CODEC) the records stay.
    */
-  build(options: BuildOptions, checksum: Checksum): Uint8Array {
-    assert(this.#count > 0, 'an empty batch cannot be built');
-    const records = this.#bytes.subarray(0, this.#length);
-    const carried = options.codec === undefined ? records : options.codec.compress(records);
+  build(options: BuildOptions, checksum: Checksum): BuiltBatch {
+    assert(this.#bytes !== undefined && this.#count > 0, 'an empty batch cannot be built');
+    const { codec } = options;
+    const records = this.#bytes.subarray(headerRoom, headerRoom + this.#length);
+    const carried = codec === undefined ? records : codec.compress(records);
     const header = encodeHeader(this.#fields(options, checksum.crc32(carried)));
-    const lead = options.codec === undefined ? 0 : 1 + varintSize(carried.length);
-    const batch = new Uint8Array(header.length + lead + carried.length);
-    batch.set(header);
-    if (lead > 0) {
-      batch[header.length] = batchField.compressedRecords * 8 + 2;
-      writeVarint(batch, header.length + 1, carried.length);
-    }
-    batch.set(carried, header.length + lead);
+    const isInPlace = codec === undefined && header.length <= headerRoom;
+    const built = isInPlace ? this.#handOver(header) : { bytes: joined(header, carried, codec), lease: undefined };
+    this.#capacity = Math.min(Math.max(this.#capacity, this.#length), this.recordBytesMax);
     this.clear();
-    return batch;
+    return built;
   }
 
   /** Drops what was appended. */
   clear(): void {
+    this.#lease?.release();
+    this.#lease = undefined;
+    this.#bytes = undefined;
     this.#length = 0;
     this.#count = 0;
     this.#firstTimestampMs = 0;
     this.#maxTimestampMs = 0;
+  }
+
+  /** The header before its records, and with them the memory. */
+  #handOver(header: Uint8Array): BuiltBatch {
+    const memory = this.#bytes as Uint8Array;
+    const lease = this.#lease;
+    this.#lease = undefined;
+    memory.set(header, headerRoom - header.length);
+    return { bytes: memory.subarray(headerRoom - header.length, headerRoom + this.#length), lease };
   }
 
   #fields(options: BuildOptions, crc: number): BatchFields {
@@ -155,7 +189,8 @@ export class BatchBuilder {
     this.#count++;
   }
 
-  #reserve(more: number): void {
+  /** The memory, with room for so many bytes more. */
+  #reserve(more: number): Uint8Array {
     const needed = this.#length + more;
     if (this.#count === this.recordsMax || needed > this.recordBytesMax) {
       throw new DomainError(
@@ -163,11 +198,35 @@ export class BatchBuilder {
         `no room for a record of ${more} bytes: ${this.#length} of ${this.recordBytesMax} bytes and ${this.#count} of ${this.recordsMax} records are used`,
       );
     }
-    if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, Math.min(this.#bytes.length * 2, this.recordBytesMax)));
-    grown.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = grown;
+    const bytes = this.#bytes;
+    if (bytes !== undefined && headerRoom + needed <= bytes.length) return bytes;
+    const wanted =
+      bytes === undefined ? this.#capacity : Math.min((bytes.length - headerRoom) * 2, this.recordBytesMax);
+    return this.#grow(headerRoom + Math.max(needed, wanted));
   }
+
+  #grow(length: number): Uint8Array {
+    const lease = this.#buffers?.take(length);
+    const grown = lease?.bytes ?? new Uint8Array(length);
+    if (this.#length > 0) grown.set((this.#bytes as Uint8Array).subarray(0, headerRoom + this.#length));
+    this.#lease?.release();
+    this.#lease = lease;
+    this.#bytes = grown;
+    return grown;
+  }
+}
+
+/** A batch whose records do not lie behind room for its header. */
+function joined(header: Uint8Array, carried: Uint8Array, codec: Codec | undefined): Uint8Array {
+  const lead = codec === undefined ? 0 : 1 + varintSize(carried.length);
+  const batch = new Uint8Array(header.length + lead + carried.length);
+  batch.set(header);
+  if (lead > 0) {
+    batch[header.length] = batchField.compressedRecords * 8 + 2;
+    writeVarint(batch, header.length + 1, carried.length);
+  }
+  batch.set(carried, header.length + lead);
+  return batch;
 }
 
 /** A length-delimited field with a tag of one byte. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import { RecordBatchSchema } from '@fleetmq/gen/common/types';
-import { tableChecksum, WireWriter } from '@fleetmq/shared';
+import { BufferPool, type Lease, tableChecksum, WireWriter } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { nodeCodecs } from './codecs/node.ts';
 import {
@@ -56,7 +56,7 @@ test('what goes into a builder comes out of a stored batch, for every codec; a b
           const after = builder.append(input.key, input.value, input.headers, input.timestampMs);
           assert.ok(after > before && after === builder.byteLength);
         }
-        const batch = builder.build(codec === undefined ? {} : { codec }, tableChecksum);
+        const batch = builder.build(codec === undefined ? {} : { codec }, tableChecksum).bytes;
         assert.equal(builder.recordCount, 0);
         const frame = stored(batch, base);
         const opened = openBatch(batchOfFrame(frame, tableChecksum), { codecs: nodeCodecs, checksum: tableChecksum });
@@ -94,7 +94,7 @@ test('a reader gets batches of its codecs as they lie, and the others inflated',
   const build = (id: number, value: string): Uint8Array => {
     builder.append(undefined, new TextEncoder().encode(value));
     const codec = nodeCodecs.get(id);
-    return builder.build(codec === undefined ? {} : { codec }, tableChecksum);
+    return builder.build(codec === undefined ? {} : { codec }, tableChecksum).bytes;
   };
   const frames = [stored(build(0, 'none'), 0), stored(build(1, 'lz4'), 1), stored(build(2, 'zstd'), 2)];
   const stretch = Uint8Array.from(frames.flatMap((frame) => [...frame]));
@@ -161,5 +161,29 @@ test('a builder is bounded, and a refused record changes nothing', () => {
   builder.append(undefined, undefined);
   builder.append(undefined, undefined);
   assert.throws(() => builder.append(undefined, undefined), { code: 'RECORD_TOO_LARGE' });
-  assert.equal(openBatch(builder.build({}, tableChecksum)).recordCount, 3);
+  assert.equal(openBatch(builder.build({}, tableChecksum).bytes).recordCount, 3);
+});
+
+test('batches lie in memory of a pool, are left alone until it is given back, and may have any header', () => {
+  const buffers = new BufferPool();
+  const builder = new BatchBuilder({ buffers, initialBytes: 16 });
+  const kept: { readonly batch: Uint8Array; readonly value: Uint8Array; readonly lease: Lease | undefined }[] = [];
+  for (let round = 0; round < 6; round++) {
+    const value = new Uint8Array(20_000).fill(round);
+    for (let i = 0; i < 5; i++) builder.append(undefined, value);
+    const idempotencyKey = round % 2 === 0 ? '' : 'k'.repeat(200);
+    const { bytes, lease } = builder.build({ idempotencyKey }, tableChecksum);
+    assert.equal(lease === undefined, idempotencyKey !== '', 'a long header costs a copy into memory of its own');
+    kept.push({ batch: bytes, value, lease });
+  }
+  for (const { batch, value } of kept) {
+    const records = decodeRecords(openBatch(batch, { checksum: tableChecksum }));
+    assert.deepEqual(
+      [...records].map((record) => record.value),
+      Array(5).fill(value),
+    );
+  }
+  const idleBytes = buffers.idleBytes;
+  for (const { lease } of kept) lease?.release();
+  assert.ok(buffers.idleBytes > idleBytes);
 });

@@ -18,7 +18,7 @@ import {
 function frameOf(baseOffset: number, values: readonly string[], leaderEpoch = 1): Uint8Array {
   const builder = new BatchBuilder();
   for (const value of values) builder.append(undefined, new TextEncoder().encode(value));
-  const batch = validateProduced(builder.build({}, tableChecksum), defaultBatchLimits, tableChecksum);
+  const batch = validateProduced(builder.build({}, tableChecksum).bytes, defaultBatchLimits, tableChecksum);
   return joinFrame(sealFrame(batch, { baseOffset, leaderEpoch, appendTimeMs: 1_700_000_000_000 }, tableChecksum));
 }
 

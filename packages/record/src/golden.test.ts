@@ -23,7 +23,8 @@ function goldenBatch(): Uint8Array {
   const builder = new BatchBuilder();
   builder.append(text.encode('k'), text.encode('hello'), [{ key: 'h', value: text.encode('x') }], 1_700_000_000_123);
   builder.append(undefined, undefined, [], 1_700_000_000_124);
-  return builder.build({ producerId: 7n, producerEpoch: 2, baseSequence: 5, idempotencyKey: 'order-1' }, tableChecksum);
+  return builder.build({ producerId: 7n, producerEpoch: 2, baseSequence: 5, idempotencyKey: 'order-1' }, tableChecksum)
+    .bytes;
 }
 
 test('the bytes of a batch and of its frame stay as they are', () => {

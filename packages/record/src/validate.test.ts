@@ -218,7 +218,7 @@ test('random bytes are accepted or refused with a DomainError, never anything el
   const builder = new BatchBuilder();
   for (let i = 0; i < 5; i++)
     builder.append(text.encode(`k${i}`), text.encode('value'), [{ key: 'h', value: text.encode('v') }], i);
-  const good = builder.build({ producerId: 5n, idempotencyKey: 'abc' }, tableChecksum);
+  const good = builder.build({ producerId: 5n, idempotencyKey: 'abc' }, tableChecksum).bytes;
   const mutate = fc.tuple(
     fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 4 }),
     fc.nat(good.length),

@@ -20,7 +20,7 @@ const { ACK_ALL, ACK_LEADER, ACK_NONE } = AcknowledgmentLevel;
 function builtBatch(texts: readonly string[], options: Parameters<BatchBuilder['build']>[0] = {}): RecordBatch {
   const builder = new BatchBuilder();
   for (const text of texts) builder.append(undefined, encoder.encode(text));
-  return fromBinary(RecordBatchSchema, builder.build(options, nodeChecksum));
+  return fromBinary(RecordBatchSchema, builder.build(options, nodeChecksum).bytes);
 }
 
 const textsOf = (batches: readonly RecordBatch[]): string[] =>

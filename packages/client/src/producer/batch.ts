@@ -5,7 +5,7 @@
  */
 import type { BatchBuilder, BuildOptions, RecordHeader } from '@fleetmq/record';
 import { batchField } from '@fleetmq/record';
-import { assert, type Checksum, type DomainError, fieldTag, WireWriter, wireVarint } from '@fleetmq/shared';
+import { assert, type Checksum, type DomainError, fieldTag, type Lease, WireWriter, wireVarint } from '@fleetmq/shared';
 import type { WindowEntry } from './window.ts';
 
 /** Where a batch lies in its partition. */
@@ -23,6 +23,7 @@ export class ProducerBatch {
   readonly deadlineMs: number;
   #builder: BatchBuilder | undefined;
   #bytes: Uint8Array | undefined;
+  #lease: Lease | undefined;
   #recordCount = 0;
   #cost = 0;
   #contexts: unknown[] | undefined;
@@ -93,7 +94,7 @@ export class ProducerBatch {
   close(options: BuildOptions, checksum: Checksum): BatchBuilder {
     assert(this.#builder !== undefined, 'a batch is closed twice');
     const builder = this.#builder;
-    this.#bytes = builder.build(options, checksum);
+    ({ bytes: this.#bytes, lease: this.#lease } = builder.build(options, checksum));
     this.#builder = undefined;
     return builder;
   }
@@ -110,6 +111,16 @@ export class ProducerBatch {
       .varint(fieldTag(batchField.baseSequence, wireVarint))
       .varint(entry.baseSequence);
     return [this.#bytes, identity.finish()];
+  }
+
+  /**
+   * Somebody has all of the bytes and nobody will look at them again: their memory may be used for others. Not to be called when
+   * there was more than one attempt, since what was sent in the first one may still be on its way.
+   */
+  giveBack(): void {
+    this.#lease?.release();
+    this.#lease = undefined;
+    this.#release();
   }
 
   /** Settles with the batch. */
@@ -132,6 +143,7 @@ export class ProducerBatch {
   }
 
   #release(): void {
+    this.#lease = undefined;
     this.#bytes = undefined;
     this.#builder = undefined;
   }

@@ -5,7 +5,7 @@
  * Bounds: the producer's budget bounds all queues together; the window has its own.
  */
 import { BatchBuilder, type BuildOptions, type RecordHeader } from '@fleetmq/record';
-import { type Checksum, type DomainError, Ring } from '@fleetmq/shared';
+import { type BufferPool, type Checksum, type DomainError, Ring } from '@fleetmq/shared';
 import { ProducerBatch } from './batch.ts';
 import { finalError, InFlightWindow } from './window.ts';
 
@@ -20,6 +20,8 @@ export interface QueueOptions {
   readonly idempotent: boolean;
   readonly build: BuildOptions;
   readonly checksum: Checksum;
+  /** Where batches lie. */
+  readonly buffers: BufferPool;
 }
 
 export interface OutgoingRecord {
@@ -164,11 +166,15 @@ export class PartitionQueue {
 
   #newBatch(recordBytes: number, nowMs: number): ProducerBatch {
     const { topic, partition } = this;
-    const { batchBytes, batchRecords, recordBytesMax, deliveryTimeoutMs } = this.#options;
+    const { batchBytes, batchRecords, recordBytesMax, deliveryTimeoutMs, buffers } = this.#options;
     const isLarge = recordBytes + 64 > batchBytes;
     let builder = isLarge ? undefined : this.#spare;
     if (builder === undefined) {
-      builder = new BatchBuilder({ recordBytesMax: isLarge ? recordBytesMax : batchBytes, recordsMax: batchRecords });
+      builder = new BatchBuilder({
+        recordBytesMax: isLarge ? recordBytesMax : batchBytes,
+        recordsMax: batchRecords,
+        buffers,
+      });
     } else {
       this.#spare = undefined;
     }

@@ -8,7 +8,7 @@
  * Bounds: the budget (bytes, records, waiting callers) covers everything that was accepted and is not settled.
  */
 import type { Codecs } from '@fleetmq/record';
-import { type Checksum, DomainError, isDomainError, type Random } from '@fleetmq/shared';
+import { BufferPool, type Checksum, DomainError, isDomainError, type Random } from '@fleetmq/shared';
 import type { CallBounds, Metadata, TopicView } from '../metadata.ts';
 import { toClientError } from '../rpc/errors.ts';
 import { jitter, withDeadline } from '../rpc/retry.ts';
@@ -64,6 +64,8 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   readonly #onDelivery: ProducerOptions<Key, Value>['onDelivery'];
   readonly #random: Random;
   readonly #budget: Budget;
+  /** Memory of batches: a quarter of what may be buffered waits for its next use. */
+  readonly #buffers: BufferPool;
   readonly #sender: Sender;
   readonly #topics = new Map<string, TopicState>();
   readonly #waiting = new Map<string, { readonly records: Waiting[]; readonly done: Promise<void> }>();
@@ -84,6 +86,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     this.#random = options.random ?? jitter;
     const { acks, requestTimeoutMs, requestBytes, requestsMax, bufferBytes, bufferRecords } = this.#options;
     this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords });
+    this.#buffers = new BufferPool({ idleBytesMax: bufferBytes / 4 });
     this.#sender = new Sender(
       { clientId: deps.clientId, acks, requestTimeoutMs, requestBytes, requestsMax },
       {
@@ -274,6 +277,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       batchBytes: Math.max(1024, Math.min(options.batchBytes, topicBytesMax - 1024)),
       recordBytesMax,
       checksum: this.#deps.checksum,
+      buffers: this.#buffers,
     });
   }
 

@@ -222,6 +222,7 @@ export class Sender {
 
   #written({ queue, entry }: Part, place: BatchPlace): void {
     queue.window.succeed(entry);
+    if (entry.attempts === 1) entry.batch.giveBack();
     this.#deps.onSettled(entry.batch, place);
   }
 

@@ -26,7 +26,7 @@ export function batch(
   const builder = new BatchBuilder();
   const { timestampMs, ...build } = options;
   for (const value of values) builder.append(undefined, text.encode(value), [], timestampMs);
-  return validateProduced(builder.build(build, tableChecksum), defaultBatchLimits, tableChecksum);
+  return validateProduced(builder.build(build, tableChecksum).bytes, defaultBatchLimits, tableChecksum);
 }
 
 export function epoch(number: number): LeaderEpoch {

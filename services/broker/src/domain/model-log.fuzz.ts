@@ -33,7 +33,7 @@ export class ModelLog {
   append(epoch: number, records: number, text: string): void {
     const builder = new BatchBuilder();
     for (let i = 0; i < records; i++) builder.append(undefined, new TextEncoder().encode(`${text}-${i}`));
-    const bytes = builder.build({}, tableChecksum);
+    const bytes = builder.build({}, tableChecksum).bytes;
     const fields = { baseOffset: this.endOffset, leaderEpoch: epoch, appendTimeMs: 1 };
     this.appendFrames(joinFrame(sealFrame({ bytes, recordCount: records }, fields, tableChecksum)));
   }
