@@ -92,6 +92,8 @@ export interface Broker extends AsyncDisposable {
 
 const version = '0.1.0';
 const isrCheckMs = 250;
+/** The setting is per second. */
+const scrubTickMs = 1_000;
 const rebuildCheckMs = 1_000;
 
 /** Resolves when the broker is in service. Rejects with INVALID_CONFIG, UNIMPLEMENTED, WRONG_CLUSTER, DUPLICATE_REQUEST ... */
@@ -308,6 +310,7 @@ function startChores(
 ): void {
   opened.use(new Purgatory({ clock, timers, partitions: core.partitions }));
   opened.defer(() => core.retention.stop());
+  opened.defer(() => core.scrubber.stop());
   opened.defer(() => core.isrProposer.stop());
   const every = (periodMs: number, run: () => void): void => {
     const timer = timers.every(periodMs, run);
@@ -316,6 +319,7 @@ function startChores(
   every(isrCheckMs, () => core.isrProposer.tick());
   every(rebuildCheckMs, () => core.partitions.rebuildFailed());
   every(config.broker['retention-check-ms'], () => core.retention.tick());
+  every(scrubTickMs, () => core.scrubber.tick());
   every(config.broker['watermark-checkpoint-ms'], () => {
     void keepWatermarks(disk, core.partitions, logger);
   });

@@ -46,6 +46,15 @@ export const brokerSchema = z.strictObject({
     'drain-ms': z.number().int().min(0).max(600_000).default(10_000),
     /** Retention is applied this often. */
     'retention-check-ms': z.number().int().min(100).max(3_600_000).default(30_000),
+    /** So much of the logs is read again, to find damage before it is needed; 0: none. */
+    'scrub-bytes-per-second': z
+      .number()
+      .int()
+      .min(0)
+      .max(1_024 * mebibyte)
+      .default(4 * mebibyte),
+    /** At most once in this time every log is read. */
+    'scrub-round-ms': z.number().int().min(1_000).max(2_147_483_647).default(86_400_000),
     /** High watermarks are written down this often. */
     'watermark-checkpoint-ms': z.number().int().min(100).max(600_000).default(5_000),
   }),

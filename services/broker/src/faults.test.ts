@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ErrorCode } from '@fleetmq/gen/common/errors';
 import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
@@ -78,3 +80,31 @@ test('P21: a follower whose log fails leaves the ISR and is filled anew by its l
   await until('it is back in sync', () => fleet.controller.partition(topicId).inSyncReplicas.length === 3, 12_000);
   assert.equal(fleet.broker(1).partitions.byName('faulty', 0)?.log?.durableEndOffset, 2);
 });
+
+test('P20: damage in a log that nobody reads is found, and the replica is filled anew by its leader', async () => {
+  await using fleet = await TestFleet.start([2, 3]);
+  await fleet.startBroker(1, { broker: { 'drain-ms': 2_000, 'scrub-round-ms': 1_000 } });
+  const { topicId } = fleet.controller.createTopic('faulty', [2, 3, 1]);
+  const replicaOf = (id: number) => fleet.broker(id).partitions.byName('faulty', 0);
+  await until('broker 2 leads', () => replicaOf(2)?.state.leader?.servable === true);
+  const { producer } = fleet.clients(2);
+  const send = (text: string) => producer.produce({ topicPartition, records: [record(text)], acks: ACK_ALL });
+  assert.equal((await send('precious')).errorCode, ErrorCode.OK);
+
+  const damaged = await segmentOf(fleet, 1);
+  const rotten = await readFile(damaged);
+  rotten[rotten.indexOf('precious')] = 0x50;
+  await writeFile(damaged, rotten);
+  await until('the damage was found', () => replicaOf(1)?.failure?.code === 'CORRUPT_LOG');
+  assert.equal((await send('more')).errorCode, ErrorCode.OK);
+  await until('it is back in sync', () => fleet.controller.partition(topicId).inSyncReplicas.length === 3, 12_000);
+  assert.equal(replicaOf(1)?.log?.durableEndOffset, 2);
+  assert.ok((await readFile(await segmentOf(fleet, 1))).includes('precious'));
+});
+
+async function segmentOf(fleet: TestFleet, id: number): Promise<string> {
+  const names = await readdir(fleet.folderOf(id), { recursive: true });
+  const name = names.find((each) => each.startsWith('partitions/') && each.endsWith('.log'));
+  assert.ok(name, `broker ${id} has no segment`);
+  return join(fleet.folderOf(id), name);
+}

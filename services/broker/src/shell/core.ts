@@ -33,6 +33,7 @@ import { Producer } from './producer.ts';
 import { ProducerIds } from './producer-ids.ts';
 import { Replicator } from './replicator.ts';
 import { Retention } from './retention.ts';
+import { Scrubber } from './scrubber.ts';
 
 export interface CoreOptions {
   readonly config: BrokerConfig;
@@ -103,6 +104,13 @@ export function createCore(options: CoreOptions) {
     onChange: (kind) => metrics.isrChanges.series(kind).add(),
   });
   const retention = new Retention({ partitions, clock, logger });
+  const scrubber = new Scrubber({
+    ...{ partitions, clock, random, logger },
+    bytesPerTick: config.broker['scrub-bytes-per-second'],
+    roundMs: config.broker['scrub-round-ms'],
+    onRead: (bytes) => metrics.scrubbedBytes.add(bytes),
+    onDamage: () => metrics.scrubbedDamage.add(),
+  });
 
   const apply = (events: readonly MetadataEvent[]): void => {
     partitions.apply(events);
@@ -124,7 +132,7 @@ export function createCore(options: CoreOptions) {
     );
   };
   return {
-    ...{ link, replicator, partitions, isrProposer, retention, budgets },
+    ...{ link, replicator, partitions, isrProposer, retention, scrubber, budgets },
     ...served,
     ...serving,
     follow,

@@ -21,6 +21,8 @@ export interface BrokerMetrics {
   readonly refused: { series(code: string): Counter };
   readonly replicatedIn: Counter;
   readonly inflatedBytes: Counter;
+  readonly scrubbedBytes: Counter;
+  readonly scrubbedDamage: Counter;
   readonly isrChanges: { series(kind: string): Counter };
   readonly syncSeconds: Histogram;
 }
@@ -39,6 +41,8 @@ export function createBrokerMetrics(metrics: MetricsRegistry): BrokerMetrics {
     }),
     replicatedIn: counter('replication_bytes_in', 'Bytes of batches that leaders have sent to this broker.'),
     inflatedBytes: counter('inflated_bytes', 'Bytes of answers that were inflated for readers without the codec.'),
+    scrubbedBytes: counter('scrubbed_bytes', 'Bytes of logs that were read again to find damage.'),
+    scrubbedDamage: counter('scrubbed_damage', 'Times that damage was found so.'),
     isrChanges: metrics.counters({
       name: 'fleetmq_broker_isr_changes',
       help: 'Changes of in-sync replicas that this broker has asked for and got.',
