@@ -25,7 +25,8 @@ export interface FramePlace {
 }
 
 const magic = 'FMQI';
-const initialEntries = 64;
+/** Few: most logs of a broker with many are small. */
+const initialEntries = 4;
 
 export class SparseIndex {
   readonly baseOffset: Offset;

@@ -78,7 +78,7 @@ export const brokerSchema = z.strictObject({
   }),
   limits: z.strictObject({
     /** Replicas that this broker holds. */
-    partitions: z.number().int().min(1).max(100_000).default(4_000),
+    partitions: z.number().int().min(1).max(100_000).default(10_000),
     /** Bytes of all logs that wait for the disk; produce requests beyond are LIMIT_EXCEEDED. */
     'pending-bytes': z
       .number()
