@@ -7,6 +7,10 @@ export interface SuiteOptions {
   readonly scale: number;
   /** Where the results go. */
   readonly out: string;
-  /** Parts of the suite to run; empty: all of them. */
+  /** Where the pictures go. */
+  readonly plots: string;
+  /** Parts or cases of the suite to run; empty: all of them. */
   readonly only: readonly string[];
+  /** Of the suite `ci`: the figures of this run become those that others are compared with. */
+  readonly update: boolean;
 }

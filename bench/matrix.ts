@@ -1,0 +1,161 @@
+/**
+ * Runs cases, target against target. The targets of a stage are all up while it lasts; each round takes every case once, in
+ * order (A, B, C, A, B, C ...), so that whatever drifts meets all alike. A round before them, which is not counted, warms the
+ * servers, finds out how many records make a run of the wanted length, and which of an entrance's clients is the fastest.
+ *
+ * A target that is not available is skipped with its reason, a case that fails is reported as failed; the others go on.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BenchCase } from './bench-case.ts';
+import type { DriverSpec } from './client/driver.ts';
+import { type RunFigures, type RunSize, runCase } from './run.ts';
+import { say } from './say.ts';
+import { quantile } from './statistics.ts';
+import { NotAvailable, type StartTarget, type Target } from './targets/target.ts';
+
+export interface Stage {
+  readonly targets: Readonly<Record<string, StartTarget>>;
+  readonly cases: readonly BenchCase[];
+}
+
+export interface MatrixOptions {
+  readonly folder: string;
+  readonly runs: number;
+  /** Of a run's length; 1: about two seconds of writing, eight of latency. */
+  readonly scale: number;
+}
+
+export interface CaseResult {
+  readonly bench: BenchCase;
+  /** Absent when it was skipped or failed before it was known. */
+  readonly version: string | undefined;
+  readonly durability: string | undefined;
+  readonly driver: DriverSpec['kind'] | undefined;
+  /** Records of a run. */
+  readonly count: number;
+  readonly runs: readonly RunFigures[];
+  /** Why there are no figures, or fewer. */
+  readonly problem: { readonly kind: 'skipped' | 'failed'; readonly reason: string } | undefined;
+}
+
+const produceSeconds = 2;
+const latencySeconds = 8;
+const callSeconds = 4;
+/** Bytes and records of the longest run at scale 1. */
+const bytesMax = 800e6;
+const countMax = 4_000_000;
+const bytesMin = 1e6;
+const countMin = 2_000;
+
+export async function runStage(stage: Stage, options: MatrixOptions): Promise<CaseResult[]> {
+  await using stack = new AsyncDisposableStack();
+  const targets = new Map<string, Target | NotAvailable>();
+  for (const name of new Set(stage.cases.map(({ target }) => target))) {
+    targets.set(name, await startTarget(name, stage.targets[name] as StartTarget, options.folder, stack));
+  }
+  const trials = stage.cases.map((bench) => new Trial(bench, targets.get(bench.target) as Target | NotAvailable));
+  say('warm-up');
+  for (const trial of trials) await trial.calibrate(options.scale);
+  for (let round = 1; round <= options.runs; round++) {
+    say(`round ${round} of ${options.runs}`);
+    for (const trial of trials) await trial.run();
+  }
+  return trials.map((trial) => trial.result());
+}
+
+async function startTarget(
+  name: string,
+  start: StartTarget,
+  folder: string,
+  stack: AsyncDisposableStack,
+): Promise<Target | NotAvailable> {
+  const own = join(folder, name);
+  await mkdir(own, { recursive: true });
+  say(`starting ${name}`);
+  try {
+    return stack.use(await start(own));
+  } catch (error) {
+    if (!(error instanceof NotAvailable)) throw error;
+    say(`${name} is skipped: ${error.message}`);
+    return error;
+  }
+}
+
+/** A case on its way: which client, how many records, what has come out. */
+class Trial {
+  readonly #bench: BenchCase;
+  readonly #target: Target | undefined;
+  readonly #runs: RunFigures[] = [];
+  #driver: DriverSpec | undefined;
+  #size: RunSize = { count: 0, warmUp: 0, seconds: 0 };
+  #problem: CaseResult['problem'];
+
+  constructor(bench: BenchCase, target: Target | NotAvailable) {
+    this.#bench = bench;
+    if (target instanceof NotAvailable) this.#problem = { kind: 'skipped', reason: target.message };
+    else this.#target = target;
+  }
+
+  async calibrate(scale: number): Promise<void> {
+    const { measure, entrance, workload } = this.#bench;
+    const most = Math.min(countMax, bytesMax / workload.size) * scale;
+    const least = Math.max(bytesMin / workload.size, countMin);
+    const trySize = { count: Math.ceil(Math.max(least, most / 20)), warmUp: 0, seconds: 1 };
+    let best = Number.NEGATIVE_INFINITY;
+    for (const driver of this.#target?.entrances[entrance]?.drivers ?? []) {
+      await this.#attempt(async (target) => {
+        const figures = await runCase(this.#bench, target, driver, trySize);
+        const score = scoreOf(figures);
+        if (score <= best) return;
+        best = score;
+        this.#driver = driver;
+      });
+    }
+    if (this.#driver !== undefined) this.#problem = undefined;
+    const wanted = measure.kind === 'throughput' ? best * produceSeconds * scale : trySize.count;
+    const count = Math.ceil(Math.max(least, Math.min(most, wanted)));
+    const seconds = Math.max(2, (measure.kind === 'calls' ? callSeconds : latencySeconds) * scale);
+    this.#size = { count, warmUp: Math.ceil(Math.min(count, Math.max(least, count / 8))), seconds };
+  }
+
+  async run(): Promise<void> {
+    const driver = this.#driver;
+    if (driver === undefined || this.#problem !== undefined) return;
+    await this.#attempt(async (target) => {
+      this.#runs.push(await runCase(this.#bench, target, driver, this.#size));
+    });
+  }
+
+  result(): CaseResult {
+    const { measure, entrance } = this.#bench;
+    return {
+      bench: this.#bench,
+      version: this.#target?.version,
+      durability: this.#target?.entrances[entrance]?.durability,
+      driver: this.#driver?.kind,
+      count: measure.kind === 'throughput' ? this.#size.count : 0,
+      runs: this.#runs,
+      problem: this.#problem,
+    };
+  }
+
+  async #attempt(work: (target: Target) => Promise<void>): Promise<void> {
+    if (this.#target === undefined) return;
+    const startMs = performance.now();
+    try {
+      await work(this.#target);
+      say(`  ${this.#bench.name}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      say(`  ${this.#bench.name} has failed: ${reason}`);
+      this.#problem = { kind: 'failed', reason: reason.split('\n', 1)[0] ?? '' };
+    }
+  }
+}
+
+/** By which the better of two clients is known. */
+function scoreOf({ phases, latenciesUs }: RunFigures): number {
+  if (phases.latency !== undefined) return -quantile(latenciesUs, 0.5);
+  return phases.produce?.perSecond ?? phases.calls?.perSecond ?? 0;
+}

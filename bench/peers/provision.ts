@@ -1,0 +1,109 @@
+/**
+ * What the peers need, fetched on first use into a cache folder outside the repository: npm packages by lock file, nats-server
+ * as a Go module, Kafka's jars from Maven Central. Nothing of it is a dependency of the product or of this workspace. What
+ * cannot be had here is NotAvailable with the reason, and its peer is skipped.
+ */
+import { execFile } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { say } from '../say.ts';
+import { NotAvailable } from '../targets/target.ts';
+
+const run = promisify(execFile);
+const here = fileURLToPath(new URL('.', import.meta.url));
+const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fleetmq-bench');
+const minutes = 60_000;
+
+export const natsVersion = '2.15.3';
+
+/** What the program prints, on either stream; NotAvailable when there is no such program, or it fails. */
+export async function ask(program: string, parameters: readonly string[]): Promise<string> {
+  try {
+    const { stdout, stderr } = await run(program, [...parameters], { timeout: minutes });
+    return `${stdout}${stderr}`;
+  } catch (error) {
+    throw new NotAvailable(reasonOf(program, error));
+  }
+}
+
+/** A folder with the node_modules of `bench/peers/NAME`; native parts are built for this Node. */
+export async function npmModules(name: 'clients' | 'confluent'): Promise<string> {
+  const folder = join(cache, name);
+  const own = join(here, name);
+  const wanted = readFileSync(join(own, 'package-lock.json'), 'utf8') + process.version;
+  const stamp = join(folder, '.installed');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return folder;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const file of ['package.json', 'package-lock.json']) copyFileSync(join(own, file), join(folder, file));
+  // librdkafka is built against what the system has, rather than against downloads.
+  const PATH = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`;
+  await provide('npm', ['ci', '--no-audit', '--no-fund'], folder, { PATH, CKJS_LINKING: 'dynamic' });
+  writeFileSync(stamp, wanted);
+  return folder;
+}
+
+/** Path of a nats-server: built from the Go module, or else whichever is installed. */
+export async function natsServer(): Promise<string> {
+  const folder = join(cache, `nats-${natsVersion}`);
+  const program = join(folder, 'nats-server');
+  if (existsSync(program)) return program;
+  try {
+    mkdirSync(folder, { recursive: true });
+    await provide('go', ['install', `github.com/nats-io/nats-server/v2@v${natsVersion}`], folder, { GOBIN: folder });
+    return program;
+  } catch (error) {
+    const isInstalled = await ask('nats-server', ['--version']).then(
+      () => true,
+      () => false,
+    );
+    if (isInstalled) return 'nats-server';
+    throw error;
+  }
+}
+
+/** Folder of Kafka's jars, of the version that pom.xml names. */
+export async function kafkaJars(): Promise<string> {
+  const java = await ask('java', ['-version']);
+  const javaVersion = Number(/version "(\d+)/.exec(java)?.[1] ?? 0);
+  if (javaVersion < 17) throw new NotAvailable(`Kafka needs Java 17, here is ${javaVersion}`);
+  const pom = join(here, 'kafka', 'pom.xml');
+  const folder = join(cache, `kafka-${kafkaVersion()}`);
+  const stamp = join(folder, '.installed');
+  if (existsSync(stamp)) return folder;
+  mkdirSync(folder, { recursive: true });
+  const parameters = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${folder}`];
+  await provide('mvn', ['-q', '-B', '-f', pom, ...parameters], folder, {});
+  writeFileSync(stamp, '');
+  return folder;
+}
+
+export function kafkaVersion(): string {
+  const pom = readFileSync(join(here, 'kafka', 'pom.xml'), 'utf8');
+  return /<artifactId>kafka_2.13<\/artifactId>\s*<version>([^<]+)</.exec(pom)?.[1] ?? 'unknown';
+}
+
+async function provide(
+  program: string,
+  parameters: readonly string[],
+  cwd: string,
+  environment: Readonly<Record<string, string>>,
+): Promise<void> {
+  say(`${program} ${parameters.join(' ')} ...`);
+  try {
+    const env = { ...process.env, ...environment };
+    await run(program, [...parameters], { cwd, env, timeout: 20 * minutes, maxBuffer: 64 << 20 });
+  } catch (error) {
+    throw new NotAvailable(reasonOf(program, error));
+  }
+}
+
+function reasonOf(program: string, error: unknown): string {
+  const { code, stderr = '' } = error as { code?: string | number; stderr?: string };
+  if (code === 'ENOENT') return `there is no ${program} here`;
+  const [first = `code ${code}`] = stderr.split('\n').filter((line) => /error|not found/i.test(line));
+  return `${program} failed: ${first.slice(0, 200)}`;
+}
