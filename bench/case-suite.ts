@@ -1,11 +1,12 @@
 /** Runs a suite of cases stage by stage, and reports: page to stdout, page and JSON to files, pictures beside them. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BenchCase, selectCases } from './bench-case.ts';
 import { type BareSyncResult, measureBareSync } from './controllers/bare-sync.ts';
 import { describeKernel, describeMachine, loadNow } from './machine.ts';
 import { type CaseResult, runStage, type Stage } from './matrix.ts';
 import type { Table } from './page.ts';
-import { drawPlots } from './plots.ts';
+import { type BarChart, drawBarChart } from './plot/bar-chart.ts';
 import { formatReport, type SuiteReport, saveReport } from './report.ts';
 import { say } from './say.ts';
 import type { SuiteOptions } from './suite.ts';
@@ -18,6 +19,8 @@ export interface CaseSuite {
   readonly stages: readonly Stage[];
   /** Tables beside those of the cases' sections. */
   readonly tablesOf?: (cases: readonly CaseSummary[]) => readonly Table[];
+  /** Pictures by the names of their files. */
+  readonly chartsOf: (cases: readonly CaseSummary[]) => Readonly<Record<string, BarChart>>;
 }
 
 const diskSeconds = 1;
@@ -46,9 +49,23 @@ export async function runSuite(suite: CaseSuite, options: SuiteOptions): Promise
   const page = formatReport(report, suite.tablesOf?.(report.cases) ?? []);
   process.stdout.write(page);
   await saveReport(out, report, page);
-  await drawPlots(report, options.plots);
+  await drawCharts(suite, report, options.plots);
   say(`took ${((performance.now() - startMs) / 60_000).toFixed(1)} min; results are in ${out}`);
   if (results.some(({ problem }) => problem?.kind === 'failed')) process.exitCode = 1;
+}
+
+/** Draws the pictures of a suite anew, from the results that are there. */
+export async function redraw(suite: CaseSuite, { out, plots }: SuiteOptions): Promise<void> {
+  const report = JSON.parse(await readFile(join(out, `${suite.name}.json`), 'utf8')) as SuiteReport;
+  await drawCharts(suite, report, plots);
+}
+
+async function drawCharts(suite: CaseSuite, report: SuiteReport, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const footer = `${report.at.slice(0, 10)}, ${report.machine}, Node ${report.node}, ${report.runs} runs`;
+  for (const [name, chart] of Object.entries(suite.chartsOf(report.cases))) {
+    if (chart.groups.length > 0) await writeFile(join(folder, `${name}.svg`), drawBarChart(chart, footer));
+  }
 }
 
 function reportOf(

@@ -5,8 +5,8 @@
  * Beside them stands the same work done by a bare HTTP/2 + fdatasync loop, because only ratios travel between machines.
  */
 import type { BenchCase } from './bench-case.ts';
-import { runSuite } from './case-suite.ts';
-import type { SuiteOptions } from './suite.ts';
+import type { CaseSuite } from './case-suite.ts';
+import { dataCharts } from './plot/data-charts.ts';
 import { startBareLoop } from './targets/bare.ts';
 import { fleetOf } from './targets/fleet.ts';
 import { type AckLevel, type CodecName, plainWorkload, type Workload } from './workload.ts';
@@ -121,17 +121,12 @@ const three: readonly BenchCase[] = [
   ...latencies(latencySection, 3, 'fleet-3', 'latency'),
 ];
 
-export async function benchDataPath(options: SuiteOptions): Promise<void> {
-  const targets = { bare: startBareLoop, 'fleet-1': fleetOf(1), 'fleet-3': fleetOf(3) };
-  await runSuite(
-    {
-      name: 'data',
-      title: 'The data path',
-      stages: [
-        { targets, cases: one },
-        { targets, cases: three },
-      ],
-    },
-    options,
-  );
-}
+export const dataSuite: CaseSuite = {
+  name: 'data',
+  title: 'The data path',
+  stages: [
+    { targets: { bare: startBareLoop, 'fleet-1': fleetOf(1) }, cases: one },
+    { targets: { bare: startBareLoop, 'fleet-3': fleetOf(3) }, cases: three },
+  ],
+  chartsOf: dataCharts,
+};

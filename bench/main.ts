@@ -11,14 +11,22 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { redraw, runSuite } from './case-suite.ts';
+import { checkRatios } from './ci.ts';
 import { benchControllers } from './controllers/suite.ts';
-import { benchDataPath } from './data-path.ts';
+import { dataSuite } from './data-path.ts';
 import { refuseMemoryFolder } from './machine.ts';
+import { peersSuite } from './peers/suite.ts';
 import type { SuiteOptions } from './suite.ts';
 
 const suites: Readonly<Record<string, (options: SuiteOptions) => Promise<void>>> = {
-  data: benchDataPath,
+  data: (options) => runSuite(dataSuite, options),
+  peers: (options) => runSuite(peersSuite, options),
+  ci: checkRatios,
   controllers: benchControllers,
+  async plots(options) {
+    for (const suite of [dataSuite, peersSuite]) await redraw(suite, options);
+  },
 };
 
 const { values: flags } = parseArgs({

@@ -22,8 +22,10 @@ export interface Stage {
 export interface MatrixOptions {
   readonly folder: string;
   readonly runs: number;
-  /** Of a run's length; 1: about two seconds of writing, eight of latency. */
+  /** Of a run's length; 1: about one and a half seconds of writing, six of latency. */
   readonly scale: number;
+  /** Asked after each round; true ends the stage before all rounds are done. Default: never. */
+  readonly isEnough?: (results: readonly CaseResult[]) => boolean;
 }
 
 export interface CaseResult {
@@ -39,8 +41,8 @@ export interface CaseResult {
   readonly problem: { readonly kind: 'skipped' | 'failed'; readonly reason: string } | undefined;
 }
 
-const produceSeconds = 2;
-const latencySeconds = 8;
+const produceSeconds = 1.5;
+const latencySeconds = 6;
 const callSeconds = 4;
 /** Bytes and records of the longest run at scale 1. */
 const bytesMax = 800e6;
@@ -60,6 +62,7 @@ export async function runStage(stage: Stage, options: MatrixOptions): Promise<Ca
   for (let round = 1; round <= options.runs; round++) {
     say(`round ${round} of ${options.runs}`);
     for (const trial of trials) await trial.run();
+    if (options.isEnough?.(trials.map((trial) => trial.result())) === true) break;
   }
   return trials.map((trial) => trial.result());
 }
@@ -103,6 +106,7 @@ class Trial {
     const least = Math.max(bytesMin / workload.size, countMin);
     const trySize = { count: Math.ceil(Math.max(least, most / 20)), warmUp: 0, seconds: 1 };
     let best = Number.NEGATIVE_INFINITY;
+    let written = 0;
     for (const driver of this.#target?.entrances[entrance]?.drivers ?? []) {
       await this.#attempt(async (target) => {
         const figures = await runCase(this.#bench, target, driver, trySize);
@@ -110,10 +114,11 @@ class Trial {
         if (score <= best) return;
         best = score;
         this.#driver = driver;
+        written = figures.phases.produce?.perSecond ?? 0;
       });
     }
     if (this.#driver !== undefined) this.#problem = undefined;
-    const wanted = measure.kind === 'throughput' ? best * produceSeconds * scale : trySize.count;
+    const wanted = measure.kind === 'throughput' ? written * produceSeconds * scale : trySize.count;
     const count = Math.ceil(Math.max(least, Math.min(most, wanted)));
     const seconds = Math.max(2, (measure.kind === 'calls' ? callSeconds : latencySeconds) * scale);
     this.#size = { count, warmUp: Math.ceil(Math.min(count, Math.max(least, count / 8))), seconds };
@@ -157,5 +162,7 @@ class Trial {
 /** By which the better of two clients is known. */
 function scoreOf({ phases, latenciesUs }: RunFigures): number {
   if (phases.latency !== undefined) return -quantile(latenciesUs, 0.5);
-  return phases.produce?.perSecond ?? phases.calls?.perSecond ?? 0;
+  if (phases.calls !== undefined) return phases.calls.perSecond;
+  // Records per second of writing and reading, one after the other.
+  return 1 / (1 / (phases.produce?.perSecond ?? 0) + 1 / (phases.consume?.perSecond ?? 0));
 }

@@ -103,7 +103,7 @@ function rateCells(phase: PhaseSummary | undefined, size: number): string[] {
   return [rate, formatNumber((median(phase.perSecond) * size) / 1e6), ratioCell(phase.ratio)];
 }
 
-export function ratioCell(ratio: Spread | undefined): string {
+function ratioCell(ratio: Spread | undefined): string {
   return ratio === undefined ? '-' : ratio.median.toFixed(2);
 }
 

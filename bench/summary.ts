@@ -45,7 +45,7 @@ export interface CaseSummary extends BenchCase {
   readonly problem?: CaseResult['problem'];
 }
 
-export function spreadOf(values: readonly number[]): Spread {
+function spreadOf(values: readonly number[]): Spread {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 

@@ -100,8 +100,9 @@ async function produce(connection: Connection, { topic, workload, count, begin }
   await window.empty();
 }
 
+/** In small letters: the pipeline of ioredis takes the names of its own methods. */
 function add(topic: string, value: Buffer): Command {
-  return ['XADD', topic, '*', 'v', value];
+  return ['xadd', topic, '*', 'v', value];
 }
 
 async function consume(connection: Connection, { topic, workload, count, begin }: Job, see: See): Promise<void> {

@@ -17,7 +17,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fleetmq-bench');
 const minutes = 60_000;
 
-export const natsVersion = '2.15.3';
+const natsVersion = '2.15.3';
 
 /** What the program prints, on either stream; NotAvailable when there is no such program, or it fails. */
 export async function ask(program: string, parameters: readonly string[]): Promise<string> {

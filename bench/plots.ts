@@ -1,1 +1,0 @@
-export async function drawPlots(_report: unknown, _folder: string): Promise<void> {}
