@@ -14,6 +14,8 @@ export interface BenchCase {
   readonly name: string;
   /** Cases of one section share a table. */
   readonly section: string;
+  /** Sections whose tables show it too, to compare with. */
+  readonly alsoIn?: readonly string[];
   readonly title: string;
   readonly target: string;
   readonly entrance: string;

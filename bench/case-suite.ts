@@ -27,7 +27,7 @@ const diskSeconds = 1;
 
 /** The exit code is 1 when a case has failed. */
 export async function runSuite(suite: CaseSuite, options: SuiteOptions): Promise<void> {
-  const { folder, runs, scale, only, out } = options;
+  const { folder, runs, scale, calibrates, only, out } = options;
   const names = new Set(
     selectCases(
       suite.stages.flatMap(({ cases }) => cases),
@@ -43,7 +43,7 @@ export async function runSuite(suite: CaseSuite, options: SuiteOptions): Promise
     const cases = stage.cases.filter(isSelected);
     if (cases.length === 0) continue;
     const own = join(folder, `stage-${index + 1}`);
-    results.push(...(await runStage({ ...stage, cases }, { folder: own, runs, scale })));
+    results.push(...(await runStage({ ...stage, cases }, { folder: own, runs, scale, calibrates })));
   }
   const report = reportOf(suite, options, results, { load, disk });
   const page = formatReport(report, suite.tablesOf?.(report.cases) ?? []);

@@ -41,7 +41,10 @@ export async function checkRatios({ folder, update }: SuiteOptions): Promise<voi
     const ratios = ratiosOf(results);
     return Object.entries(baseline.ratios).every(([name, usual]) => isGood(ratios[name], usual));
   };
-  const results = await runStage({ ...stage, cases }, { folder: join(folder, 'ci'), runs: roundsMax, scale, isEnough });
+  const results = await runStage(
+    { ...stage, cases },
+    { folder: join(folder, 'ci'), runs: roundsMax, scale, calibrates: true, isEnough },
+  );
   const ratios = ratiosOf(results);
   if (baseline === undefined) return await save(ratios);
   const bad = Object.entries(baseline.ratios).filter(([name, usual]) => !isGood(ratios[name], usual));

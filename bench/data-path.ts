@@ -18,6 +18,7 @@ interface Step {
   readonly replicas?: Replicas;
   readonly entrance?: string;
   readonly cold?: boolean;
+  readonly alsoIn?: readonly string[];
   readonly workload?: Partial<Workload>;
 }
 
@@ -31,11 +32,11 @@ const unaryCallers = 64;
 const latencySize = 100;
 
 function throughput(section: string, name: string, title: string, step: Step = {}): BenchCase {
-  const { replicas = 1, entrance = 'direct', cold = false } = step;
+  const { replicas = 1, entrance = 'direct', cold = false, alsoIn = [] } = step;
   const workload = { ...plainWorkload, replication: replicas, ...step.workload };
   const sizeName = sizes.find(({ size }) => size === workload.size)?.name;
   return {
-    ...{ name, section, title, workload, entrance },
+    ...{ name, section, title, workload, entrance, alsoIn },
     target: `fleet-${replicas}`,
     measure: { kind: 'throughput', cold },
     baseline: `bare-${sizeName}-r${replicas}`,
@@ -81,11 +82,14 @@ const latencySection = 'Publish to receive';
 
 const one: readonly BenchCase[] = [
   ...bareThroughput(1),
-  ...sizes.map(({ name, title, size }) => throughput('Record sizes', name, title, { cold: true, workload: { size } })),
+  ...sizes.map(({ name, title, size }) => {
+    const alsoIn = size === 1024 ? ['Partitions', 'Acknowledgments'] : [];
+    return throughput('Record sizes', name, `${title}, ACK_ALL`, { cold: true, alsoIn, workload: { size } });
+  }),
   throughput('Partitions', '1k-p12', '1 KiB, 12 partitions', { workload: { partitions: 12 } }),
   throughput('Partitions', '100b-p12', '100 B, 12 partitions', { workload: { size: 100, partitions: 12 } }),
-  throughput('Acknowledgments', '1k-ack-none', 'ACK_NONE, replication 1', { workload: { acks: 'none' } }),
-  throughput('Acknowledgments', '1k-os-cache', 'ACK_ALL, replication 1, flush.policy=unsafe-os-cache', {
+  throughput('Acknowledgments', '1k-ack-none', '1 KiB, ACK_NONE', { workload: { acks: 'none' } }),
+  throughput('Acknowledgments', '1k-os-cache', '1 KiB, ACK_ALL, flush.policy=unsafe-os-cache', {
     entrance: 'os-cache',
   }),
   ...codecs.map((codec) =>
@@ -105,14 +109,24 @@ const one: readonly BenchCase[] = [
 const three: readonly BenchCase[] = [
   ...bareThroughput(3),
   ...sizes.map(({ name, title, size }) =>
-    throughput('Replication 3', `${name}-r3`, title, { replicas: 3, workload: { size } }),
+    throughput('Replication 3', `${name}-r3`, `${title}, ACK_ALL, replication 3`, {
+      replicas: 3,
+      alsoIn: size === 1024 ? ['Acknowledgments'] : [],
+      workload: { size },
+    }),
   ),
-  throughput('Replication 3', '1k-p12-r3', '1 KiB, 12 partitions', { replicas: 3, workload: { partitions: 12 } }),
-  throughput('Replication 3', '1k-gateway-r3', '1 KiB, through the gateway', { replicas: 3, entrance: 'gateway' }),
+  throughput('Replication 3', '1k-p12-r3', '1 KiB, 12 partitions, replication 3', {
+    replicas: 3,
+    workload: { partitions: 12 },
+  }),
+  throughput('Replication 3', '1k-gateway-r3', '1 KiB, through the gateway, replication 3', {
+    replicas: 3,
+    entrance: 'gateway',
+  }),
   ...acks
     .filter((level) => level !== 'all')
     .map((level) =>
-      throughput('Acknowledgments', `1k-ack-${level}-r3`, `ACK_${level.toUpperCase()}, replication 3`, {
+      throughput('Acknowledgments', `1k-ack-${level}-r3`, `1 KiB, ACK_${level.toUpperCase()}, replication 3`, {
         replicas: 3,
         workload: { acks: level },
       }),

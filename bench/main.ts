@@ -7,7 +7,7 @@
  *   npm run bench -- [--suite data|peers|ci|controllers|plots] [--only CASE,...] [--quick] [--runs 3] [--scale 1]
  *                    [--out DIR] [--plots DIR] [--folder DIR] [--update]
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -17,6 +17,7 @@ import { benchControllers } from './controllers/suite.ts';
 import { dataSuite } from './data-path.ts';
 import { refuseMemoryFolder } from './machine.ts';
 import { peersSuite } from './peers/suite.ts';
+import { endChildren } from './processes.ts';
 import type { SuiteOptions } from './suite.ts';
 
 const suites: Readonly<Record<string, (options: SuiteOptions) => Promise<void>>> = {
@@ -54,9 +55,11 @@ const out = flags.out ?? (isWhole || flags.suite === 'controllers' ? whole : joi
 const plots = flags.plots ?? (out === whole ? 'docs/img' : out);
 
 refuseMemoryFolder(flags.folder);
-const folder = await mkdtemp(join(flags.folder, 'fleetmq-bench-'));
-try {
-  await suite({ folder, runs, scale, out, plots, only, update: flags.update });
-} finally {
-  await rm(folder, { recursive: true, force: true });
-}
+const folder = mkdtempSync(join(flags.folder, 'fleetmq-bench-'));
+// Also when it is broken off: nothing is left running, nor on the disk.
+process.once('exit', () => {
+  endChildren();
+  rmSync(folder, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+await suite({ folder, runs, scale, calibrates: !flags.quick, out, plots, only, update: flags.update });

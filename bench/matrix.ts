@@ -24,6 +24,8 @@ export interface MatrixOptions {
   readonly runs: number;
   /** Of a run's length; 1: about one and a half seconds of writing, six of latency. */
   readonly scale: number;
+  /** False: no round to find out how fast things are; runs have a length that is guessed, and are less comparable. */
+  readonly calibrates: boolean;
   /** Asked after each round; true ends the stage before all rounds are done. Default: never. */
   readonly isEnough?: (results: readonly CaseResult[]) => boolean;
 }
@@ -47,8 +49,9 @@ const callSeconds = 4;
 /** Bytes and records of the longest run at scale 1. */
 const bytesMax = 800e6;
 const countMax = 4_000_000;
-const bytesMin = 1e6;
+/** Of the shortest one: so many records, or of large ones so many bytes. */
 const countMin = 2_000;
+const bytesMin = 16e6;
 
 export async function runStage(stage: Stage, options: MatrixOptions): Promise<CaseResult[]> {
   await using stack = new AsyncDisposableStack();
@@ -58,7 +61,7 @@ export async function runStage(stage: Stage, options: MatrixOptions): Promise<Ca
   }
   const trials = stage.cases.map((bench) => new Trial(bench, targets.get(bench.target) as Target | NotAvailable));
   say('warm-up');
-  for (const trial of trials) await trial.calibrate(options.scale);
+  for (const trial of trials) await trial.prepare(options);
   for (let round = 1; round <= options.runs; round++) {
     say(`round ${round} of ${options.runs}`);
     for (const trial of trials) await trial.run();
@@ -100,28 +103,41 @@ class Trial {
     else this.#target = target;
   }
 
-  async calibrate(scale: number): Promise<void> {
+  /** Chooses the client, and how long a run is. */
+  async prepare({ scale, calibrates }: MatrixOptions): Promise<void> {
     const { measure, entrance, workload } = this.#bench;
-    const most = Math.min(countMax, bytesMax / workload.size) * scale;
-    const least = Math.max(bytesMin / workload.size, countMin);
-    const trySize = { count: Math.ceil(Math.max(least, most / 20)), warmUp: 0, seconds: 1 };
+    const most = Math.ceil(Math.min(countMax, bytesMax / workload.size) * scale);
+    const least = Math.ceil(Math.min(countMin, bytesMin / workload.size));
+    const drivers = this.#target?.entrances[entrance]?.drivers ?? [];
+    let count = most;
+    if (drivers.length > 1 || calibrates) {
+      const perSecond = await this.#findFastest(drivers, Math.max(least, most / 20));
+      count = Math.min(most, perSecond * produceSeconds * scale);
+    } else {
+      this.#driver = drivers[0];
+    }
+    count = Math.ceil(Math.max(least, count));
+    const seconds = Math.max(2, (measure.kind === 'calls' ? callSeconds : latencySeconds) * scale);
+    this.#size = { count, warmUp: Math.min(count, Math.max(least, Math.ceil(count / 8))), seconds };
+  }
+
+  /** Records per second that the better client writes; 0 where that is not what is measured. */
+  async #findFastest(drivers: readonly DriverSpec[], count: number): Promise<number> {
     let best = Number.NEGATIVE_INFINITY;
-    let written = 0;
-    for (const driver of this.#target?.entrances[entrance]?.drivers ?? []) {
+    let perSecond = 0;
+    for (const driver of drivers) {
       await this.#attempt(async (target) => {
-        const figures = await runCase(this.#bench, target, driver, trySize);
+        const size = { count: Math.ceil(count), warmUp: 0, seconds: 1 };
+        const figures = await runCase(this.#bench, target, driver, size);
         const score = scoreOf(figures);
         if (score <= best) return;
         best = score;
+        perSecond = figures.phases.produce?.perSecond ?? 0;
         this.#driver = driver;
-        written = figures.phases.produce?.perSecond ?? 0;
       });
     }
     if (this.#driver !== undefined) this.#problem = undefined;
-    const wanted = measure.kind === 'throughput' ? written * produceSeconds * scale : trySize.count;
-    const count = Math.ceil(Math.max(least, Math.min(most, wanted)));
-    const seconds = Math.max(2, (measure.kind === 'calls' ? callSeconds : latencySeconds) * scale);
-    this.#size = { count, warmUp: Math.ceil(Math.min(count, Math.max(least, count / 8))), seconds };
+    return perSecond;
   }
 
   async run(): Promise<void> {

@@ -35,3 +35,24 @@ export function forgetPeak({ pid }: Process): void {
     // The peak is then that of the whole life of the process.
   }
 }
+
+const children = new Set<Process>();
+
+/** It is ended with this process, however that ends; until `forgetChild`. */
+export function rememberChild(child: Process): void {
+  children.add(child);
+}
+
+export function forgetChild(child: Process): void {
+  children.delete(child);
+}
+
+export function endChildren(): void {
+  for (const { pid } of children) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}

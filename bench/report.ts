@@ -1,7 +1,7 @@
 /** Results of a suite of cases: a page of tables for people, JSON for programs, both of the same figures. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PhaseName } from './bench-case.ts';
+import type { Measure, PhaseName } from './bench-case.ts';
 import type { BareSyncResult } from './controllers/bare-sync.ts';
 import { formatCount, formatNumber, formatSpread, formatTable, type Table } from './page.ts';
 import { median } from './statistics.ts';
@@ -23,6 +23,9 @@ export interface SuiteReport {
   readonly disk: readonly [BareSyncResult, BareSyncResult];
   readonly cases: readonly CaseSummary[];
 }
+
+/** The order of their tables. */
+const kinds: readonly Measure['kind'][] = ['throughput', 'calls', 'latency'];
 
 /** Kept as they are in JSON, where they are numbers of some digits. */
 function digits(_: string, value: unknown): unknown {
@@ -49,25 +52,22 @@ export function formatReport(report: SuiteReport, more: readonly Table[]): strin
       .join(', ')}.`,
     'Rates are medians of the runs, in parentheses how far these lie apart. Ratios are medians of the ratios of single rounds. µs: processor time per record of all servers and of the client. MB: the most memory of a broker (VmHWM). *: other processes or other machines used more than a tenth of the processors during one of the runs.',
   ];
-  const sections = [...new Set(report.cases.map(({ section }) => section))];
-  const tables = sections.flatMap((section) => tableOf(section, report.cases));
+  const tables = kinds.flatMap((kind) => {
+    const own = report.cases.filter(({ measure }) => measure.kind === kind);
+    return [...new Set(own.map(({ section }) => section))].map((section) => tableOf(kind, section, own));
+  });
   return `${[...head, ...[...tables, ...more].map(formatTable)].join('\n\n')}\n`;
 }
 
-function tableOf(section: string, all: readonly CaseSummary[]): Table[] {
-  const cases = all.filter((each) => each.section === section);
-  const kinds = new Set(cases.map(({ measure }) => measure.kind));
-  return [...kinds].map((kind) => {
-    const own = cases.filter(({ measure }) => measure.kind === kind);
-    const { columns, cellsOf } =
-      kind === 'throughput' ? throughputTable(own) : kind === 'latency' ? latencyTable : callsTable;
-    const rows = own.map((each) => {
-      const head = [`\`${each.name}\``, each.title];
-      if (each.problem !== undefined) return [...head, `${each.problem.kind}: ${each.problem.reason}`];
-      return [...head, ...cellsOf(each)];
-    });
-    return { title: section, columns: ['case', 'work', ...columns], rows, note: noteOf(own) };
+function tableOf(kind: Measure['kind'], section: string, all: readonly CaseSummary[]): Table {
+  const cases = all.filter((each) => each.section === section || each.alsoIn?.includes(section));
+  const { columns, cellsOf } = shapes[kind](cases);
+  const rows = cases.map((each) => {
+    const head = [`\`${each.name}\``, each.title];
+    if (each.problem !== undefined) return [...head, `${each.problem.kind}: ${each.problem.reason}`];
+    return [...head, ...cellsOf(each)];
   });
+  return { title: section, columns: ['case', 'work', ...columns], rows, note: noteOf(cases) };
 }
 
 interface Shape {
@@ -97,6 +97,12 @@ function throughputTable(cases: readonly CaseSummary[]): Shape {
   };
 }
 
+const shapes: Readonly<Record<Measure['kind'], (cases: readonly CaseSummary[]) => Shape>> = {
+  throughput: throughputTable,
+  calls: () => callsTable,
+  latency: () => latencyTable,
+};
+
 function rateCells(phase: PhaseSummary | undefined, size: number): string[] {
   if (phase === undefined) return ['-', '-', '-'];
   const rate = `${formatSpread(phase.perSecond, formatCount)}${phase.isDisturbed ? ' *' : ''}`;
@@ -118,11 +124,11 @@ function memoryCell({ peakMb }: CaseSummary): string {
 }
 
 const latencyTable: Shape = {
-  columns: ['p50 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'records', 'MB'],
+  columns: ['p50 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'p50, p99 of bare loop', 'records', 'MB'],
   cellsOf: (summary) => {
     const { latency, phases } = summary;
     if (latency === undefined) return [];
-    const { p50, p99, p999, max, p99PerRun, records } = latency;
+    const { p50, p99, p999, max, p99PerRun, records, ratio } = latency;
     const mark = phases.latency?.isDisturbed ? ' *' : '';
     const p99Cell = `${formatNumber(p99)} (${formatNumber(Math.min(...p99PerRun))} to ${formatNumber(Math.max(...p99PerRun))})`;
     return [
@@ -130,6 +136,7 @@ const latencyTable: Shape = {
       p99Cell,
       formatNumber(p999),
       formatNumber(max),
+      ratio === undefined ? '-' : `${formatNumber(ratio.p50)}, ${formatNumber(ratio.p99)}`,
       formatCount(records),
       memoryCell(summary),
     ];

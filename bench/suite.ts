@@ -5,6 +5,8 @@ export interface SuiteOptions {
   readonly runs: number;
   /** 1: the full size of each workload. */
   readonly scale: number;
+  /** Of the suites `data` and `peers`: a round before the others finds out how fast things are. */
+  readonly calibrates: boolean;
   /** Where the results go. */
   readonly out: string;
   /** Where the pictures go. */

@@ -2,6 +2,7 @@
 import type { BenchCase, PhaseName } from './bench-case.ts';
 import { type Disturbance, isDisturbed } from './machine.ts';
 import type { CaseResult } from './matrix.ts';
+import type { RunFigures } from './run.ts';
 import { median, quantile } from './statistics.ts';
 
 /** Of all rounds. */
@@ -31,6 +32,8 @@ export interface LatencySummary {
   readonly p999: number;
   readonly max: number;
   readonly p99PerRun: readonly number[];
+  /** Divided by those of the baseline. */
+  readonly ratio?: { readonly p50: number; readonly p99: number };
 }
 
 export interface CaseSummary extends BenchCase {
@@ -69,7 +72,7 @@ export function summarise(results: readonly CaseResult[]): CaseSummary[] {
       ...(driver !== undefined && { driver }),
       ...(count > 0 && { count }),
       phases: summarisePhases(result, baseline),
-      ...(bench.measure.kind === 'latency' && runs.length > 0 && { latency: summariseLatency(result) }),
+      ...(bench.measure.kind === 'latency' && runs.length > 0 && { latency: summariseLatency(result, baseline) }),
       ...(peaks.length > 0 && { peakMb: Math.max(...peaks) }),
       ...(problem !== undefined && { problem }),
     };
@@ -101,10 +104,14 @@ function summarisePhases(result: CaseResult, baseline: CaseResult | undefined): 
   return summaries;
 }
 
-function summariseLatency({ runs }: CaseResult): LatencySummary {
-  const all = runs.flatMap(({ latenciesUs }) => latenciesUs);
-  const sorted = all.sort((one, other) => one - other);
+function summariseLatency({ runs }: CaseResult, baseline: CaseResult | undefined): LatencySummary {
+  const sorted = sortedLatencies(runs);
+  const theirs = sortedLatencies(baseline?.runs ?? []);
   const ms = (share: number): number => quantile(sorted, share) / 1000;
+  const ratio = {
+    p50: quantile(sorted, 0.5) / quantile(theirs, 0.5),
+    p99: quantile(sorted, 0.99) / quantile(theirs, 0.99),
+  };
   return {
     records: sorted.length,
     p50: ms(0.5),
@@ -112,5 +119,10 @@ function summariseLatency({ runs }: CaseResult): LatencySummary {
     p999: ms(0.999),
     max: (sorted.at(-1) ?? Number.NaN) / 1000,
     p99PerRun: runs.map(({ latenciesUs }) => quantile(latenciesUs, 0.99) / 1000),
+    ...(theirs.length > 0 && { ratio }),
   };
+}
+
+function sortedLatencies(runs: readonly RunFigures[]): number[] {
+  return runs.flatMap(({ latenciesUs }) => latenciesUs).sort((one, other) => one - other);
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { startTestFleet } from '@fleetmq/testkit';
 import type { DriverSpec } from '../client/driver.ts';
+import { forgetChild, rememberChild } from '../processes.ts';
 import type { StartTarget } from './target.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -12,6 +13,10 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 export function fleetOf(brokers: number): StartTarget {
   return async (folder) => {
     const fleet = await startTestFleet({ controllers: 1, brokers, dataFolder: folder });
+    const processes = fleet.processes.members.map(({ role, id, pid }) => {
+      return { name: `${role} ${id}`, pid, isBroker: role === 'broker' };
+    });
+    for (const each of processes) rememberChild(each);
     const gateway = fleet.url;
     const fleetmq = { kind: 'fleetmq', gateway, brokers: fleet.brokers, topicConfig: {} } as const;
     const on = brokers === 1 ? 'fdatasync before each ack' : `fdatasync on ${brokers} brokers before each ack`;
@@ -20,11 +25,7 @@ export function fleetOf(brokers: number): StartTarget {
     const { host } = new URL(gateway);
     return {
       version,
-      processes: fleet.processes.members.map(({ role, id, pid }) => ({
-        name: `${role} ${id}`,
-        pid,
-        isBroker: role === 'broker',
-      })),
+      processes,
       dataFolder: folder,
       entrances: {
         direct: entrance(fleetmq),
@@ -38,7 +39,10 @@ export function fleetOf(brokers: number): StartTarget {
         lane: entrance({ kind: 'lane', gateway, address: leader }),
         'lane-gateway': entrance({ kind: 'lane', gateway, address: host }),
       },
-      [Symbol.asyncDispose]: () => fleet[Symbol.asyncDispose](),
+      async [Symbol.asyncDispose]() {
+        await fleet[Symbol.asyncDispose]();
+        for (const each of processes) forgetChild(each);
+      },
     };
   };
 }

@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { connect as connectSocket, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { forgetChild, rememberChild } from '../processes.ts';
 
 export interface ServerOptions {
   readonly program: string;
@@ -21,10 +22,6 @@ export interface ServerOptions {
 const startTimeoutMs = 60_000;
 const stopTimeoutMs = 15_000;
 const logTailCharacters = 2_000;
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
 
 export class Server implements AsyncDisposable {
   readonly pid: number;
@@ -33,8 +30,8 @@ export class Server implements AsyncDisposable {
   private constructor(child: ChildProcess) {
     this.#child = child;
     this.pid = child.pid ?? 0;
-    running.add(child);
-    child.once('exit', () => running.delete(child));
+    rememberChild(this);
+    child.once('exit', () => forgetChild(this));
   }
 
   static async start(options: ServerOptions): Promise<Server> {
