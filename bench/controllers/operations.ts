@@ -9,6 +9,7 @@ import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
 import { createRpcPool } from '@fleetmq/shared/runtime';
 import { type ClosedLoopResult, closedLoop } from '../closed-loop.ts';
+import { machineTime } from '../machine.ts';
 import { formatCount, formatNumber, formatSpread, type Table } from '../page.ts';
 import { cpuSeconds } from '../processes.ts';
 import { say } from '../say.ts';
@@ -34,6 +35,8 @@ interface Sample extends ClosedLoopResult {
   readonly callers: number;
   /** Processor time per call in milliseconds: the leader, both followers together, the gateway. */
   readonly cpu: { readonly leader: number; readonly followers: number; readonly gateway: number };
+  /** Processors that programs other than this benchmark kept busy meanwhile. */
+  readonly others: number;
 }
 
 interface Run {
@@ -120,14 +123,24 @@ async function measureOne(
     followers.reduce((sum, each) => sum + cpuSeconds(each), 0),
     cpuSeconds(gateway),
   ];
+  const ours = (): number =>
+    bench.fleet.processes.members.reduce((sum, each) => sum + cpuSeconds(each), 0) + ownSeconds();
   const before = spent();
+  const [machineBefore, oursBefore, startMs] = [machineTime().busy, ours(), performance.now()];
   let turn = 0;
   const result = await closedLoop({ callers, seconds, warmUpSeconds: 0.5 }, (caller) => workload.call(caller, turn++));
   const [leaderCpu = 0, followersCpu = 0, gatewayCpu = 0] = spent().map(
     (after, position) => ((after - (before[position] ?? 0)) * 1000) / turn,
   );
   const cpu = { leader: leaderCpu, followers: followersCpu, gateway: gatewayCpu };
-  return { workload: workload.name, callers, cpu, ...result };
+  const othersSeconds = machineTime().busy - machineBefore - (ours() - oursBefore);
+  const others = Math.max(0, (othersSeconds * 1000) / (performance.now() - startMs));
+  return { workload: workload.name, callers, cpu, others, ...result };
+}
+
+function ownSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 function tableOf(workload: Workload, runs: readonly Run[]): Table {
@@ -147,6 +160,7 @@ function tableOf(workload: Workload, runs: readonly Run[]): Table {
       cost(({ leader }) => leader),
       cost(({ followers }) => followers),
       cost(({ gateway }) => gateway),
+      formatNumber(median(samples.map(({ others }) => others))),
       formatCount(samples.reduce((sum, { errors }) => sum + errors, 0)),
     ];
   });
@@ -156,9 +170,9 @@ function tableOf(workload: Workload, runs: readonly Run[]): Table {
     columns: [
       ...['callers', 'per second (spread)'],
       ...(workload.isWrite ? ['of the bare loop'] : []),
-      ...['p50 ms', 'p99 ms', 'leader ms', 'followers ms', 'gateway ms', 'failed'],
+      ...['p50 ms', 'p99 ms', 'leader ms', 'followers ms', 'gateway ms', 'others', 'failed'],
     ],
     rows,
-    note: `Bare loop (append 1 KiB, fdatasync, again) in the same runs: ${bare}. The last columns are processor time per call, warm-up included.`,
+    note: `Bare loop (append 1 KiB, fdatasync, again) in the same runs: ${bare}. Milliseconds of leader, followers and gateway are processor time per call, warm-up included; \`others\` is how many processors other programs kept busy.`,
   };
 }

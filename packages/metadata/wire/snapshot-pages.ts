@@ -43,9 +43,14 @@ export class SnapshotPages {
 
   /** The image has these. */
   changed(events: readonly MetadataEvent[]): void {
+    let noted: TopicId | undefined;
     for (const event of events) {
-      if (event.kind === 'topic-changed') this.#noteTopic(event.topic.topicId);
-      else if (event.kind === 'partition-changed') this.#noteStale(pageOf(event.partition.topicId));
+      if (event.kind === 'partition-changed') {
+        // Many of one topic come one behind the other.
+        const { topicId } = event.partition;
+        if (topicId !== noted) this.#noteStale(pageOf(topicId));
+        noted = topicId;
+      } else if (event.kind === 'topic-changed') this.#noteTopic(event.topic.topicId);
       else if (event.kind === 'topic-removed') this.#forgetTopic(event.topicId);
     }
   }
