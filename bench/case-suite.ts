@@ -1,4 +1,5 @@
 /** Runs a suite of cases stage by stage, and reports: page to stdout, page and JSON to files, pictures beside them. */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BenchCase, selectCases } from './bench-case.ts';
@@ -54,10 +55,16 @@ export async function runSuite(suite: CaseSuite, options: SuiteOptions): Promise
   if (results.some(({ problem }) => problem?.kind === 'failed')) process.exitCode = 1;
 }
 
-/** Draws the pictures of a suite anew, from the results that are there. */
-export async function redraw(suite: CaseSuite, { out, plots }: SuiteOptions): Promise<void> {
-  const report = JSON.parse(await readFile(join(out, `${suite.name}.json`), 'utf8')) as SuiteReport;
+/** Draws the pictures of a suite anew, from the results that are there; undefined when there are none. */
+export async function redraw(suite: CaseSuite, { out, plots }: SuiteOptions): Promise<SuiteReport | undefined> {
+  const file = join(out, `${suite.name}.json`);
+  if (!existsSync(file)) {
+    say(`there is no ${file}`);
+    return undefined;
+  }
+  const report = JSON.parse(await readFile(file, 'utf8')) as SuiteReport;
   await drawCharts(suite, report, plots);
+  return report;
 }
 
 async function drawCharts(suite: CaseSuite, report: SuiteReport, folder: string): Promise<void> {

@@ -1,8 +1,9 @@
 /**
  * `npm run bench`: measures the product on this machine, with real processes on a real disk. The suites: `data` is what one
  * client gets out of brokers and gateway, `peers` the same for other systems beside it, `ci` a check of a minute against
- * committed ratios, `controllers` the metadata quorum, `plots` draws the pictures anew from results. Figures are printed and
- * written below `bench/results`, pictures below `docs/img`; those of a run that is not the whole suite below `bench/results/scratch`.
+ * committed ratios, `controllers` the metadata quorum, `plots` makes the pictures and the figures of docs/benchmarks.md anew from
+ * results. Figures are printed and written below `bench/results`, pictures below `docs/img`; those of a run that is not the whole
+ * suite below `bench/results/scratch`.
  *
  *   npm run bench -- [--suite data|peers|ci|controllers|plots] [--only CASE,...] [--quick] [--runs 3] [--scale 1]
  *                    [--out DIR] [--plots DIR] [--folder DIR] [--update]
@@ -15,6 +16,7 @@ import { redraw, runSuite } from './case-suite.ts';
 import { checkRatios } from './ci.ts';
 import { benchControllers } from './controllers/suite.ts';
 import { dataSuite } from './data-path.ts';
+import { writeDocsPage } from './docs-page.ts';
 import { refuseMemoryFolder } from './machine.ts';
 import { peersSuite } from './peers/suite.ts';
 import { endChildren } from './processes.ts';
@@ -26,7 +28,8 @@ const suites: Readonly<Record<string, (options: SuiteOptions) => Promise<void>>>
   ci: checkRatios,
   controllers: benchControllers,
   async plots(options) {
-    for (const suite of [dataSuite, peersSuite]) await redraw(suite, options);
+    const [data, peers] = [await redraw(dataSuite, options), await redraw(peersSuite, options)];
+    await writeDocsPage(options.page, { data, peers });
   },
 };
 
@@ -53,6 +56,7 @@ const whole = 'bench/results';
 const isWhole = scale === 1 && only.length === 0;
 const out = flags.out ?? (isWhole || flags.suite === 'controllers' ? whole : join(whole, 'scratch'));
 const plots = flags.plots ?? (out === whole ? 'docs/img' : out);
+const page = join(out === whole ? 'docs' : out, 'benchmarks.md');
 
 refuseMemoryFolder(flags.folder);
 const folder = mkdtempSync(join(flags.folder, 'fleetmq-bench-'));
@@ -62,4 +66,4 @@ process.once('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-await suite({ folder, runs, scale, calibrates: !flags.quick, out, plots, only, update: flags.update });
+await suite({ folder, runs, scale, calibrates: !flags.quick, out, plots, page, only, update: flags.update });

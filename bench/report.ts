@@ -40,23 +40,31 @@ export async function saveReport(folder: string, report: SuiteReport, page: stri
 
 /** `more`: tables after those of the sections. */
 export function formatReport(report: SuiteReport, more: readonly Table[]): string {
-  const { title, at, machine, kernel, node, runs, scale, load, versions } = report;
-  const size = scale === 1 ? '' : `, scale ${scale}`;
-  const [before, after] = report.disk.map(({ p50, p99 }) => `${formatNumber(p50)} ms (p99 ${formatNumber(p99)} ms)`);
   const head = [
-    `# ${title}`,
+    `# ${report.title}`,
     `Made by \`npm run bench -- --suite ${report.suite}\`.`,
-    `${at}: ${machine}, ${kernel}, Node ${node}, ${runs} runs${size}. Load ${load[0].toFixed(1)} before and ${load[1].toFixed(1)} after; a write of 1 KiB with fdatasync took ${before} before and ${after} after.`,
-    `Versions: ${Object.entries(versions)
-      .map(([name, version]) => `${name} ${version}`)
-      .join(', ')}.`,
+    ...describeRun(report),
     'Rates are medians of the runs, in parentheses how far these lie apart. Ratios are medians of the ratios of single rounds. µs: processor time per record of all servers and of the client. MB: the most memory of a broker (VmHWM). *: other processes or other machines used more than a tenth of the processors during one of the runs.',
   ];
-  const tables = kinds.flatMap((kind) => {
-    const own = report.cases.filter(({ measure }) => measure.kind === kind);
-    return [...new Set(own.map(({ section }) => section))].map((section) => tableOf(kind, section, own));
-  });
+  const tables = kinds.flatMap((kind) => tablesOf(kind, report.cases));
   return `${[...head, ...[...tables, ...more].map(formatTable)].join('\n\n')}\n`;
+}
+
+/** When, where, of what, and how quiet it was. */
+export function describeRun({ at, machine, kernel, node, runs, scale, load, versions, disk }: SuiteReport): string[] {
+  const size = scale === 1 ? '' : `, scale ${scale}`;
+  const [before, after] = disk.map(({ p50, p99 }) => `${formatNumber(p50)} ms (p99 ${formatNumber(p99)} ms)`);
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `${at}: ${machine}, ${kernel}, Node ${node}, ${runs} runs${size}. Load ${load[0].toFixed(1)} before and ${load[1].toFixed(1)} after; a write of 1 KiB with fdatasync took ${before} before and ${after} after.`,
+    `Versions: ${named.join(', ')}.`,
+  ];
+}
+
+/** A table per section that has cases of this kind. */
+export function tablesOf(kind: Measure['kind'], cases: readonly CaseSummary[]): Table[] {
+  const own = cases.filter(({ measure }) => measure.kind === kind);
+  return [...new Set(own.map(({ section }) => section))].map((section) => tableOf(kind, section, own));
 }
 
 function tableOf(kind: Measure['kind'], section: string, all: readonly CaseSummary[]): Table {
@@ -64,10 +72,14 @@ function tableOf(kind: Measure['kind'], section: string, all: readonly CaseSumma
   const { columns, cellsOf } = shapes[kind](cases);
   const rows = cases.map((each) => {
     const head = [`\`${each.name}\``, each.title];
-    if (each.problem !== undefined) return [...head, `${each.problem.kind}: ${each.problem.reason}`];
+    if (each.problem !== undefined) return [...head, formatProblem(each.problem)];
     return [...head, ...cellsOf(each)];
   });
   return { title: section, columns: ['case', 'work', ...columns], rows, note: noteOf(cases) };
+}
+
+export function formatProblem({ kind, reason }: NonNullable<CaseSummary['problem']>): string {
+  return `${kind === 'skipped' ? 'not available' : 'failed'}: ${reason}`;
 }
 
 interface Shape {

@@ -11,6 +11,8 @@ export interface SuiteOptions {
   readonly out: string;
   /** Where the pictures go. */
   readonly plots: string;
+  /** Of the suite `plots`: the page whose figures are made anew. */
+  readonly page: string;
   /** Parts or cases of the suite to run; empty: all of them. */
   readonly only: readonly string[];
   /** Of the suite `ci`: the figures of this run become those that others are compared with. */

@@ -1,11 +1,11 @@
 /**
- * Publish-to-receive latency at a fixed rate: open loop, and each latency counts from the moment at which the record was due,
- * not from when it was sent, so that a stall is charged to every record that it delays (coordinated omission). The sender looks
- * once per millisecond for what is due, whatever the target is.
+ * Publish-to-receive latency at a fixed rate, counted from when a record was due (open-loop.ts). The sender looks once per
+ * millisecond for what is due, whatever the target is.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../workload.ts';
 import type { Driver, Publisher } from './driver.ts';
+import { OpenLoop } from './open-loop.ts';
 
 export interface LatencyJob {
   readonly topic: string;
@@ -40,12 +40,10 @@ export async function measureLatency(driver: Driver, job: LatencyJob): Promise<n
 }
 
 async function send(publisher: Publisher, count: number, { perSecond, workload }: LatencyJob): Promise<void> {
-  const startMs = performance.now();
-  for (let next = 0; next < count; await sleep(1)) {
-    const nowMs = performance.now();
-    for (; next < count && startMs + (next * 1000) / perSecond <= nowMs; next++) {
+  for (const loop = new OpenLoop({ startMs: performance.now(), perSecond, count }); !loop.isDone; await sleep(1)) {
+    for (const dueMs of loop.take(performance.now())) {
       const value = Buffer.alloc(workload.size);
-      value.writeDoubleBE(startMs + (next * 1000) / perSecond);
+      value.writeDoubleBE(dueMs);
       publisher.send(value);
     }
   }

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts, Server } from '../targets/server-process.ts';
 import type { StartTarget } from '../targets/target.ts';
-import { ask, natsServer, npmModules } from './provision.ts';
+import { natsServer, npmModules } from './provision.ts';
 
 const durabilities = {
   '2m': 'page cache; fsync every two minutes (its default)',
@@ -12,8 +12,7 @@ const durabilities = {
 
 export function natsWith(syncInterval: keyof typeof durabilities): StartTarget {
   return async (folder) => {
-    const program = await natsServer();
-    const about = await ask(program, ['--version']);
+    const { program, about } = await natsServer();
     const modules = await npmModules('clients');
     const [port = 0] = await freePorts(1);
     const config = join(folder, 'nats.conf');

@@ -1,7 +1,8 @@
 /**
- * What the peers need, fetched on first use into a cache folder outside the repository: npm packages by lock file, nats-server
- * as a Go module, Kafka's jars from Maven Central. Nothing of it is a dependency of the product or of this workspace. What
- * cannot be had here is NotAvailable with the reason, and its peer is skipped.
+ * What the peers need, got on first use: servers as Debian packages where there is apt-get and the right to use it, a newer
+ * nats-server as a Go module where there is Go, Kafka's jars from Maven Central where there is a JDK, clients from npm by lock
+ * file. What is not a Debian package goes to a cache folder outside the repository; nothing of it is a dependency of the product
+ * or of this workspace. What cannot be had here is NotAvailable with the reason, and its peer is skipped.
  */
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -46,23 +47,41 @@ export async function npmModules(name: 'clients' | 'confluent'): Promise<string>
   return folder;
 }
 
-/** Path of a nats-server: built from the Go module, or else whichever is installed. */
-export async function natsServer(): Promise<string> {
+/** What `redis-server --version` prints. */
+export function aboutRedis(): Promise<string> {
+  return askOrInstall('redis-server');
+}
+
+/**
+ * A nats-server and what its `--version` prints: built from the Go module, since Debian's is years older and cannot take atomic
+ * batches, which would make it look slower than it is; or else whichever is installed, or Debian's.
+ */
+export async function natsServer(): Promise<{ program: string; about: string }> {
   const folder = join(cache, `nats-${natsVersion}`);
   const program = join(folder, 'nats-server');
-  if (existsSync(program)) return program;
-  try {
-    mkdirSync(folder, { recursive: true });
-    await provide('go', ['install', `github.com/nats-io/nats-server/v2@v${natsVersion}`], folder, { GOBIN: folder });
-    return program;
-  } catch (error) {
-    const isInstalled = await ask('nats-server', ['--version']).then(
-      () => true,
-      () => false,
-    );
-    if (isInstalled) return 'nats-server';
-    throw error;
+  if (!existsSync(program)) {
+    try {
+      await provide('go', ['install', `github.com/nats-io/nats-server/v2@v${natsVersion}`], folder, { GOBIN: folder });
+    } catch (error) {
+      say(`nats-server ${natsVersion} is not available: ${(error as Error).message}`);
+      return { program: 'nats-server', about: await askOrInstall('nats-server') };
+    }
   }
+  return { program, about: await ask(program, ['--version']) };
+}
+
+/** Asks a server for its version; the Debian package of its name is installed when it is missing. */
+async function askOrInstall(server: 'redis-server' | 'nats-server'): Promise<string> {
+  try {
+    return await ask(server, ['--version']);
+  } catch (error) {
+    if (process.getuid?.() !== 0) throw new NotAvailable(`${(error as Error).message}, and no right to install it`);
+  }
+  // Nobody wants the package's own service: the bench starts servers of its own.
+  const environment = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  await provide('apt-get', ['update'], cache, environment);
+  await provide('apt-get', ['install', '--yes', '--no-install-recommends', server], cache, environment);
+  return await ask(server, ['--version']);
 }
 
 /** Folder of Kafka's jars, of the version that pom.xml names. */
@@ -74,7 +93,6 @@ export async function kafkaJars(): Promise<string> {
   const folder = join(cache, `kafka-${kafkaVersion()}`);
   const stamp = join(folder, '.installed');
   if (existsSync(stamp)) return folder;
-  mkdirSync(folder, { recursive: true });
   const parameters = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${folder}`];
   await provide('mvn', ['-q', '-B', '-f', pom, ...parameters], folder, {});
   writeFileSync(stamp, '');
@@ -93,6 +111,7 @@ async function provide(
   environment: Readonly<Record<string, string>>,
 ): Promise<void> {
   say(`${program} ${parameters.join(' ')} ...`);
+  mkdirSync(cwd, { recursive: true });
   try {
     const env = { ...process.env, ...environment };
     await run(program, [...parameters], { cwd, env, timeout: 20 * minutes, maxBuffer: 64 << 20 });

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { freePorts, Server } from '../targets/server-process.ts';
 import type { StartTarget } from '../targets/target.ts';
-import { ask, npmModules } from './provision.ts';
+import { aboutRedis, npmModules } from './provision.ts';
 
 const durabilities = {
   everysec: 'page cache; fsync once per second',
@@ -11,7 +11,7 @@ const durabilities = {
 
 export function redisWith(appendfsync: keyof typeof durabilities): StartTarget {
   return async (folder) => {
-    const about = await ask('redis-server', ['--version']);
+    const about = await aboutRedis();
     const modules = await npmModules('clients');
     const [port = 0] = await freePorts(1);
     const persistence = ['--appendonly', 'yes', '--appendfsync', appendfsync, '--save', ''];
