@@ -89,11 +89,27 @@ async function produce(producer: Producer, { topic, workload, count, begin }: Jo
   await producer.close();
 }
 
+/** What comes while all requests are under way shares the next one, since a call of send is a request of its own. */
 function publish(producer: Producer, topic: string): Publisher {
-  const window = new Window(Number.POSITIVE_INFINITY);
+  const window = new Window(requestsInFlight);
+  let waiting: object[] = [];
+  const flush = (): void => {
+    if (waiting.length === 0 || window.isFull) return;
+    const messages = waiting;
+    waiting = [];
+    window.add(producer.send({ messages }));
+  };
   return {
-    send: (value) => window.add(producer.send({ messages: [{ topic, value, partition: 0 }] })),
+    send(value) {
+      const isIdle = waiting.length === 0;
+      waiting.push({ topic, value, partition: 0 });
+      if (isIdle) void window.room().then(flush, () => {}); // The failure is thrown at the end.
+    },
     async close() {
+      while (waiting.length > 0) {
+        await window.room();
+        flush();
+      }
       await window.empty();
       await producer.close();
     },

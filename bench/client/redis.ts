@@ -57,10 +57,11 @@ export async function openRedis(spec: RedisSpec): Promise<Driver> {
   };
 }
 
+/** RESP 2: answers of XREAD have the same shape in both clients. */
 async function open({ kind, modules, port }: RedisSpec): Promise<Connection> {
   if (kind === 'ioredis') {
     const { Redis } = loadForeign<{ Redis: IoRedis }>(modules, 'ioredis');
-    const client = new Redis({ port, host: '127.0.0.1' });
+    const client = new Redis({ port, host: '127.0.0.1', protocol: 2 });
     return {
       one: ([name, ...parameters]) => client.callBuffer(String(name), parameters),
       async pipeline(commands) {
@@ -70,7 +71,7 @@ async function open({ kind, modules, port }: RedisSpec): Promise<Connection> {
     };
   }
   const { createClient, RESP_TYPES } = loadForeign<NodeRedis>(modules, 'redis');
-  const client = createClient({ socket: { port, host: '127.0.0.1' } });
+  const client = createClient({ RESP: 2, socket: { port, host: '127.0.0.1' } });
   client.on('error', () => {}); // The call that it concerns is rejected.
   await client.connect();
   const binary = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });

@@ -7,7 +7,7 @@
 import { execFile } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { say } from '../say.ts';
@@ -40,11 +40,44 @@ export async function npmModules(name: 'clients' | 'confluent'): Promise<string>
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const file of ['package.json', 'package-lock.json']) copyFileSync(join(own, file), join(folder, file));
-  // librdkafka is built against what the system has, rather than against downloads.
-  const PATH = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`;
-  await provide('npm', ['ci', '--no-audit', '--no-fund'], folder, { PATH, CKJS_LINKING: 'dynamic' });
+  await provide('npm', ['ci', '--no-audit', '--no-fund'], folder, name === 'confluent' ? await buildSettings() : {});
+  // Built it may be, and still not for this Node, or against a library that is not there.
+  for (const module of Object.keys(dependenciesOf(own))) {
+    await provide(
+      process.execPath,
+      ['--input-type=module', '-e', `await import(${JSON.stringify(module)})`],
+      folder,
+      {},
+    );
+  }
   writeFileSync(stamp, wanted);
   return folder;
+}
+
+function dependenciesOf(folder: string): Readonly<Record<string, string>> {
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    readonly dependencies: Readonly<Record<string, string>>;
+  };
+  return manifest.dependencies;
+}
+
+/** librdkafka is built for this Node, and against what the system has rather than against downloads. */
+async function buildSettings(): Promise<Readonly<Record<string, string>>> {
+  const PATH = `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`;
+  return { PATH, CKJS_LINKING: 'dynamic', npm_config_nodedir: await nodeHeaders() };
+}
+
+/** A folder with include/node of this very Node: its own, or that of the npm package which holds the same build. */
+async function nodeHeaders(): Promise<string> {
+  const installed = join(dirname(process.execPath), '..');
+  if (existsSync(join(installed, 'include', 'node', 'node_version.h'))) return installed;
+  const name = `node-${process.platform}-${process.arch}`;
+  const folder = join(cache, `headers-${process.version}`);
+  const headers = join(folder, 'node_modules', name);
+  if (existsSync(headers)) return headers;
+  const parameters = ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', folder];
+  await provide('npm', [...parameters, `${name}@${process.version.slice(1)}`], folder, {});
+  return headers;
 }
 
 /** What `redis-server --version` prints. */
@@ -75,13 +108,22 @@ async function askOrInstall(server: 'redis-server' | 'nats-server'): Promise<str
   try {
     return await ask(server, ['--version']);
   } catch (error) {
-    if (process.getuid?.() !== 0) throw new NotAvailable(`${(error as Error).message}, and no right to install it`);
+    const missing = (error as Error).message;
+    if (process.getuid?.() !== 0) throw new NotAvailable(`${missing}, and no right to install it`);
+    await install(server, missing);
   }
-  // Nobody wants the package's own service: the bench starts servers of its own.
-  const environment = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-  await provide('apt-get', ['update'], cache, environment);
-  await provide('apt-get', ['install', '--yes', '--no-install-recommends', server], cache, environment);
   return await ask(server, ['--version']);
+}
+
+/** Nobody wants the package's own service: the bench starts servers of its own. */
+async function install(name: string, why: string): Promise<void> {
+  const environment = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  try {
+    await provide('apt-get', ['update'], cache, environment);
+    await provide('apt-get', ['install', '--yes', '--no-install-recommends', name], cache, environment);
+  } catch (error) {
+    throw new NotAvailable(`${why}; ${(error as Error).message}`);
+  }
 }
 
 /** Folder of Kafka's jars, of the version that pom.xml names. */
@@ -110,7 +152,7 @@ async function provide(
   cwd: string,
   environment: Readonly<Record<string, string>>,
 ): Promise<void> {
-  say(`${program} ${parameters.join(' ')} ...`);
+  say(`${basename(program)} ${parameters.join(' ')} ...`);
   mkdirSync(cwd, { recursive: true });
   try {
     const env = { ...process.env, ...environment };
@@ -122,7 +164,8 @@ async function provide(
 
 function reasonOf(program: string, error: unknown): string {
   const { code, stderr = '' } = error as { code?: string | number; stderr?: string };
-  if (code === 'ENOENT') return `there is no ${program} here`;
+  const name = basename(program);
+  if (code === 'ENOENT') return `there is no ${name} here`;
   const [first = `code ${code}`] = stderr.split('\n').filter((line) => /error|not found/i.test(line));
-  return `${program} failed: ${first.slice(0, 200)}`;
+  return `${name} failed: ${first.slice(0, 200)}`;
 }

@@ -68,7 +68,7 @@ function memoryCell(summary: CaseSummary | undefined): string {
 /** FleetMQ to each peer that promises the same. */
 function equals(byName: Summaries): Table {
   const rows = [...oneNode, ...threeNodes].flatMap(({ name, title, peerOf }) => {
-    if (peerOf === undefined) return [];
+    if (peerOf === undefined || !works.some((work) => byName.has(`${name}-${work.name}`))) return [];
     const cells = works.flatMap((work) => {
       const ours = byName.get(`${peerOf}-${work.name}`);
       const theirs = byName.get(`${name}-${work.name}`);
@@ -101,13 +101,14 @@ function latencyRatio(ours: CaseSummary | undefined, theirs: CaseSummary | undef
 }
 
 function promises(cases: readonly CaseSummary[]): Table {
-  const rows = [...oneNode, ...threeNodes].map(({ name, title, target, entrance }) => {
+  const rows = [...oneNode, ...threeNodes].flatMap(({ name, title, target, entrance }) => {
     const own = cases.filter((each) => each.target === target && each.entrance === entrance);
     const [first] = own;
+    if (first === undefined) return [];
     const clients = [...new Set(own.flatMap(({ driver }) => driver ?? []))].join(', ');
-    const isSkipped = first?.problem?.kind === 'skipped';
-    const known = isSkipped ? formatProblem(first.problem) : first?.durability;
-    return [`\`${name}\``, title, first?.version ?? '-', known ?? '-', clients === '' ? '-' : clients];
+    const isSkipped = first.problem?.kind === 'skipped';
+    const known = isSkipped ? formatProblem(first.problem) : first.durability;
+    return [[`\`${name}\``, title, first.version ?? '-', known ?? '-', clients === '' ? '-' : clients]];
   });
   return {
     title: 'What an acknowledgment is worth',

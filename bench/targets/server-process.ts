@@ -4,8 +4,11 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { connect as connectSocket, createServer } from 'node:net';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { forgetChild, rememberChild } from '../processes.ts';
+import { say } from '../say.ts';
+import { NotAvailable } from './target.ts';
 
 export interface ServerOptions {
   readonly program: string;
@@ -51,7 +54,8 @@ export class Server implements AsyncDisposable {
         continue;
       }
       await server[Symbol.asyncDispose]();
-      throw new Error(`${program} did not start:\n${readFileSync(logFile, 'utf8').slice(-logTailCharacters)}`);
+      say(readFileSync(logFile, 'utf8').slice(-logTailCharacters));
+      throw new NotAvailable(`${basename(program)} did not start`);
     }
     return server;
   }
