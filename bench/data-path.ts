@@ -6,6 +6,7 @@
  */
 import type { BenchCase } from './bench-case.ts';
 import type { CaseSuite } from './case-suite.ts';
+import { memoryPeaks } from './data-tables.ts';
 import { dataCharts } from './plot/data-charts.ts';
 import { startBareLoop } from './targets/bare.ts';
 import { fleetOf } from './targets/fleet.ts';
@@ -142,5 +143,6 @@ export const dataSuite: CaseSuite = {
     { targets: { bare: startBareLoop, 'fleet-1': fleetOf(1) }, cases: one },
     { targets: { bare: startBareLoop, 'fleet-3': fleetOf(3) }, cases: three },
   ],
+  tablesOf: (cases) => [memoryPeaks(cases)],
   chartsOf: dataCharts,
 };

@@ -4,12 +4,11 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { formatCount, formatNumber, formatTable, type Table } from './page.ts';
+import { memoryPeaks, throughputInShort } from './data-tables.ts';
+import { formatTable } from './page.ts';
 import { peerTables } from './peers/tables.ts';
-import { describeRun, formatProblem, type SuiteReport, tablesOf } from './report.ts';
+import { describeRun, type SuiteReport, tablesOf } from './report.ts';
 import { say } from './say.ts';
-import { median } from './statistics.ts';
-import type { CaseSummary, PhaseSummary } from './summary.ts';
 
 export interface Reports {
   readonly data: SuiteReport | undefined;
@@ -33,7 +32,7 @@ export function replaceFigures(page: string, figures: string): string {
   return `${page.slice(0, from + begin.length)}\n\n${figures}\n\n${page.slice(to)}`;
 }
 
-function formatFigures({ data, peers }: Reports): string {
+export function formatFigures({ data, peers }: Reports): string {
   if (data === undefined && peers === undefined) return 'There are none yet.';
   return [...(peers === undefined ? [] : peerFigures(peers)), ...(data === undefined ? [] : dataFigures(data))].join(
     '\n\n',
@@ -56,7 +55,8 @@ function dataFigures(report: SuiteReport): string[] {
     '## FleetMQ alone',
     ...describeRun(report),
     image('Throughput of FleetMQ', 'bench-data'),
-    formatTable(inShort(report.cases)),
+    formatTable(throughputInShort(report.cases)),
+    formatTable(memoryPeaks(report.cases)),
     ...tablesOf('calls', report.cases).map(formatTable),
     image('Latency of FleetMQ', 'bench-latency'),
     ...tablesOf('latency', report.cases).map(formatTable),
@@ -66,25 +66,4 @@ function dataFigures(report: SuiteReport): string[] {
 
 function image(words: string, name: string): string {
   return `![${words}](img/${name}.svg)`;
-}
-
-function inShort(cases: readonly CaseSummary[]): Table {
-  const own = cases.filter(({ measure }) => measure.kind === 'throughput');
-  const rows = own.map(({ section, title, phases, peakMb, problem }) => {
-    if (problem !== undefined) return [section, title, formatProblem(problem)];
-    const rates = [phases.produce, phases.consume, phases.cold].map(rateCell);
-    return [section, title, ...rates, peakMb === undefined ? '-' : formatCount(peakMb)];
-  });
-  return {
-    title: 'Throughput',
-    columns: ['', 'work', 'produce /s', 'consume /s', 'consume from disk /s', 'memory MB'],
-    rows,
-    note: 'Medians; in parentheses the ratio to the bare loop, the median of the rounds. Memory: the most of the largest broker (VmHWM).',
-  };
-}
-
-function rateCell(phase: PhaseSummary | undefined): string {
-  if (phase === undefined) return '-';
-  const ratio = phase.ratio === undefined ? '' : ` (${formatNumber(phase.ratio.median)})`;
-  return `${formatCount(median(phase.perSecond))}${ratio}`;
 }
