@@ -46,6 +46,8 @@ export interface CaseResult {
 const produceSeconds = 1.5;
 const latencySeconds = 6;
 const callSeconds = 4;
+/** Of writing, when a client is chosen. */
+const trialSeconds = 0.5;
 /** Bytes and records of the longest run at scale 1. */
 const bytesMax = 800e6;
 const countMax = 4_000_000;
@@ -88,6 +90,13 @@ async function startTarget(
   }
 }
 
+/** Of the runs that choose a client: records, and how often each has its turn. */
+interface TrialBounds {
+  readonly least: number;
+  readonly most: number;
+  readonly turns: number;
+}
+
 /** A case on its way: which client, how many records, what has come out. */
 class Trial {
   readonly #bench: BenchCase;
@@ -111,9 +120,7 @@ class Trial {
     const drivers = this.#target?.entrances[entrance]?.drivers ?? [];
     let count = most;
     if (drivers.length > 1 || calibrates) {
-      // Twice, since whichever comes first meets colder servers.
-      const turns = drivers.length > 1 && calibrates ? [...drivers, ...drivers] : drivers;
-      const perSecond = await this.#findFastest(turns, Math.max(least, most / 20));
+      const perSecond = await this.#findFastest(drivers, { least, most, turns: calibrates ? 2 : 1 });
       count = Math.min(most, perSecond * produceSeconds * scale);
     } else {
       this.#driver = drivers[0];
@@ -123,20 +130,27 @@ class Trial {
     this.#size = { count, warmUp: Math.min(count, Math.max(least, Math.ceil(count / 8))), seconds };
   }
 
-  /** Records per second that the better client writes; 0 where that is not what is measured. */
-  async #findFastest(drivers: readonly DriverSpec[], count: number): Promise<number> {
+  /**
+   * Records per second that the fastest client writes; 0 where that is not what is measured. The first turn is short, with cold
+   * servers, and tells how long the second one may be, which is warm: a rate that is guessed too low makes runs too short.
+   */
+  async #findFastest(drivers: readonly DriverSpec[], { least, most, turns }: TrialBounds): Promise<number> {
+    const rates = new Map<DriverSpec, number>();
     let best = Number.NEGATIVE_INFINITY;
     let perSecond = 0;
-    for (const driver of drivers) {
+    for (const driver of Array.from({ length: turns }, () => drivers).flat()) {
+      const known = rates.get(driver);
+      const wanted = known === undefined ? most / 100 : Math.min(known * trialSeconds, most / 10);
+      const count = Math.ceil(Math.max(least, wanted));
+      const warmUp = known === undefined ? 0 : Math.ceil(Math.max(least, count / 2));
       await this.#attempt(async (target) => {
-        // Without a warm-up a rate would be guessed too low, and the runs be too short.
-        const warmUp = Math.ceil(this.#bench.measure.kind === 'throughput' ? count / 2 : Math.min(count, countMin));
-        const size = { count: Math.ceil(count), warmUp, seconds: 1 };
-        const figures = await runCase(this.#bench, target, driver, size);
+        const figures = await runCase(this.#bench, target, driver, { count, warmUp, seconds: 1 });
+        const rate = figures.phases.produce?.perSecond ?? 0;
+        rates.set(driver, rate);
         const score = scoreOf(figures);
         if (score <= best) return;
         best = score;
-        perSecond = figures.phases.produce?.perSecond ?? 0;
+        perSecond = rate;
         this.#driver = driver;
       });
     }

@@ -23,7 +23,7 @@ interface Messages {
   close(): Promise<unknown>;
 }
 interface JetStream {
-  publish(subject: string, payload: Uint8Array): Promise<unknown>;
+  publish(subject: string, payload: Uint8Array, options: { readonly timeout: number }): Promise<unknown>;
   startBatch(subject: string, payload: Uint8Array): Promise<Batch>;
   readonly consumers: {
     get(stream: string): Promise<{
@@ -47,6 +47,8 @@ const publishesInFlight = 4_096;
 const messagesPerBatch = 1_000;
 const batchesInFlight = 4;
 const readAheadBytes = 8 << 20;
+/** An fsync for each of so many takes longer than its five seconds. */
+const patience = { timeout: 60_000 };
 
 export async function openNats({ kind, modules, port }: NatsSpec): Promise<Driver> {
   const { connect } = loadForeign<Transport>(modules, '@nats-io/transport-node');
@@ -74,7 +76,7 @@ async function produce(js: JetStream, { topic, workload, count, begin }: Job): P
   begin();
   for (let i = 0; i < count; i++) {
     if (window.isFull) await window.room();
-    window.add(js.publish(topic, values[i & (values.length - 1)] as Buffer));
+    window.add(js.publish(topic, values[i & (values.length - 1)] as Buffer, patience));
   }
   await window.empty();
 }
@@ -116,7 +118,7 @@ async function consume(js: JetStream, { topic, count, begin }: Job, see: See): P
 function publish(js: JetStream, topic: string): Publisher {
   const window = new Window(Number.POSITIVE_INFINITY);
   return {
-    send: (value) => window.add(js.publish(topic, value)),
+    send: (value) => window.add(js.publish(topic, value, patience)),
     close: () => window.empty(),
   };
 }
