@@ -1,4 +1,5 @@
 /** FleetMQ through its own client: straight to the leaders, or through the gateway. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, connect, type ProducerRecord } from '@fleetmq/client/node';
 import { valuesOf, type Workload } from '../workload.ts';
 import type { Driver, DriverSpec, Job, Publisher, See } from './driver.ts';
@@ -9,7 +10,13 @@ export async function openFleetmq(spec: Extract<DriverSpec, { kind: 'fleetmq' }>
   const mq = spec.brokers.length === 0 ? viaGateway : stack.use(await connect({ brokers: spec.brokers }));
   const owned = stack.move();
   return {
-    createTopic: (topic, workload) => createTopic(viaGateway, topic, workload, spec.topicConfig),
+    async createTopic(topic, workload) {
+      await createTopic(viaGateway, topic, workload, spec.topicConfig);
+      await untilKnown(async () => {
+        await using consumer = mq.consumer({ topic, from: 'earliest' });
+        await consumer.start();
+      });
+    },
     deleteTopic: (topic) => viaGateway.admin.deleteTopic(topic),
     produce: (job) => produce(mq, job),
     consume: (job, see) => consume(mq, job, see),
@@ -26,6 +33,19 @@ export async function createTopic(
   config: Readonly<Record<string, string>>,
 ): Promise<void> {
   await mq.admin.createTopic(topic, { partitions, replicationFactor: replication, config });
+}
+
+const knownWithinMs = 10_000;
+
+/** A topic is there when it was created, but brokers hear of it a moment later, and another client than its creator's may notice. */
+export async function untilKnown(touch: () => Promise<void>): Promise<void> {
+  for (const startMs = performance.now(); ; await sleep(20)) {
+    try {
+      return await touch();
+    } catch (error) {
+      if (performance.now() - startMs > knownWithinMs) throw error;
+    }
+  }
 }
 
 async function produce(mq: Client, { topic, workload, count, begin }: Job): Promise<void> {

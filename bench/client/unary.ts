@@ -17,7 +17,7 @@ import {
 import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
 import type { AckLevel, Workload } from '../workload.ts';
 import type { Driver, DriverSpec } from './driver.ts';
-import { createTopic } from './fleetmq.ts';
+import { createTopic, untilKnown } from './fleetmq.ts';
 
 type UnarySpec = Extract<DriverSpec, { kind: 'grpc-js' | 'lane' }>;
 type Call = (value: Buffer) => Promise<void>;
@@ -39,7 +39,11 @@ export async function openUnary(spec: UnarySpec): Promise<Driver> {
   const open = spec.kind === 'lane' ? openLane(spec, stack) : openGrpcJs(spec, stack);
   const owned = stack.move();
   return {
-    createTopic: (topic, workload) => createTopic(admin, topic, workload, {}),
+    async createTopic(topic, workload) {
+      await createTopic(admin, topic, workload, {});
+      const call = open(topic, workload);
+      await untilKnown(() => call(Buffer.alloc(1)));
+    },
     deleteTopic: (topic) => admin.admin.deleteTopic(topic),
     call: async (topic, workload) => open(topic, workload),
     produce: unfit,
