@@ -3,7 +3,7 @@
  * stay as they came; what is made per frame is one small object.
  */
 import { corruptBatch, FrameCursor, readBatchHeader } from '@fleetmq/record';
-import { type Checksum, DomainError, type LeaderEpoch, toOffset } from '@fleetmq/shared';
+import { type Checksum, DomainError, type LeaderEpoch, type Lease, toOffset } from '@fleetmq/shared';
 import type { PendingFrame } from './pending.ts';
 import { type IdentifiedBatch, identify } from './producer-snapshot.ts';
 import { frameTime } from './scan.ts';
@@ -22,8 +22,8 @@ export interface FollowerEnd {
   readonly maxFrameBytes: number;
 }
 
-/** Every frame of `bytes`. CORRUPT_BATCH, OFFSET_OUT_OF_RANGE, STALE_EPOCH or RECORD_TOO_LARGE at the first that does not fit. */
-export function takeFrames(bytes: Uint8Array, end: FollowerEnd, checksum: Checksum): ReceivedFrame[] {
+/** Every frame of `bytes`, whose memory is that of `lease`. CORRUPT_BATCH, OFFSET_OUT_OF_RANGE, STALE_EPOCH or RECORD_TOO_LARGE at the first that does not fit. */
+export function takeFrames(bytes: Uint8Array, end: FollowerEnd, checksum: Checksum, lease?: Lease): ReceivedFrame[] {
   const received: ReceivedFrame[] = [];
   const cursor = new FrameCursor(bytes);
   let { offset, leaderEpoch } = end;
@@ -31,7 +31,7 @@ export function takeFrames(bytes: Uint8Array, end: FollowerEnd, checksum: Checks
     if (status !== 'frame') throw corruptBatch(`no whole frame at byte ${cursor.position} of ${bytes.length}`);
     if (!cursor.hasValidChecksum(checksum)) throw corruptBatch(`the frame at byte ${cursor.start} fails its checksum`);
     checkPlace(cursor, { ...end, offset, leaderEpoch });
-    received.push(takeFrame(cursor, checksum));
+    received.push(takeFrame(cursor, checksum, lease));
     offset = cursor.trailer.endOffset;
     leaderEpoch = cursor.trailer.leaderEpoch;
   }
@@ -54,7 +54,7 @@ function checkPlace(cursor: FrameCursor, end: FollowerEnd): void {
   }
 }
 
-function takeFrame(cursor: FrameCursor, checksum: Checksum): ReceivedFrame {
+function takeFrame(cursor: FrameCursor, checksum: Checksum, lease: Lease | undefined): ReceivedFrame {
   const { bytes, trailer } = cursor;
   const header = readBatchHeader(bytes, cursor.batchStart, cursor.end);
   const frame: PendingFrame = {
@@ -65,6 +65,7 @@ function takeFrame(cursor: FrameCursor, checksum: Checksum): ReceivedFrame {
     timeMs: frameTime(header.maxTimestampMs, trailer.appendTimeMs),
     byteLength: cursor.end - cursor.start,
     pieces: [bytes.subarray(cursor.start, cursor.end)],
+    lease,
   };
   return { frame, batch: identify(bytes, header, trailer, checksum) };
 }

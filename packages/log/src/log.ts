@@ -6,7 +6,7 @@
  * Neither path makes an object per record, and record bytes are not copied between an append and its write.
  */
 import { FrameCursor, frameSize, sealFrame, type ValidatedBatch } from '@fleetmq/record';
-import { DomainError, type LeaderEpoch, type Offset, toOffset } from '@fleetmq/shared';
+import { type BufferPool, DomainError, type LeaderEpoch, type Lease, type Offset, toOffset } from '@fleetmq/shared';
 import { type LogConfig, logConfig } from './config.ts';
 import type { EpochEnd, EpochEntry } from './epochs.ts';
 import { takeFrames } from './follower.ts';
@@ -31,10 +31,12 @@ export class Log implements PartitionLog {
   readonly recovery: RecoveryReport;
   readonly #state: LogState;
   readonly #upkeep: Upkeep;
+  readonly #buffers: BufferPool | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: LogOptions, opened: OpenState) {
     this.recovery = opened.recovery;
+    this.#buffers = options.buffers;
     this.#state = new LogState(options, opened);
     this.#upkeep = new Upkeep(this.#state, opened.unrecordedBytes);
   }
@@ -75,7 +77,7 @@ export class Log implements PartitionLog {
     return this.#state.config;
   }
 
-  appendAsLeader(batch: ValidatedBatch, at: LeaderStamp): AppendOutcome {
+  appendAsLeader(batch: ValidatedBatch, at: LeaderStamp, lease?: Lease): AppendOutcome {
     const { parts, config, end: baseOffset } = this.#state;
     this.#state.checkWritable();
     this.#state.checkLeaderEpoch(at.leaderEpoch);
@@ -91,20 +93,22 @@ export class Log implements PartitionLog {
     const sealed = sealFrame(batch, { baseOffset, leaderEpoch, appendTimeMs }, parts.segments.folder.checksum);
     const timeMs = frameTime(batch.maxTimestampMs, appendTimeMs);
     const pieces = [sealed.head, sealed.body, sealed.trailer];
-    this.#state.queue({ baseOffset, endOffset, byteLength, leaderEpoch, appendTimeMs, timeMs, pieces });
+    lease?.retain();
+    this.#state.queue({ baseOffset, endOffset, byteLength, leaderEpoch, appendTimeMs, timeMs, pieces, lease });
     parts.producers.note(batch, baseOffset, appendTimeMs);
     this.#upkeep.writer.kick();
     return { kind: 'appended', baseOffset, endOffset, appendTimeMs };
   }
 
-  appendAsFollower(frames: Uint8Array): Offset {
+  appendAsFollower(frames: Uint8Array, lease?: Lease): Offset {
     const state = this.#state;
     state.checkWritable();
     state.checkRoom(frames.length);
     const { producers, segments } = state.parts;
     const end = { offset: state.end, leaderEpoch: this.lastEpoch, maxFrameBytes: state.config.maxFrameBytes };
-    const received = takeFrames(frames, end, segments.folder.checksum);
+    const received = takeFrames(frames, end, segments.folder.checksum, lease);
     for (const { frame, batch } of received) {
+      lease?.retain();
       state.queue(frame);
       if (batch !== undefined) producers.note(batch, frame.baseOffset, frame.appendTimeMs);
     }
@@ -138,8 +142,11 @@ export class Log implements PartitionLog {
       if (from >= upTo) return emptyAnswer(from);
       const bounded = { from, upTo, maxBytes: Math.min(request.maxBytes, config.maxReadBytes) };
       const segment = from < durable ? segments.find(from) : undefined;
-      if (segment !== undefined) return readSegment(segments, segment, bounded, config.indexIntervalBytes);
-      const answer = pending.read(bounded) ?? emptyAnswer(from);
+      if (segment !== undefined) {
+        const { indexIntervalBytes: intervalBytes } = config;
+        return readSegment(segments, segment, bounded, { intervalBytes, buffers: this.#buffers });
+      }
+      const answer = pending.read(bounded, this.#buffers) ?? emptyAnswer(from);
       this.#state.servedEnd = Math.max(this.#state.servedEnd, answer.nextOffset);
       return answer;
     });

@@ -3,7 +3,7 @@
  * are DomainErrors; a method that throws has changed nothing, unless it says STORAGE_FAILED.
  */
 import type { ValidatedBatch } from '@fleetmq/record';
-import type { Checksum, Disk, DomainError, LeaderEpoch, Offset } from '@fleetmq/shared';
+import type { BufferPool, Checksum, Disk, DomainError, LeaderEpoch, Lease, Offset } from '@fleetmq/shared';
 import type { LogConfig } from './config.ts';
 import type { EpochEnd, EpochEntry } from './epochs.ts';
 import type { ProducerState } from './producers.ts';
@@ -18,6 +18,8 @@ export interface LogOptions {
   readonly config?: Partial<LogConfig>;
   /** Where a log begins that does not exist yet. Default 0. */
   readonly startOffset?: Offset;
+  /** Where answers of reads are put. Default: memory of their own. */
+  readonly buffers?: BufferPool | undefined;
   /** Called once per group commit, with the new durable end. It must not throw. */
   readonly onDurable?: (end: Offset) => void;
   /** Called once, when the log takes no more writes for ever (P21). It must not throw. */
@@ -80,17 +82,18 @@ export interface PartitionLog {
 
   /**
    * Appends a producer's batch as the leader of the partition: checks its sequence, gives it offsets, queues the write.
+   * `lease` is of the memory that the batch lies in: the log is one of its users until the batch is durable.
    * Errors: OUT_OF_ORDER_SEQUENCE, PRODUCER_FENCED, UNKNOWN_PRODUCER, DUPLICATE_REQUEST; STALE_EPOCH (`leaderEpoch` below
    * `lastEpoch`); RECORD_TOO_LARGE; LIMIT_EXCEEDED (queue or tables full); DISK_FULL (after a roll back of batches that
    * replicas may hold, until a newer leader epoch); NOT_AVAILABLE (being truncated); STORAGE_FAILED; SHUTTING_DOWN.
    */
-  appendAsLeader(batch: ValidatedBatch, at: LeaderStamp): AppendOutcome;
+  appendAsLeader(batch: ValidatedBatch, at: LeaderStamp, lease?: Lease): AppendOutcome;
   /**
-   * Appends frames as the leader sent them: all or none. Returns the new end.
+   * Appends frames as the leader sent them: all or none. Returns the new end. `lease`: as in `appendAsLeader`.
    * Errors: CORRUPT_BATCH (damaged), OFFSET_OUT_OF_RANGE (not at the end of this log), STALE_EPOCH (epochs fall),
    * RECORD_TOO_LARGE, LIMIT_EXCEEDED, DISK_FULL, NOT_AVAILABLE, STORAGE_FAILED, SHUTTING_DOWN.
    */
-  appendAsFollower(frames: Uint8Array): Offset;
+  appendAsFollower(frames: Uint8Array, lease?: Lease): Offset;
   /**
    * Resolves once everything below `end` is durable. Rejects with STORAGE_FAILED (outcome unknown), DISK_FULL (undone),
    * OFFSET_OUT_OF_RANGE (`end` is above the log), LIMIT_EXCEEDED (too many waiters), the signal's reason.

@@ -1,10 +1,11 @@
 /**
  * Frames that are appended but not yet durable, in log order: what the writer takes from, and what replication reads before
- * the leader's own sync is done. It holds the callers' bytes and copies none of them, except into the answer of a read.
+ * the leader's own sync is done. It holds the callers' bytes and copies none of them, except into the answer of a read: so
+ * nobody but the writer looks at them, and their memory is free once they are durable.
  *
  * Invariant: each frame begins where the one before it ends. The caller bounds the bytes (`maxPendingBytes`).
  */
-import type { LeaderEpoch, Offset } from '@fleetmq/shared';
+import type { BufferPool, LeaderEpoch, Lease, Offset } from '@fleetmq/shared';
 import type { ReadAnswer, ReadRequest } from './reader.ts';
 import type { IndexedFrame } from './sparse-index.ts';
 
@@ -14,6 +15,8 @@ export interface PendingFrame extends IndexedFrame {
   readonly leaderEpoch: LeaderEpoch;
   /** The frame's bytes, in order. */
   readonly pieces: readonly Uint8Array[];
+  /** A use of the memory of `pieces`, let go when the frame is durable. A frame that is dropped lets go of nothing. */
+  readonly lease?: Lease | undefined;
 }
 
 /** Used slots at the front are given back once there are so many of them. */
@@ -48,8 +51,10 @@ export class PendingFrames {
   /** Lets go of the first `count` frames, which are durable. */
   release(count: number): void {
     for (let i = 0; i < count; i++, this.#head++) {
-      this.bytes -= (this.#frames[this.#head] as PendingFrame).byteLength;
+      const frame = this.#frames[this.#head] as PendingFrame;
+      this.bytes -= frame.byteLength;
       this.#frames[this.#head] = undefined;
+      frame.lease?.release();
     }
     if (this.#head < compactAt && this.#head < this.#frames.length) return;
     this.#frames.splice(0, this.#head);
@@ -63,7 +68,7 @@ export class PendingFrames {
   }
 
   /** As a read of the disk would answer; undefined when the queue does not hold `from`. */
-  read(request: ReadRequest): ReadAnswer | undefined {
+  read(request: ReadRequest, buffers?: BufferPool): ReadAnswer | undefined {
     const start = this.#find(request.from);
     const first = this.#frames[start];
     if (first === undefined || first.endOffset > request.upTo) return undefined;
@@ -75,7 +80,10 @@ export class PendingFrames {
       total += frame.byteLength;
     }
     const last = this.#frames[end - 1] as PendingFrame;
-    return { bytes: this.#join(start, end, total), baseOffset: first.baseOffset, nextOffset: last.endOffset };
+    const lease = buffers?.take(total);
+    const bytes = lease?.bytes ?? new Uint8Array(total);
+    this.#copy(start, end, bytes);
+    return { bytes, baseOffset: first.baseOffset, nextOffset: last.endOffset, lease };
   }
 
   /** The first frame whose time is `timeMs` or later. */
@@ -88,16 +96,14 @@ export class PendingFrames {
     return undefined;
   }
 
-  #join(start: number, end: number, total: number): Uint8Array {
-    const bytes = new Uint8Array(total);
+  #copy(start: number, end: number, target: Uint8Array): void {
     let at = 0;
     for (let i = start; i < end; i++) {
       for (const piece of (this.#frames[i] as PendingFrame).pieces) {
-        bytes.set(piece, at);
+        target.set(piece, at);
         at += piece.length;
       }
     }
-    return bytes;
   }
 
   /** Index of the frame that holds `offset`; the length of the array when none does. */

@@ -3,7 +3,15 @@
  * one another from the asked one. The result is one stretch of the file, not copied again.
  */
 import { FrameCursor } from '@fleetmq/record';
-import { type Checksum, type DiskFile, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
+import {
+  type BufferPool,
+  type Checksum,
+  type DiskFile,
+  isDomainError,
+  type Lease,
+  type Offset,
+  toOffset,
+} from '@fleetmq/shared';
 import { corruptLog } from './files.ts';
 import type { Segment } from './segment.ts';
 import type { Segments } from './segments.ts';
@@ -25,10 +33,18 @@ export interface ReadAnswer {
   readonly baseOffset: Offset;
   /** Offset after the last record in `bytes`; `from` when there is none. */
   readonly nextOffset: Offset;
+  /** The caller's use of the memory of `bytes`, to be let go when they are no longer needed; it may be dropped instead. */
+  readonly lease?: Lease | undefined;
 }
 
 export function emptyAnswer(offset: Offset): ReadAnswer {
   return { bytes: new Uint8Array(0), baseOffset: offset, nextOffset: offset };
+}
+
+export interface ReadMeans {
+  /** Of the index. */
+  readonly intervalBytes: number;
+  readonly buffers: BufferPool | undefined;
 }
 
 /** The frames of `segment`, which holds `from`. CORRUPT_LOG when one of them is damaged. */
@@ -36,36 +52,37 @@ export function readSegment(
   segments: Segments,
   segment: Segment,
   request: ReadRequest,
-  intervalBytes: number,
+  { intervalBytes, buffers }: ReadMeans,
 ): Promise<ReadAnswer> {
   const { checksum } = segments.folder;
   return segments.with(segment, async (file, index) => {
     try {
-      return await readFrames({ file, segment, checksum, index, intervalBytes }, request);
+      return await readFrames({ file, segment, checksum, index, intervalBytes, buffers }, request);
     } catch (error) {
       if (segment.indexIsProven || !isDomainError(error) || error.code !== 'CORRUPT_LOG') throw error;
       // Either the log is damaged or the index from disk has misled: an index made from the frames tells which.
       const rebuilt = await segment.rebuildIndex(intervalBytes);
-      return await readFrames({ file, segment, checksum, index: rebuilt, intervalBytes }, request);
+      return await readFrames({ file, segment, checksum, index: rebuilt, intervalBytes, buffers }, request);
     }
   });
 }
 
-interface Source {
+interface Source extends ReadMeans {
   readonly file: DiskFile;
   readonly segment: Segment;
   readonly checksum: Checksum;
   readonly index: SparseIndex;
-  readonly intervalBytes: number;
 }
 
 async function readFrames(source: Source, request: ReadRequest): Promise<ReadAnswer> {
   const place = source.index.placeOf(request.from);
   let wanted = Math.min(request.maxBytes + source.intervalBytes, source.segment.size - place.position);
   for (;;) {
-    const bytes = await source.file.read(place.position, wanted);
+    const lease = source.buffers?.take(wanted);
+    const bytes = await source.file.read(place.position, wanted, lease?.bytes);
     const collected = collect(bytes, place, source, request);
-    if (typeof collected !== 'number') return collected;
+    if (typeof collected !== 'number') return { ...collected, lease };
+    lease?.release();
     const available = source.segment.size - place.position;
     if (wanted >= available || collected > available)
       throw corruptLog(source.segment.path, place.position, 'a frame is cut');

@@ -234,12 +234,18 @@ function timestamp(reader: WireReader, wireType: number, name: string): number {
   return readTimestampMs(reader, end);
 }
 
+/** Where the record bytes lie; undefined when other fields lie between them. */
+export function carriedExtent(header: BatchHeader): { readonly start: number; readonly end: number } | undefined {
+  if (header.compressedEntries > 0) return { start: header.compressedStart, end: header.compressedEnd };
+  const { recordsStart, recordsEnd, recordsBytes } = header;
+  return recordsEnd - recordsStart === recordsBytes ? { start: recordsStart, end: recordsEnd } : undefined;
+}
+
 /** CRC-32 over the record bytes as they are carried: the content of `compressed_records`, or the entries of `records` in order. */
 export function recordsChecksum(bytes: Uint8Array, header: BatchHeader, checksum: Checksum): number {
-  if (header.compressedEntries > 0) return checksum.crc32(bytes.subarray(header.compressedStart, header.compressedEnd));
-  const { recordsStart, recordsEnd, recordsBytes } = header;
-  if (recordsEnd - recordsStart === recordsBytes) return checksum.crc32(bytes.subarray(recordsStart, recordsEnd));
-  const reader = new WireReader(bytes, recordsStart, recordsEnd);
+  const extent = carriedExtent(header);
+  if (extent !== undefined) return checksum.crc32(bytes.subarray(extent.start, extent.end));
+  const reader = new WireReader(bytes, header.recordsStart, header.recordsEnd);
   let crc = 0;
   while (!reader.done) {
     const start = reader.position;

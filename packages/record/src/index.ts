@@ -30,5 +30,5 @@ export {
   type InflationLimits,
   inflationCap,
 } from './limits.ts';
-export { type BatchExtent, frameSize, joinFrame, type LeaderFields, type SealedFrame, sealFrame } from './seal.ts';
+export { frameSize, joinFrame, type LeaderFields, type SealableBatch, type SealedFrame, sealFrame } from './seal.ts';
 export { type ValidatedBatch, validateProduced } from './validate.ts';

@@ -16,10 +16,14 @@ export interface LeaderFields {
   readonly appendTimeMs: number;
 }
 
-export interface BatchExtent {
+/** A batch that becomes a frame. */
+export interface SealableBatch {
+  readonly bytes: Uint8Array;
   readonly recordCount: number;
   /** Default: `recordCount - 1`, as it is unless offsets have gaps. */
   readonly lastOffsetDelta?: number;
+  /** CRC-32 of `bytes`, where it is known already. */
+  readonly bytesCrc?: number | undefined;
 }
 
 export interface SealedFrame {
@@ -39,11 +43,7 @@ export function frameSize(batchBytes: number): number {
 }
 
 /** The frame of `batch` at its place in the log. */
-export function sealFrame(
-  batch: { readonly bytes: Uint8Array } & BatchExtent,
-  fields: LeaderFields,
-  checksum: Checksum,
-): SealedFrame {
+export function sealFrame(batch: SealableBatch, fields: LeaderFields, checksum: Checksum): SealedFrame {
   const { bytes: body, recordCount } = batch;
   const lastOffsetDelta = batch.lastOffsetDelta ?? recordCount - 1;
   assert(
@@ -60,8 +60,8 @@ export function sealFrame(
   ends[0] = frameTag;
   writeVarint(ends, 1, content);
   const trailer = ends.subarray(headBytes);
-  writeTrailer(trailer, { ...fields, recordCount, lastOffsetDelta });
-  const crc = checksum.crc32(trailer.subarray(0, trailerBytes - checksumBytes), checksum.crc32(body));
+  writeTrailer(trailer, fields, recordCount, lastOffsetDelta);
+  const crc = checksum.crc32(trailer.subarray(0, trailerBytes - checksumBytes), batch.bytesCrc ?? checksum.crc32(body));
   writeUint32(trailer, trailerBytes - checksumBytes, crc);
   return { head: ends.subarray(0, headBytes), body, trailer, byteLength: headBytes + content };
 }
@@ -76,13 +76,13 @@ export function joinFrame(frame: SealedFrame): Uint8Array {
 }
 
 /** Everything but the value of the checksum. */
-function writeTrailer(target: Uint8Array, fields: LeaderFields & Required<BatchExtent>): void {
+function writeTrailer(target: Uint8Array, fields: LeaderFields, recordCount: number, lastOffsetDelta: number): void {
   target[0] = 0x18;
   writePaddedVarint(target, 1, fields.baseOffset, 8);
   target[9] = 0x20;
-  writePaddedVarint(target, 10, fields.lastOffsetDelta, 5);
+  writePaddedVarint(target, 10, lastOffsetDelta, 5);
   target[15] = 0x50;
-  writePaddedVarint(target, 16, fields.recordCount, 5);
+  writePaddedVarint(target, 16, recordCount, 5);
   target[21] = 0x85;
   target[22] = 0x01;
   writeUint32(target, 23, fields.leaderEpoch);

@@ -188,6 +188,7 @@ test('any order of fields is accepted, and counts may be left out', () => {
           attributes: 0,
           idempotencyKey: 'key',
           crc: crcOf('x', 'y', 'z'),
+          bytesCrc: undefined,
         },
       );
     }),
@@ -196,6 +197,21 @@ test('any order of fields is accepted, and counts may be left out', () => {
   const bare = validateProduced(batchOf(...records('only')), defaultBatchLimits, tableChecksum);
   assert.equal(bare.recordCount, 1);
   assert.equal(bare.crc, 0);
+});
+
+test('the CRC of a large batch follows from that of its records, wherever they lie in it', () => {
+  const large = 'v'.repeat(20_000);
+  const trailing = [varint(11, 9), varint(13, 7)];
+  const plain = [varint(8, crcOf('a', large)), ...records('a', large)];
+  for (const fields of [plain, [...plain, ...trailing], [...trailing, ...plain]]) {
+    const batch = batchOf(...fields);
+    assert.equal(validateProduced(batch, defaultBatchLimits, tableChecksum).bytesCrc, tableChecksum.crc32(batch));
+  }
+  const [first, second] = records('a', large) as [Field, Field];
+  const scattered = batchOf(varint(8, crcOf('a', large)), first, varint(13, 7), second);
+  assert.equal(validateProduced(scattered, defaultBatchLimits, tableChecksum).bytesCrc, undefined);
+  const claimless = batchOf(...records('a', large));
+  assert.equal(validateProduced(claimless, defaultBatchLimits, tableChecksum).bytesCrc, undefined);
 });
 
 test('random bytes are accepted or refused with a DomainError, never anything else', () => {

@@ -22,7 +22,7 @@ export {
   type RawCallOptions,
 } from './lane/client.ts';
 export { connectionKey, connectionOf, type PeerConnection } from './lane/connection.ts';
-export type { RawMessage } from './lane/frames.ts';
+export type { OwnedMessage, RawMessage } from './lane/frames.ts';
 export type { CallObservation, Gate, GateCall, LaneLimits } from './lane/limits.ts';
 export * from './lane/raw.ts';
 export { createLane, defaultLaneLimits, type Lane, type LaneOptions } from './lane/server.ts';

@@ -43,14 +43,15 @@ export class NodeFile implements DiskFile {
     }
   }
 
-  async read(position: number, length: number): Promise<Uint8Array> {
+  async read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     assert(Number.isSafeInteger(position) && position >= 0, `position ${position} of a read of ${this.path}`);
     assert(Number.isSafeInteger(length) && length >= 0, `length ${length} of a read of ${this.path}`);
     if (length > this.#options.readBytesMax) {
       const limit = `${length} bytes at once, the limit is ${this.#options.readBytesMax}`;
       throw new DomainError('REQUEST_TOO_LARGE', `cannot read ${this.path}: ${limit}`);
     }
-    const buffer = Buffer.allocUnsafeSlow(length);
+    assert(into === undefined || into.length >= length, `no room for ${length} bytes of ${this.path}`);
+    const buffer = into ?? Buffer.allocUnsafeSlow(length);
     let filled = 0;
     while (filled < length) {
       const from = filled;

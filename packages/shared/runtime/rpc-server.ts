@@ -8,7 +8,7 @@
  */
 import type { AddressInfo } from 'node:net';
 import type { ConnectRouterOptions, Interceptor } from '@connectrpc/connect';
-import { DomainError, type Logger, silentLogger } from '@fleetmq/shared';
+import { type BufferPool, DomainError, type Logger, silentLogger } from '@fleetmq/shared';
 import { type HealthState, healthRoutes } from './health-service.ts';
 import type { CallObservation, Gate, LaneLimits } from './lane/limits.ts';
 import { methodPath, type ServiceRoutes } from './lane/raw.ts';
@@ -43,6 +43,8 @@ export interface RpcServerOptions {
   readonly interceptors?: readonly Interceptor[];
   /** Runs before each call on every path, the lane included: authentication and authorisation by header and certificate. */
   readonly gate?: Gate;
+  /** Where the lane puts long request messages together; see `LaneOptions`. */
+  readonly buffers?: BufferPool;
   /** Told once per call how it ended, for metrics. */
   readonly onCall?: (observation: CallObservation) => void;
   /** Default none. */
@@ -92,7 +94,7 @@ export function createRpcParts(options: RpcPartsOptions): RpcParts {
       .map(methodPath),
   );
   const shared = { limits, logger, draining: draining.signal, gate: options.gate, onCall: options.onCall };
-  const lane = createLane({ ...shared, routes: services.flatMap(({ raw }) => raw) });
+  const lane = createLane({ ...shared, buffers: options.buffers, routes: services.flatMap(({ raw }) => raw) });
   const parts = connectParts({
     ...shared,
     services,

@@ -1,8 +1,9 @@
 export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type BackoffOptions, backoffMs } from './backoff.ts';
+export { BufferPool, type BufferPoolOptions, type Lease } from './buffer-pool.ts';
 export * from './bytes.ts';
 export * from './common-fields.ts';
-export { tableChecksum } from './crc32.ts';
+export { combineCrc32, tableChecksum } from './crc32.ts';
 export * from './errors.ts';
 export * from './fields.ts';
 export * from './ids.ts';

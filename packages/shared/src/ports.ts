@@ -46,8 +46,11 @@ export interface DiskFile {
    * range may have been written. The caller must not touch the buffers until the promise settles.
    */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
-  /** Up to `length` bytes; fewer only at the end of the file. The result is owned by the caller. */
-  read(position: number, length: number): Promise<Uint8Array>;
+  /**
+   * Up to `length` bytes; fewer only at the end of the file. The result is owned by the caller. It may lie in `into`, which
+   * has room for it and must not be touched until the promise settles; after a rejection `into` is lost.
+   */
+  read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** fdatasync: when it resolves, everything that was written before the call is durable. After a rejection nothing is known. */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;

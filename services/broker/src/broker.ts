@@ -15,6 +15,7 @@ import {
   parseControllers,
 } from '@fleetmq/metadata/link';
 import {
+  BufferPool,
   type Clock,
   type Disk,
   DomainError,
@@ -103,9 +104,11 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
   const watching = await openWatching(config, opened);
   const storage = await openStorage(config, ports, watching, opened);
   const links = linkControllers(config, ports, opened);
+  const buffers = new BufferPool({ idleBytesMax: config.limits['idle-buffer-bytes'], allocate });
   const core = createCore({
     ...{ config, ...ports, ...storage, ...links },
     checksum: nodeChecksum,
+    buffers,
     metrics: watching.metrics,
     link: {
       diskId: storage.folder.diskId,
@@ -115,7 +118,7 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
     },
   });
   const ending = closeInOrder(core, storage.disk, logger, opened);
-  const listeners = await openServices(config, ports, { ...watching, ...links, core }, opened);
+  const listeners = await openServices(config, ports, { ...watching, ...links, core, buffers }, opened);
 
   await joinCluster(config, ports, { ...storage, ...links, ...watching, core, listeners });
   startChores(config, ports, core, storage.disk, opened);
@@ -226,6 +229,7 @@ function closeInOrder(core: Core, disk: Disk, logger: Logger, opened: AsyncDispo
 
 interface ServedParts extends Watching, Links {
   readonly core: Core;
+  readonly buffers: BufferPool;
 }
 
 async function openServices(
@@ -234,7 +238,7 @@ async function openServices(
   parts: ServedParts,
   opened: AsyncDisposableStack,
 ): Promise<Listeners> {
-  const { core, registry, metrics, watch, calls, health, service } = parts;
+  const { core, registry, metrics, watch, calls, health, service, buffers } = parts;
   const history = opened.use(new MetricsHistory({ clock, timers, print: () => registry.print() }));
   const subscriptions = { count: 0 };
   observeBroker(registry, {
@@ -246,7 +250,7 @@ async function openServices(
   });
   const context: Omit<RpcContext, 'listener' | 'fetchBounds'> = {
     ...core,
-    ...{ clock, timers, watch, calls, metrics, history, subscriptions },
+    ...{ clock, timers, watch, calls, metrics, history, subscriptions, buffers },
     localId: config.node.id,
     checksum: nodeChecksum,
     image: watch.image,
@@ -257,7 +261,7 @@ async function openServices(
   const client = clientRoutes({ ...context, listener: 'client', fetchBounds: clientFetchBounds });
   const internal = internalRoutes({ ...context, listener: 'internal', fetchBounds: internalFetchBounds });
   service.serves(['', ...client.map((routes) => routes.service.typeName)]);
-  const shared = { health, logger, reflection: true, onCall: observeCalls(registry) };
+  const shared = { health, logger, buffers, reflection: true, onCall: observeCalls(registry) };
   const limits = { stallMs: config.limits['stall-ms'], drainMs: drainCallsMs };
   const open = async (options: RpcServerOptions): Promise<ListenerAddress> => {
     const { host, port } = opened.use(await startRpcServer(options)).address;
@@ -343,6 +347,11 @@ function nodePorts(): BrokerPorts {
     wrapDisk: (disk) => disk,
     onFatal: () => undefined,
   };
+}
+
+/** Fills nothing in: what is in a buffer before it is used matters to nobody. */
+function allocate(length: number): Uint8Array {
+  return Buffer.allocUnsafeSlow(length);
 }
 
 /** How long open calls may take when the listeners close. */

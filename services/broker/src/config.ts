@@ -91,6 +91,13 @@ export const brokerSchema = z.strictObject({
       .min(mebibyte)
       .max(4_096 * mebibyte)
       .default(64 * mebibyte),
+    /** Memory of messages that is kept for the next ones; beyond it is left to the garbage collector. */
+    'idle-buffer-bytes': z
+      .number()
+      .int()
+      .min(0)
+      .max(1_024 * mebibyte)
+      .default(32 * mebibyte),
     /** Requests of one partition that wait for acknowledgments, per ack rule. */
     'ack-waiters': z.number().int().min(1).max(1_000_000).default(10_000),
     /** Open subscriptions. */

@@ -14,7 +14,7 @@ import {
 import type { HandlerContext, MethodImpl, ServiceImpl } from '@connectrpc/connect';
 import { deadlineKey } from '../interceptors/deadline.ts';
 import { connectionKey } from './connection.ts';
-import type { RawMessage } from './frames.ts';
+import { joinPieces, type RawMessage } from './frames.ts';
 import type { RawContext, RawRoute } from './raw.ts';
 
 /** The methods of raw routes for a ConnectRouter. `draining` is the server's signal of the same name; absent: never. */
@@ -64,7 +64,7 @@ function bridgedContext(method: DescMethod, context: HandlerContext, draining: A
 }
 
 function decode(output: DescMessage, message: RawMessage): Message {
-  return fromBinary(output, message instanceof Uint8Array ? message : Buffer.concat(message));
+  return fromBinary(output, joinPieces(message));
 }
 
 async function* decodeAll(output: DescMessage, messages: AsyncIterable<RawMessage>): AsyncIterable<Message> {

@@ -8,10 +8,17 @@
  * Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md ("Length-Prefixed-Message").
  */
 import type { Writable } from 'node:stream';
-import { DomainError } from '@fleetmq/shared';
+import { type BufferPool, DomainError } from '@fleetmq/shared';
 
 /** One outgoing message, whole or as pieces that follow each other. The bytes must not change before the call has ended. */
-export type RawMessage = Uint8Array | readonly Uint8Array[];
+export type RawMessage = Uint8Array | readonly Uint8Array[] | OwnedMessage;
+
+/** A message whose memory the sender wants back. */
+export interface OwnedMessage {
+  readonly pieces: readonly Uint8Array[];
+  /** Runs once, when the bytes have left. When they are dropped, or may still be on their way, it never runs. */
+  readonly release: () => void;
+}
 
 const headerLength = 5;
 /** Chunks below this size are gathered in a block instead of being held one by one. */
@@ -22,42 +29,61 @@ const joinedMax = 8_192;
 
 const awaitingHeader = -1;
 
+export interface FrameReaderOptions {
+  /** Where messages that are put together from several chunks lie, where it has memory for their length. */
+  readonly buffers?: BufferPool | undefined;
+  /** Told of each chunk that the reader has done with: all of it was copied. The others are in the hands of who got the messages. */
+  readonly letGo?: ((chunk: Uint8Array) => void) | undefined;
+}
+
 /** Cuts chunks into messages. Throws DomainErrors; after a throw it must not be used again. */
 export class FrameReader {
   readonly #messageBytesMax: number;
+  readonly #buffers: BufferPool | undefined;
+  readonly #letGo: ((chunk: Uint8Array) => void) | undefined;
   #length = awaitingHeader;
   #headerBytes = 0;
   readonly #header = new Uint8Array(headerLength);
   #held: Uint8Array[] = [];
+  /** Chunks of which nothing is needed once the held pieces are copied. */
+  #heldChunks: Uint8Array[] = [];
   #heldBytes = 0;
   #block: Uint8Array | undefined;
   #blockStart = 0;
   #blockEnd = 0;
 
-  constructor(messageBytesMax: number) {
+  constructor(messageBytesMax: number, { buffers, letGo }: FrameReaderOptions = {}) {
     this.#messageBytesMax = messageBytesMax;
+    this.#buffers = buffers;
+    this.#letGo = letGo;
   }
 
   /** Takes the next chunk and hands each message that it completes to `deliver`, in order. Keeps views of `chunk`. */
   push(chunk: Uint8Array, deliver: (message: Uint8Array) => void): void {
     let at = 0;
+    let isDelivered = false;
+    let isHeld = false;
     while (at < chunk.length) {
       if (this.#length === awaitingHeader) {
         at = this.#readHeader(chunk, at);
-        if (this.#length === awaitingHeader) return;
+        if (this.#length === awaitingHeader) break;
       }
       const missing = this.#length - this.#heldBytes;
       if (chunk.length - at < missing) {
-        if (at < chunk.length) this.#hold(chunk.subarray(at));
-        return;
+        if (at < chunk.length) isHeld = this.#hold(chunk.subarray(at));
+        break;
       }
       const piece = chunk.subarray(at, at + missing);
       at += missing;
+      if (this.#heldBytes === 0) isDelivered = true;
       const message = this.#heldBytes === 0 ? piece : this.#join(piece);
       this.#length = awaitingHeader;
       this.#headerBytes = 0;
       deliver(message);
     }
+    if (isDelivered) return;
+    if (isHeld) this.#heldChunks.push(chunk);
+    else this.#letGo?.(chunk);
   }
 
   /** To be called at the end of the stream: a frame that is cut short is refused with INVALID_REQUEST. */
@@ -88,12 +114,13 @@ export class FrameReader {
     return at;
   }
 
-  #hold(piece: Uint8Array): void {
+  /** False when the piece was copied. */
+  #hold(piece: Uint8Array): boolean {
     this.#heldBytes += piece.length;
     if (piece.length >= smallChunk) {
       this.#closeBlock();
       this.#held.push(piece);
-      return;
+      return true;
     }
     if (this.#block === undefined || this.#blockEnd + piece.length > this.#block.length) {
       this.#closeBlock();
@@ -103,6 +130,7 @@ export class FrameReader {
     }
     this.#block.set(piece, this.#blockEnd);
     this.#blockEnd += piece.length;
+    return false;
   }
 
   #closeBlock(): void {
@@ -114,26 +142,42 @@ export class FrameReader {
   #join(last: Uint8Array): Uint8Array {
     this.#closeBlock();
     // Not from Node's pool: the message may live long, and its slice must not be shared with anyone.
-    const message = Buffer.allocUnsafeSlow(this.#length);
+    const message = this.#buffers?.take(this.#length)?.bytes ?? Buffer.allocUnsafeSlow(this.#length);
     let at = 0;
     for (const piece of this.#held) {
       message.set(piece, at);
       at += piece.length;
     }
     message.set(last, at);
+    if (this.#letGo !== undefined) for (const chunk of this.#heldChunks) this.#letGo(chunk);
     this.#held = [];
+    this.#heldChunks = [];
     this.#heldBytes = 0;
     this.#block = undefined;
     return message;
   }
 }
 
+/** A message as its pieces. */
+function piecesOf(message: RawMessage): readonly Uint8Array[] {
+  if (message instanceof Uint8Array) return [message];
+  return 'pieces' in message ? message.pieces : message;
+}
+
 /** Bytes of a message. */
 export function messageLength(message: RawMessage): number {
   if (message instanceof Uint8Array) return message.length;
   let length = 0;
-  for (const piece of message) length += piece.length;
+  for (const piece of piecesOf(message)) length += piece.length;
   return length;
+}
+
+/** A message as one stretch of memory, the sender's where that is possible; one that is owned is copied and let go. */
+export function joinPieces(message: RawMessage): Uint8Array {
+  if (message instanceof Uint8Array) return message;
+  const joined = Buffer.concat(piecesOf(message));
+  if ('release' in message) message.release();
+  return joined;
 }
 
 function writeHeader(target: Uint8Array, length: number): void {
@@ -152,10 +196,11 @@ function joinedFrame(message: RawMessage, length: number): Buffer {
     return frame;
   }
   let at = headerLength;
-  for (const piece of message) {
+  for (const piece of piecesOf(message)) {
     frame.set(piece, at);
     at += piece.length;
   }
+  if ('release' in message) message.release();
   return frame;
 }
 
@@ -165,11 +210,20 @@ export function writeFrame(stream: Writable, message: RawMessage, length: number
   const header = Buffer.allocUnsafe(headerLength);
   writeHeader(header, length);
   stream.cork();
-  let free = stream.write(header);
-  if (message instanceof Uint8Array) free = stream.write(message);
-  else for (const piece of message) free = stream.write(piece);
+  stream.write(header);
+  const pieces = piecesOf(message);
+  for (let i = 0; i < pieces.length - 1; i++) stream.write(pieces[i]);
+  const free = stream.write(pieces.at(-1), onLeft(message));
   stream.uncork();
   return free;
+}
+
+/** A stream writes in order: when its last piece has left, so has the message. Node calls back once the kernel has it. */
+function onLeft(message: RawMessage): ((error?: Error | null) => void) | undefined {
+  if (message instanceof Uint8Array || !('release' in message)) return undefined;
+  return (error) => {
+    if (!error) message.release();
+  };
 }
 
 /** Writes the only or last message and ends the stream. */

@@ -7,14 +7,17 @@
  * One consumer with one pending `next()` at a time. Never rejects a promise that nobody waits for.
  */
 import type { Http2Stream } from 'node:http2';
-import { assert, DomainError, Ring } from '@fleetmq/shared';
+import { assert, type BufferPool, DomainError, Ring } from '@fleetmq/shared';
 import { FrameReader } from './frames.ts';
+import { letGoOfChunk } from './received-memory.ts';
 
 export interface InboundOptions {
   /** Largest message, in bytes; a larger claim fails the call before anything is allocated. */
   readonly messageBytesMax: number;
   /** The stream is paused above this many waiting bytes; each message counts 64 bytes more than its length. */
   readonly bufferBytesMax: number;
+  /** Where long messages are put together. Default: memory of their own. */
+  readonly buffers?: BufferPool | undefined;
 }
 
 const messageOverhead = 64;
@@ -42,7 +45,7 @@ export class Inbound implements AsyncIterableIterator<Uint8Array> {
   #onReturn: (() => void) | undefined;
 
   constructor(options: InboundOptions) {
-    this.#reader = new FrameReader(options.messageBytesMax);
+    this.#reader = new FrameReader(options.messageBytesMax, { buffers: options.buffers, letGo: letGoOfChunk });
     this.#bufferBytesMax = options.bufferBytesMax;
     this.#queue = new Ring(Math.ceil(options.bufferBytesMax / messageOverhead) + framesPerChunkMax);
   }

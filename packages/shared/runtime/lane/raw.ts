@@ -4,7 +4,8 @@
  * gRPC lane as it is, and by Connect, gRPC-Web and JSON through `bridge.ts`.
  *
  * Ownership: request bytes are views of receive buffers; a handler that keeps them beyond its call copies them. Response
- * bytes belong to the runtime until the call has ended: nobody may change them, and a pooled buffer must not be reused.
+ * bytes belong to the runtime until the call has ended, and nobody may change them; who wants their memory back gives an
+ * OwnedMessage, and is told when they have left.
  */
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { ContextValues, ServiceImpl } from '@connectrpc/connect';

@@ -19,13 +19,14 @@ import {
 import { performance } from 'node:perf_hooks';
 import type { DescMethod } from '@bufbuild/protobuf';
 import { type ContextValues, createContextValues } from '@connectrpc/connect';
-import { DomainError, type ErrorName, type Logger } from '@fleetmq/shared';
+import { type BufferPool, DomainError, type ErrorName, type Logger } from '@fleetmq/shared';
 import { toDomainError } from '../rpc-errors.ts';
 import { connectionOfSession, type PeerConnection } from './connection.ts';
 import { endWithFrame, FrameReader, messageLength, type RawMessage, writeFrame } from './frames.ts';
 import { Inbound } from './inbound.ts';
 import type { CallObservation, Gate, LaneLimits } from './limits.ts';
 import { methodPath, type RawContext, type RawRoute } from './raw.ts';
+import { letGoOfChunk } from './received-memory.ts';
 import { errorTrailers } from './status.ts';
 import { parseTimeout, timerMsMax } from './timeout.ts';
 
@@ -36,6 +37,7 @@ export interface CallEnvironment {
   readonly draining: AbortSignal;
   readonly calls: Set<ServerCall>;
   readonly gate: Gate | undefined;
+  readonly buffers: BufferPool | undefined;
   readonly onCall: ((observation: CallObservation) => void) | undefined;
 }
 
@@ -194,7 +196,8 @@ export class ServerCall implements RawContext {
 
   /** Reads the only request message and hands it over once the caller has ended its half. */
   #readOne(start: (request: Uint8Array) => Promise<void>): void {
-    const reader = new FrameReader(this.#environment.limits.readMaxBytes);
+    const { limits, buffers } = this.#environment;
+    const reader = new FrameReader(limits.readMaxBytes, { buffers, letGo: letGoOfChunk });
     let request: Uint8Array | undefined;
     const deliver = (message: Uint8Array): void => {
       if (request !== undefined) throw new DomainError('INVALID_REQUEST', 'more than one request message in this call');
@@ -212,8 +215,9 @@ export class ServerCall implements RawContext {
   }
 
   #readAll(): Inbound {
-    const { readMaxBytes, receiveBufferBytes } = this.#environment.limits;
-    const inbound = new Inbound({ messageBytesMax: readMaxBytes, bufferBytesMax: receiveBufferBytes });
+    const { limits, buffers } = this.#environment;
+    const { readMaxBytes: messageBytesMax, receiveBufferBytes: bufferBytesMax } = limits;
+    const inbound = new Inbound({ messageBytesMax, bufferBytesMax, buffers });
     inbound.attach(this.#stream);
     this.#inbound = inbound;
     this.#stream.on('data', (chunk: Buffer) => this.#guard(() => inbound.push(chunk)));

@@ -6,7 +6,7 @@
  * Owns the set of open calls of its listener, so that a shutdown can wait for them and end the rest with a status.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { assert, type DomainError, type Logger, silentLogger } from '@fleetmq/shared';
+import { assert, type BufferPool, type DomainError, type Logger, silentLogger } from '@fleetmq/shared';
 import type { CallObservation, Gate, LaneLimits } from './limits.ts';
 import { methodPath, type RawRoute } from './raw.ts';
 import { type CallEnvironment, ServerCall } from './server-call.ts';
@@ -30,6 +30,11 @@ export interface LaneOptions {
   readonly draining?: AbortSignal;
   /** Runs before each call. */
   readonly gate?: Gate | undefined;
+  /**
+   * Where long request messages are put together. A handler that is through with one releases the lease of its bytes
+   * (`buffers.leaseOf(request)`); none has to. Default: memory of their own.
+   */
+  readonly buffers?: BufferPool | undefined;
   /** Told once per call how it ended, for metrics. Must not throw. */
   readonly onCall?: ((observation: CallObservation) => void) | undefined;
 }
@@ -61,6 +66,7 @@ export function createLane(options: LaneOptions): Lane {
     logger: options.logger ?? silentLogger,
     draining: options.draining ?? new AbortController().signal,
     gate: options.gate,
+    buffers: options.buffers,
     onCall: options.onCall,
     calls,
   };

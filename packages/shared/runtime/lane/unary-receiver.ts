@@ -2,6 +2,7 @@
 import { DomainError } from '@fleetmq/shared';
 import type { Receiver } from './client-call.ts';
 import { FrameReader } from './frames.ts';
+import { letGoOfChunk } from './received-memory.ts';
 
 export class UnaryReceiver implements Receiver {
   readonly #reader: FrameReader;
@@ -9,7 +10,7 @@ export class UnaryReceiver implements Receiver {
   #message: Uint8Array | undefined;
 
   constructor(readMaxBytes: number) {
-    this.#reader = new FrameReader(readMaxBytes);
+    this.#reader = new FrameReader(readMaxBytes, { letGo: letGoOfChunk });
     this.#answer.promise.catch(() => undefined); // A call that fails before it is sent has nobody waiting.
   }
 

@@ -7,7 +7,7 @@ import { type RawContext, type ServiceRoutes, serviceRoutes } from '@fleetmq/sha
 import { assertConsumer, assertPartitionCount, assertTopicCount, boundFetch } from '../domain/fetch.ts';
 import { deleteRecords } from '../shell/delete-records.ts';
 import { Reading } from '../shell/reading.ts';
-import { decodeFetch, decodeFetchBatch, decodeSubscribe, encodeFetchAnswer } from '../wire/fetch.ts';
+import { decodeFetch, decodeFetchBatch, decodeSubscribe, fetchMessage } from '../wire/fetch.ts';
 import { deletedToProto, failedDeletion, failedOffset, locatedToProto, positionOf, targetOf } from '../wire/offsets.ts';
 import { type RpcContext, unimplemented } from './context.ts';
 
@@ -36,7 +36,7 @@ export function consumerRoutes(context: RpcContext): ServiceRoutes {
         const pass = await fetcher.fetch(request.partitions, want, { listener, acceptedCodecs }, signals);
         releaseLater(pass.bytes, call);
         onSent(pass.bytes);
-        return encodeFetchAnswer(pass.answers);
+        return fetchMessage(pass.answers);
       },
       async fetchBatch(bytes: Uint8Array, call: RawContext) {
         const request = decodeFetchBatch(bytes, assertTopicCount);

@@ -2,7 +2,7 @@
 
 import type { ListenerName, MetadataImage } from '@fleetmq/metadata';
 import type { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
-import type { Checksum, Clock, Timers } from '@fleetmq/shared';
+import type { BufferPool, Checksum, Clock, Timers } from '@fleetmq/shared';
 import { DomainError } from '@fleetmq/shared';
 import type { FetchBounds } from '../domain/fetch.ts';
 import type { ControllerLink } from '../shell/controller-link.ts';
@@ -31,6 +31,8 @@ export interface RpcContext {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly checksum: Checksum;
+  /** Where long requests lie. */
+  readonly buffers: BufferPool;
   readonly image: MetadataImage;
   readonly watch: MetadataWatch;
   readonly calls: ControllerCalls;

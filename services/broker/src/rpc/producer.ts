@@ -18,7 +18,7 @@ import { type RpcContext, unimplemented } from './context.ts';
 const producerEpochMax = 32_767;
 
 export function producerRoutes(context: RpcContext): ServiceRoutes {
-  const { producer, listener, streams, producerIds } = context;
+  const { producer, listener, streams, producerIds, buffers } = context;
   return serviceRoutes(
     ProducerService,
     {
@@ -28,6 +28,8 @@ export function producerRoutes(context: RpcContext): ServiceRoutes {
           producer.appendRecords(ask, { callMs: call.deadlineMs, listener }, (outcome) => {
             resolve(encodeProduceAnswer(outcome, ask.correlationId));
           });
+          // Its records were copied into a batch.
+          buffers.leaseOf(request)?.release();
         });
       },
       produceBatch(request: Uint8Array, call: RawContext) {
@@ -35,19 +37,23 @@ export function producerRoutes(context: RpcContext): ServiceRoutes {
         const { entries } = ask;
         const outcomes = new Array<ProduceOutcome>(entries.length);
         const rest = { ...ask, callMs: call.deadlineMs, listener };
+        const lease = buffers.leaseOf(request);
         let missing = entries.length;
         return new Promise<Uint8Array>((resolve) => {
           entries.forEach(({ target, batch }, index) => {
-            producer.appendBatch({ ...rest, target }, batch, (outcome) => {
+            const tell = (outcome: ProduceOutcome): void => {
               outcomes[index] = outcome;
               if (--missing === 0) resolve(encodeProduceBatchAnswer(entries, outcomes));
-            });
+            };
+            producer.appendBatch({ ...rest, target }, batch, tell, lease);
           });
+          // From now on the batches are used by the logs alone.
+          lease?.release();
         });
       },
       produceStream(requests: AsyncIterable<Uint8Array>, call: RawContext) {
         const { signal, draining } = call;
-        return runProduceStream(requests, { producer, listener, ...streams, signal, draining });
+        return runProduceStream(requests, { producer, listener, buffers, ...streams, signal, draining });
       },
     },
     {

@@ -19,7 +19,7 @@ import type { RpcContext } from './context.ts';
 const forwardTimeoutMs = 10_000;
 
 export function replicationRoutes(context: RpcContext): ServiceRoutes {
-  const { receiver, streams, calls, image, link, localId, partitions, watch } = context;
+  const { receiver, streams, buffers, calls, image, link, localId, partitions, watch } = context;
   const { method } = BrokerReplicationService;
   return serviceRoutes(
     BrokerReplicationService,
@@ -27,12 +27,13 @@ export function replicationRoutes(context: RpcContext): ServiceRoutes {
       replicateData(request: Uint8Array) {
         const message = decodeReplicate(request);
         return new Promise<Uint8Array>((resolve) => {
-          receiver.handle(message, (answer) => resolve(encodeReplicateAnswer(answer)));
+          const lease = buffers.leaseOf(request);
+          receiver.handle(message, (answer) => resolve(encodeReplicateAnswer(answer)), lease);
         });
       },
       replicateStream(requests: AsyncIterable<Uint8Array>, call: RawContext) {
         const signal = AbortSignal.any([call.signal, call.draining]);
-        return runReplicationStream(requests, { receiver, bytesMax: streams.replicationBytesMax, signal });
+        return runReplicationStream(requests, { receiver, buffers, bytesMax: streams.replicationBytesMax, signal });
       },
     },
     {

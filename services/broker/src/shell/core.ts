@@ -9,6 +9,7 @@ import { defaultBatchLimits, defaultInflationLimits } from '@fleetmq/record';
 import { nodeCodecs } from '@fleetmq/record/codecs/node';
 import {
   type BrokerId,
+  type BufferPool,
   type Checksum,
   type Clock,
   type Disk,
@@ -41,6 +42,7 @@ export interface CoreOptions {
   readonly logger: Logger;
   readonly disk: Disk;
   readonly checksum: Checksum;
+  readonly buffers: BufferPool;
   readonly watch: MetadataWatch;
   readonly calls: ControllerCalls;
   readonly pool: RpcPool;
@@ -82,6 +84,7 @@ export function createCore(options: CoreOptions) {
     ...{ localId, clock, logger, image },
     disk: options.disk,
     checksum: options.checksum,
+    buffers: options.buffers,
     watermarks: options.watermarks,
     pendingBudget: budgets.pending,
     limits: partitionLimits(config),

@@ -6,6 +6,7 @@
  * Bytes of answers are charged to one budget for the whole broker until they have left, so that readers that never read
  * cannot take its memory; what does not fit is refused before anything is read.
  */
+import type { ReadAnswer } from '@fleetmq/log';
 import type { ListenerName } from '@fleetmq/metadata';
 import { type Codecs, codecId, FrameCursor, type InflationLimits, inflateFrames } from '@fleetmq/record';
 import {
@@ -13,13 +14,15 @@ import {
   type Clock,
   DomainError,
   isDomainError,
+  type Lease,
   type Offset,
   type Timers,
   type TopicPartitionName,
+  toOffset,
 } from '@fleetmq/shared';
 import { assertReadable, assertReaderEpoch, assertServable, clampOffset } from '../domain/fetch.ts';
 import type { Position } from '../wire/fetch.ts';
-import { type FetchPartitionAsk, type PartitionAnswer, partitionOverhead } from '../wire/fetch.ts';
+import { type FetchPartitionAsk, type PartitionAnswer, partitionOverhead, releaseAnswers } from '../wire/fetch.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
@@ -196,6 +199,7 @@ export class Fetcher {
       const isLate = clock.monotonicMs() >= deadlineMs || signals.some(({ aborted }) => aborted);
       if (isLate || isEnough(pass, want.minBytes)) return pass;
       budget.release(pass.bytes);
+      releaseAnswers(pass.answers);
       // What moved between the read and now must not be missed.
       if (!this.hasNews(pass.answers)) await this.waitForNews(asks, deadlineMs, signals);
       if (want.minBytes > 1) await this.#gather(Math.min(deadlineMs, clock.monotonicMs() + gatherMs));
@@ -241,22 +245,18 @@ export class Fetcher {
     assertReadable(ask.fetchOffset, log.startOffset, highWatermark);
     let batches = nothing;
     let nextOffset = ask.fetchOffset;
+    let lease: Lease | undefined;
     if (maxBytes > 0 && ask.fetchOffset < highWatermark) {
       const read = await this.#readLog(replica, ask.fetchOffset, highWatermark, maxBytes);
-      if (!mustFit || read.bytes.length <= maxBytes) {
-        ({ bytes: batches, nextOffset } = this.#inflate(read, maxBytes, context));
-      }
+      if (mustFit && read.bytes.length > maxBytes) read.lease?.release();
+      else ({ bytes: batches, nextOffset, lease } = this.#inflate(read, maxBytes, context));
     }
+    const { target } = ask;
     const { startOffset: logStartOffset } = log;
-    return { target: ask.target, error: undefined, highWatermark, logStartOffset, leaderEpoch, nextOffset, batches };
+    return { target, error: undefined, highWatermark, logStartOffset, leaderEpoch, nextOffset, batches, lease };
   }
 
-  async #readLog(
-    replica: Replica,
-    from: number,
-    upTo: number,
-    maxBytes: number,
-  ): Promise<{ bytes: Uint8Array; nextOffset: number }> {
+  async #readLog(replica: Replica, from: number, upTo: number, maxBytes: number): Promise<ReadAnswer> {
     try {
       return await replica.openLog().read({ from: from as Offset, upTo: upTo as Offset, maxBytes });
     } catch (error) {
@@ -266,11 +266,7 @@ export class Fetcher {
   }
 
   /** Stored batches as they lie, except those in a codec that the reader does not take. */
-  #inflate(
-    read: { readonly bytes: Uint8Array; readonly nextOffset: number },
-    maxBytes: number,
-    context: ReadContext,
-  ): { bytes: Uint8Array; nextOffset: number } {
+  #inflate(read: ReadAnswer, maxBytes: number, context: ReadContext): Omit<ReadAnswer, 'baseOffset'> {
     if (takesAll(context.acceptedCodecs)) return read;
     const { checksum, codecs, inflation } = this.#options;
     const answerBytesMax = Math.max(maxBytes, 1);
@@ -278,7 +274,9 @@ export class Fetcher {
     const { bytes, frames } = inflateFrames(read.bytes, options);
     if (bytes === read.bytes) return read;
     this.#options.onInflated(bytes.length);
-    return { bytes, nextOffset: endOfFrames(read.bytes, frames) };
+    const nextOffset = endOfFrames(read.bytes, frames);
+    read.lease?.release();
+    return { bytes, nextOffset };
   }
 }
 
@@ -306,10 +304,10 @@ function isEnough(pass: ReadPass, minBytes: number): boolean {
 }
 
 /** The offset after the first `count` frames. */
-function endOfFrames(bytes: Uint8Array, count: number): number {
+function endOfFrames(bytes: Uint8Array, count: number): Offset {
   const cursor = new FrameCursor(bytes);
   for (let i = 0; i < count; i++) cursor.next();
-  return cursor.trailer.endOffset;
+  return toOffset(cursor.trailer.endOffset);
 }
 
 function takesAll(accepted: ReadonlySet<number>): boolean {

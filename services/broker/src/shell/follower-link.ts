@@ -14,12 +14,13 @@ import {
   type Clock,
   DomainError,
   isDomainError,
+  type Lease,
   type Logger,
   type Offset,
   type Random,
   type Timers,
 } from '@fleetmq/shared';
-import type { LaneTransport, RawBidiCall } from '@fleetmq/shared/runtime';
+import type { LaneTransport, RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
 import { unconfirmed } from '../domain/high-watermark.ts';
 import { Progress, type ProgressLimits } from '../domain/progress.ts';
 import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
@@ -240,7 +241,7 @@ export class FollowerLink {
   }
 
   /** Reads and encodes what this feed sends next; undefined when there is nothing, or no longer. */
-  async #nextMessage(feed: Feed): Promise<Uint8Array[] | undefined> {
+  async #nextMessage(feed: Feed): Promise<RawMessage | undefined> {
     const { replica, progress } = feed;
     const { limits } = this.#options;
     const log = replica.log;
@@ -257,10 +258,11 @@ export class FollowerLink {
     let batches = nothing;
     let baseOffset = from;
     let endOffset = from;
+    let lease: Lease | undefined;
     if (room > 0 && from < upTo) {
       try {
         const read = await log.read({ from: from as Offset, upTo: upTo as Offset, maxBytes: room });
-        batches = read.bytes;
+        ({ bytes: batches, lease } = read);
         baseOffset = read.baseOffset;
         endOffset = read.nextOffset;
       } catch (error) {
@@ -273,7 +275,8 @@ export class FollowerLink {
         return undefined;
       }
     }
-    return this.#encode(feed, { batches, baseOffset, endOffset, reset: wasReset });
+    const pieces = this.#encode(feed, { batches, baseOffset, endOffset, reset: wasReset });
+    return pieces && { pieces, release: () => lease?.release() };
   }
 
   #encode(

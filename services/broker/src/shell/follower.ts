@@ -9,7 +9,7 @@
  */
 
 import type { PartitionLog } from '@fleetmq/log';
-import { assert, DomainError, isDomainError, type Logger, type Offset } from '@fleetmq/shared';
+import { assert, DomainError, isDomainError, type Lease, type Logger, type Offset } from '@fleetmq/shared';
 import { type FollowerStep, followerStep } from '../domain/follower.ts';
 import type { ReplicateAnswer, ReplicateMessage } from '../wire/replicate.ts';
 import { followerView } from './log-view.ts';
@@ -29,6 +29,14 @@ export interface ReceiverOptions {
   readonly onReceived: (bytes: number) => void;
 }
 
+interface FinishedStep {
+  readonly log: PartitionLog;
+  readonly message: ReplicateMessage;
+  readonly step: FollowerStep;
+  readonly answer: AnswerTo;
+  readonly lease: Lease | undefined;
+}
+
 export type AnswerTo = (answer: ReplicateAnswer) => void;
 
 export class ReplicationReceiver {
@@ -38,16 +46,17 @@ export class ReplicationReceiver {
     this.#options = options;
   }
 
-  /** Takes a message; `answer` is called once, possibly before this returns. Never throws. */
-  handle(message: ReplicateMessage, answer: AnswerTo): void {
+  /**
+   * Takes a message; `answer` is called once, possibly before this returns. Never throws. `lease` is of the memory that the
+   * batches lie in, and is let go when they are durable.
+   */
+  handle(message: ReplicateMessage, answer: AnswerTo, lease?: Lease): void {
     const refused = (error: DomainError): void => answer(this.#refusal(message, error));
     try {
       this.#assertSender(message);
       const replica = this.#replicaOf(message);
-      if (replica.isBusy) void replica.runJob(() => this.#process(replica, message, answer, refused));
-      else if (!this.#tryAppend(replica, message, answer)) {
-        void replica.runJob(() => this.#process(replica, message, answer, refused));
-      }
+      if (!replica.isBusy && this.#tryAppend(replica, message, answer, lease)) lease?.release();
+      else void replica.runJob(() => this.#process(replica, message, { answer, refused, lease }));
     } catch (error) {
       if (!isDomainError(error)) throw error;
       refused(error);
@@ -95,11 +104,11 @@ export class ReplicationReceiver {
   }
 
   /** The usual case, without waiting. False when the log has to be changed first. */
-  #tryAppend(replica: Replica, message: ReplicateMessage, answer: AnswerTo): boolean {
+  #tryAppend(replica: Replica, message: ReplicateMessage, answer: AnswerTo, lease: Lease | undefined): boolean {
     const log = this.#enter(replica, message);
     const step = followerStep(message, followerView(log), replica.state.highWatermark);
     if (step.kind === 'reset' || (step.kind === 'append' && step.truncateTo !== undefined)) return false;
-    this.#finish(replica, log, message, step, answer);
+    this.#finish(replica, { log, message, step, answer, lease });
     return true;
   }
 
@@ -107,8 +116,15 @@ export class ReplicationReceiver {
   async #process(
     replica: Replica,
     message: ReplicateMessage,
-    answer: AnswerTo,
-    refused: (error: DomainError) => void,
+    {
+      answer,
+      refused,
+      lease,
+    }: {
+      readonly answer: AnswerTo;
+      readonly refused: (error: DomainError) => void;
+      readonly lease: Lease | undefined;
+    },
   ): Promise<void> {
     try {
       const log = this.#enter(replica, message);
@@ -126,7 +142,8 @@ export class ReplicationReceiver {
       }
       if (state.leaderEpoch !== epoch) throw new DomainError('STALE_EPOCH', 'a newer leader came meanwhile');
       if (step.kind === 'reset') state.onReset(step.startOffset);
-      this.#finish(replica, log, message, step, answer);
+      this.#finish(replica, { log, message, step, answer, lease });
+      lease?.release();
     } catch (error) {
       if (!isDomainError(error)) throw error;
       refused(error);
@@ -134,7 +151,7 @@ export class ReplicationReceiver {
   }
 
   /** The rest of a step, once the log ends where the batches begin. */
-  #finish(replica: Replica, log: PartitionLog, message: ReplicateMessage, step: FollowerStep, answer: AnswerTo): void {
+  #finish(replica: Replica, { log, message, step, answer, lease }: FinishedStep): void {
     if (step.kind === 'halt') {
       const error = new DomainError('CORRUPT_LOG', step.reason);
       replica.onLogFailure(error);
@@ -150,7 +167,7 @@ export class ReplicationReceiver {
       return;
     }
     if (step.batches.length > 0) {
-      log.appendAsFollower(step.batches);
+      log.appendAsFollower(step.batches, lease);
       this.#options.onReceived(step.batches.length);
       replica.onAppended();
     }

@@ -20,6 +20,7 @@ import {
 } from '@fleetmq/metadata';
 import {
   type BrokerId,
+  type BufferPool,
   type Checksum,
   type Clock,
   type Disk,
@@ -39,6 +40,8 @@ export interface PartitionsOptions {
   readonly localId: number;
   readonly disk: Disk;
   readonly checksum: Checksum;
+  /** Where the logs put what they read. */
+  readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly image: MetadataImage;
@@ -257,7 +260,7 @@ export class Partitions {
 
   async #openLog(replica: Replica): Promise<void> {
     if (!this.#isHeld(replica)) return;
-    const { disk, checksum, logger } = this.#options;
+    const { disk, checksum, buffers, logger } = this.#options;
     const folder = this.#folders.pathOf(folderOf(replica));
     try {
       const log = await this.#opens.run(async () => {
@@ -266,6 +269,7 @@ export class Partitions {
           disk,
           folder,
           checksum,
+          buffers,
           config: this.#logConfig(replica.config),
           onDurable: (end) => replica.onDurable(end),
           onFailure: (error) => this.#onFailure(replica, error),

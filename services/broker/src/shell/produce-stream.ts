@@ -5,13 +5,15 @@
  * Answers that are ready before their turn wait in the lane of their partition. A request that cannot be read ends the
  * stream with its error; one that is refused is an answer like any other.
  */
-import { DomainError, Ring } from '@fleetmq/shared';
+import { type BufferPool, DomainError, Ring } from '@fleetmq/shared';
 import { decodeProduce, encodeProduceAnswer } from '../wire/produce.ts';
 import type { AppendAsk, Producer } from './producer.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface ProduceStreamOptions {
   readonly producer: Producer;
+  /** Where long requests lie. */
+  readonly buffers: BufferPool;
   readonly requestsMax: number;
   readonly bytesMax: number;
   readonly listener: AppendAsk['listener'];
@@ -107,11 +109,13 @@ class ProduceWindow {
     lane.push(slot);
     this.#requests++;
     this.#bytes += slot.bytes;
-    const { producer, listener } = this.#options;
+    const { producer, listener, buffers } = this.#options;
     producer.appendRecords(ask, { callMs: undefined, listener }, (outcome) => {
       slot.answer = encodeProduceAnswer(outcome, ask.correlationId);
       this.#release(key, lane);
     });
+    // Its records were copied into a batch.
+    buffers.leaseOf(request)?.release();
   }
 
   /** An answer that may go out; its request counts as answered from now on. */

@@ -13,6 +13,7 @@ import {
   DomainError,
   isDomainError,
   type LeaderEpoch,
+  type Lease,
   type TopicPartitionName,
   WireReader,
 } from '@fleetmq/shared';
@@ -77,19 +78,19 @@ export class Producer {
     this.#append({ ...ask, ...context }, batchOf, tell);
   }
 
-  /** Appends a ready-made batch as it comes. */
-  appendBatch(ask: AppendAsk, batch: Uint8Array, tell: TellOutcome): void {
-    this.#append(ask, () => batch, tell);
+  /** Appends a ready-made batch as it comes. `lease` is of the memory that it lies in. */
+  appendBatch(ask: AppendAsk, batch: Uint8Array, tell: TellOutcome, lease?: Lease): void {
+    this.#append(ask, () => batch, tell, lease);
   }
 
-  #append(ask: AppendAsk, batchOf: (replica: Replica) => Uint8Array, tell: TellOutcome): void {
+  #append(ask: AppendAsk, batchOf: (replica: Replica) => Uint8Array, tell: TellOutcome, lease?: Lease): void {
     try {
       this.#options.assertServing();
       const { topic, partition } = ask.target;
       const replica = this.#options.partitions.leading(topic, partition, ask.listener);
       const { leader } = replica.state;
       if (leader === undefined) throw new DomainError('NOT_AVAILABLE', `${replica.name} is changing its leader`);
-      this.#appendTo(replica, leader, ask, batchOf, tell);
+      this.#appendTo(replica, leader, ask, batchOf, tell, lease);
     } catch (error) {
       if (!isDomainError(error)) throw error;
       this.#options.onRefused(error);
@@ -103,6 +104,7 @@ export class Producer {
     ask: AppendAsk,
     batchOf: (replica: Replica) => Uint8Array,
     tell: TellOutcome,
+    lease: Lease | undefined,
   ): void {
     const { clock, bounds, localId } = this.#options;
     const rule = ackRule(ask.acks, ask.customAckCount, leader.replicas.length);
@@ -114,7 +116,8 @@ export class Producer {
       throw new DomainError('LIMIT_EXCEEDED', `too many requests wait for ${replica.name}`, { retryAfterMs: 50 });
     }
     const appendTimeMs = Math.floor(clock.wallMs());
-    const appended = log.appendAsLeader(batch, { leaderEpoch: leader.leaderEpoch as LeaderEpoch, appendTimeMs });
+    const stamp = { leaderEpoch: leader.leaderEpoch as LeaderEpoch, appendTimeMs };
+    const appended = log.appendAsLeader(batch, stamp, lease);
     if (appended.kind === 'appended') this.#options.onProduced(batch.recordCount, batch.bytes.length);
     const outcome = {
       offset: appended.baseOffset,

@@ -11,12 +11,14 @@ import {
   type TopicId,
   type TopicPartitionName,
 } from '@fleetmq/shared';
+import type { RawMessage } from '@fleetmq/shared/runtime';
 import { assertPartitionCount, boundFetch, type FetchBounds } from '../domain/fetch.ts';
 import { locateTopic } from '../domain/topics.ts';
 import {
   encodeFetchAnswer,
   type FetchBatchRequest,
   type FetchPartitionAsk,
+  fetchMessage,
   type PartitionAnswer,
   type Position,
   type SubscribeRequest,
@@ -41,7 +43,7 @@ const maxAgeMaxMs = 30 * 60_000;
 
 /** A message, and the bytes of it that stay charged until the caller releases them. */
 export interface ChargedAnswer {
-  readonly message: Uint8Array[];
+  readonly message: RawMessage;
   readonly bytes: number;
 }
 
@@ -81,13 +83,13 @@ export class Reading {
     }
     this.#options.onSent(pass.bytes);
     return {
-      message: encodeFetchAnswer([...failed, ...news], encodeCursor(known.values(), checksum)),
+      message: fetchMessage([...failed, ...news], encodeCursor(known.values(), checksum)),
       bytes: pass.bytes,
     };
   }
 
   /** Subscribe with given partitions. */
-  async *subscribe(request: SubscribeRequest, signals: readonly AbortSignal[]): AsyncGenerator<Uint8Array[], void> {
+  async *subscribe(request: SubscribeRequest, signals: readonly AbortSignal[]): AsyncGenerator<RawMessage, void> {
     const { fetcher, listener, checksum, clock, bounds, onSent } = this.#options;
     const failed: PartitionAnswer[] = [];
     const starts = await this.#startsOf(request.partitions, this.#knownPlaces(request.cursor), failed);

@@ -2,12 +2,15 @@
  * The follower's end of a ReplicateStream: hands each message to the receiver and sends the answers as they become durable.
  * Messages that are not answered yet are bounded in bytes; beyond that the stream is not read.
  */
-import { decodeReplicate, encodeReplicateAnswer } from '../wire/replicate.ts';
+import type { BufferPool } from '@fleetmq/shared';
+import { decodeReplicate, encodeReplicateAnswer, type ReplicateAnswer } from '../wire/replicate.ts';
 import type { ReplicationReceiver } from './follower.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface ReplicationStreamOptions {
   readonly receiver: ReplicationReceiver;
+  /** Where long requests lie. */
+  readonly buffers: BufferPool;
   /** Unanswered bytes. Default 32 MiB. */
   readonly bytesMax: number;
   readonly signal: AbortSignal;
@@ -15,7 +18,7 @@ export interface ReplicationStreamOptions {
 
 export async function* runReplicationStream(
   requests: AsyncIterable<Uint8Array>,
-  { receiver, bytesMax, signal }: ReplicationStreamOptions,
+  { receiver, buffers, bytesMax, signal }: ReplicationStreamOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const changed = new Wakeup();
   const room = new Wakeup();
@@ -28,13 +31,14 @@ export async function* runReplicationStream(
       for await (const request of requests) {
         unanswered++;
         bytes += request.length;
-        receiver.handle(decodeReplicate(request), (answer) => {
+        const onAnswer = (answer: ReplicateAnswer): void => {
           unanswered--;
           bytes -= request.length;
           answers.push(encodeReplicateAnswer(answer));
           changed.set();
           room.set();
-        });
+        };
+        receiver.handle(decodeReplicate(request), onAnswer, buffers.leaseOf(request));
         while (bytes > bytesMax && !signal.aborted) await room.wait();
         if (signal.aborted) return;
       }

@@ -8,7 +8,8 @@
  */
 import { type CursorEntry, encodeCursor } from '@fleetmq/metadata';
 import { type Checksum, type Clock, isDomainError, type TopicId, type TopicPartitionName } from '@fleetmq/shared';
-import { encodeFetchAnswer, type FetchPartitionAsk, type PartitionAnswer } from '../wire/fetch.ts';
+import type { RawMessage } from '@fleetmq/shared/runtime';
+import { encodeFetchAnswer, type FetchPartitionAsk, fetchMessage, type PartitionAnswer } from '../wire/fetch.ts';
 import type { Fetcher, ReadContext, ReadPass } from './fetcher.ts';
 
 export interface SubscriptionStart {
@@ -36,7 +37,7 @@ interface Reading extends SubscriptionStart {
 }
 
 /** The answers of the subscription, each as pieces. Bytes of an answer stay charged until the next one is asked for. */
-export async function* runSubscription(options: SubscriptionOptions): AsyncGenerator<Uint8Array[], void, undefined> {
+export async function* runSubscription(options: SubscriptionOptions): AsyncGenerator<RawMessage, void, undefined> {
   const { fetcher, clock, signals } = options;
   const readings = options.starts.map((start): Reading => ({ ...start }));
   const endMs = clock.monotonicMs() + options.maxAgeMs;
@@ -52,7 +53,7 @@ export async function* runSubscription(options: SubscriptionOptions): AsyncGener
       const news = pass.answers.filter(({ error, batches }) => error !== undefined || batches.length > 0);
       if (news.length > 0) {
         note(readings, news);
-        yield encodeFetchAnswer(news, cursorOf(readings, options.checksum));
+        yield fetchMessage(news, cursorOf(readings, options.checksum));
         options.onSent(pass.bytes);
         heartbeatMs = clock.monotonicMs() + options.heartbeatMs;
       }

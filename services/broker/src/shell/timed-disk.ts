@@ -19,7 +19,7 @@ function timedFile(file: DiskFile, clock: Clock, onSync: (durationMs: number) =>
   return {
     path: file.path,
     write: (buffers, position) => file.write(buffers, position),
-    read: (position, length) => file.read(position, length),
+    read: (position, length, into) => file.read(position, length, into),
     async sync() {
       const startMs = clock.monotonicMs();
       await file.sync();

@@ -23,7 +23,7 @@ export class FaultyDisk {
         if (this.failSyncOf?.test(file.path) === true) throw new DomainError('STORAGE_FAILED', `${file.path}: EIO`);
         await file.sync();
       },
-      read: (position, length) => file.read(position, length),
+      read: (position, length, into) => file.read(position, length, into),
       truncate: (size) => file.truncate(size),
       preallocate: (size) => file.preallocate(size),
       size: () => file.size(),

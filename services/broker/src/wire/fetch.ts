@@ -7,6 +7,7 @@ import {
   DomainError,
   encodeTopicPartition,
   type FieldTable,
+  type Lease,
   noTopicPartition,
   property,
   readBytes,
@@ -255,6 +256,18 @@ export interface PartitionAnswer {
   readonly nextOffset: number;
   /** Frames as stored; empty: none. */
   readonly batches: Uint8Array;
+  /** A use of the memory of `batches`. */
+  readonly lease?: Lease | undefined;
+}
+
+/** Lets go of what the answers use. */
+export function releaseAnswers(answers: readonly PartitionAnswer[]): void {
+  for (const { lease } of answers) lease?.release();
+}
+
+/** The answer as it is sent: the memory of its batches is let go when they have left. See `encodeFetchAnswer`. */
+export function fetchMessage(answers: readonly PartitionAnswer[], cursor?: Uint8Array) {
+  return { pieces: encodeFetchAnswer(answers, cursor), release: () => releaseAnswers(answers) };
 }
 
 /** FetchResponse or FetchBatchResponse: the two have the same fields. `cursor` is left out when it is undefined. */

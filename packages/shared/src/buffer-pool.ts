@@ -1,0 +1,101 @@
+/**
+ * Memory for large messages that is used again: fresh memory costs page faults and makes the garbage collector run for every
+ * few megabytes that pass through. A buffer is lent with a count of its users and comes back when the last one lets go.
+ *
+ * Coming back is never needed for correctness: a lease that nobody releases is collected like any other memory, so whoever
+ * is not certain that the bytes are no longer used (a failed write, a stream that was reset) just drops it.
+ * Invariants: a buffer is lent to one lease at a time; idle buffers take at most `idleBytesMax`.
+ */
+import { assert } from './assert.ts';
+
+/** A right to some bytes that is shared. Made with one user. */
+export interface Lease {
+  readonly bytes: Uint8Array;
+  /** One user more. */
+  retain(): void;
+  /** One user less. After the last one the bytes belong to somebody else. */
+  release(): void;
+}
+
+export interface BufferPoolOptions {
+  /** Bytes of buffers that wait for their next use; what comes back beyond is left to the collector. Default 32 MiB. */
+  readonly idleBytesMax?: number;
+  /** Makes a buffer; its content does not matter. Default: zeroed. */
+  readonly allocate?: (length: number) => Uint8Array;
+}
+
+/** Shorter ones are cheaper to make than to keep. */
+const sharedFrom = 32 * 1024;
+/** Longer ones are rare, and would fill the pool with a few. */
+const sharedTo = 16 * 1024 * 1024;
+
+export class BufferPool {
+  readonly #idleBytesMax: number;
+  readonly #allocate: (length: number) => Uint8Array;
+  /** Idle buffers by their size, last in first out: what was used just now is in the processor's cache. */
+  readonly #idle = new Map<number, Uint8Array[]>();
+  readonly #leases = new WeakMap<Uint8Array, Lease>();
+  #idleBytes = 0;
+
+  constructor(options: BufferPoolOptions = {}) {
+    this.#idleBytesMax = options.idleBytesMax ?? 32 * 1024 * 1024;
+    this.#allocate = options.allocate ?? ((length) => new Uint8Array(length));
+  }
+
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
+
+  /** `length` bytes with any content. Undefined when the length is not one that is shared: make them otherwise. */
+  take(length: number): Lease | undefined {
+    if (length < sharedFrom || length > sharedTo) return undefined;
+    const size = sizeFor(length);
+    const idle = this.#idle.get(size)?.pop();
+    if (idle !== undefined) this.#idleBytes -= size;
+    const buffer = idle ?? this.#allocate(size);
+    const lease = new PoolLease(buffer.subarray(0, length), () => this.#giveBack(buffer));
+    this.#leases.set(lease.bytes, lease);
+    return lease;
+  }
+
+  /** The lease of bytes that were handed on alone; undefined for any other memory, and for views of lent bytes. */
+  leaseOf(bytes: Uint8Array): Lease | undefined {
+    return this.#leases.get(bytes);
+  }
+
+  #giveBack(buffer: Uint8Array): void {
+    const size = buffer.length;
+    if (this.#idleBytes + size > this.#idleBytesMax) return;
+    this.#idleBytes += size;
+    const same = this.#idle.get(size);
+    if (same === undefined) this.#idle.set(size, [buffer]);
+    else same.push(buffer);
+  }
+}
+
+class PoolLease implements Lease {
+  readonly bytes: Uint8Array;
+  readonly #onFree: () => void;
+  #users = 1;
+
+  constructor(bytes: Uint8Array, onFree: () => void) {
+    this.bytes = bytes;
+    this.#onFree = onFree;
+  }
+
+  retain(): void {
+    assert(this.#users > 0, 'bytes that were given back are used again');
+    this.#users++;
+  }
+
+  release(): void {
+    assert(this.#users > 0, 'bytes are given back twice');
+    if (--this.#users === 0) this.#onFree();
+  }
+}
+
+/** The next of 1, 1.25, 1.5 and 1.75 times a power of two: at most a fifth of a buffer is unused. */
+function sizeFor(length: number): number {
+  const step = 2 ** (Math.floor(Math.log2(length)) - 2);
+  return Math.ceil(length / step) * step;
+}
