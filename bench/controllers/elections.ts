@@ -7,11 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { isDomainError } from '@fleetmq/shared';
 import type { ServiceProcess } from '@fleetmq/shared/runtime/fleet';
+import { formatCount } from '../page.ts';
+import { say } from '../say.ts';
 import { quantile } from '../statistics.ts';
 import { ControllerFleet } from './fleet.ts';
-import { type PartOptions, say } from './part.ts';
+import type { PartOptions } from './part.ts';
 import { readMetric } from './process-figures.ts';
-import { formatCount, type PartResult } from './report.ts';
+import type { PartResult } from './report.ts';
 
 const topic = 'bench-elections';
 const pollMs = 10;

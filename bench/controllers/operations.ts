@@ -8,13 +8,16 @@ import { ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
 import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
 import { createRpcPool } from '@fleetmq/shared/runtime';
+import { type ClosedLoopResult, closedLoop } from '../closed-loop.ts';
+import { machineTime } from '../machine.ts';
+import { formatCount, formatNumber, formatSpread, type Table } from '../page.ts';
+import { cpuSeconds } from '../processes.ts';
+import { say } from '../say.ts';
 import { median } from '../statistics.ts';
 import { type BareSyncResult, measureBareSync } from './bare-sync.ts';
-import { type ClosedLoopResult, closedLoop } from './closed-loop.ts';
 import { ControllerFleet } from './fleet.ts';
-import { type PartOptions, say } from './part.ts';
-import { cpuSeconds, machineSeconds } from './process-figures.ts';
-import { formatCount, formatNumber, formatSpread, type PartResult, type Table } from './report.ts';
+import type { PartOptions } from './part.ts';
+import type { PartResult } from './report.ts';
 
 const topic = 'bench-operations';
 const callerCounts = [1, 8, 64, 256] as const;
@@ -123,14 +126,14 @@ async function measureOne(
   const ours = (): number =>
     bench.fleet.processes.members.reduce((sum, each) => sum + cpuSeconds(each), 0) + ownSeconds();
   const before = spent();
-  const [machineBefore, oursBefore, startMs] = [machineSeconds(), ours(), performance.now()];
+  const [machineBefore, oursBefore, startMs] = [machineTime().busy, ours(), performance.now()];
   let turn = 0;
   const result = await closedLoop({ callers, seconds, warmUpSeconds: 0.5 }, (caller) => workload.call(caller, turn++));
   const [leaderCpu = 0, followersCpu = 0, gatewayCpu = 0] = spent().map(
     (after, position) => ((after - (before[position] ?? 0)) * 1000) / turn,
   );
   const cpu = { leader: leaderCpu, followers: followersCpu, gateway: gatewayCpu };
-  const othersSeconds = machineSeconds() - machineBefore - (ours() - oursBefore);
+  const othersSeconds = machineTime().busy - machineBefore - (ours() - oursBefore);
   const others = Math.max(0, (othersSeconds * 1000) / (performance.now() - startMs));
   return { workload: workload.name, callers, cpu, others, ...result };
 }

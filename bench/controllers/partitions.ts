@@ -6,11 +6,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import type { ServiceProcess } from '@fleetmq/shared/runtime/fleet';
+import { formatCount, formatNumber } from '../page.ts';
+import { cpuSeconds } from '../processes.ts';
+import { say } from '../say.ts';
 import { ControllerFleet, eventually } from './fleet.ts';
 import { measureJoiner } from './joiner.ts';
-import { type PartOptions, say } from './part.ts';
-import { cpuSeconds, longestStallMs, type Memory, memoryOf } from './process-figures.ts';
-import { formatCount, formatNumber, type PartResult } from './report.ts';
+import type { PartOptions } from './part.ts';
+import { longestStallMs, type Memory, memoryOf } from './process-figures.ts';
+import type { PartResult } from './report.ts';
 import { measureRestart } from './restarts.ts';
 import { MetadataListener, SimulatedBroker } from './simulated-broker.ts';
 import { repeat, restartTable, snapshotTable } from './snapshots.ts';

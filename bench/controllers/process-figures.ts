@@ -1,13 +1,10 @@
-/** What a process costs, seen from outside: its metrics page, and the processor time that the system has counted. */
-import { readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+/** What a service costs, as its metrics page tells. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceProcess } from '@fleetmq/shared/runtime/fleet';
 
 /** `name` or `name{label="value"}` -> value. */
 export type Metrics = ReadonlyMap<string, number>;
 
-const ticksPerSecond = 100;
 const stallMetric = 'fleetmq_event_loop_lag_seconds{quantile="1"}';
 /** Each reading of a page makes the process forget its stalls: what was read on the way is kept here. */
 const stallsMs = new WeakMap<ServiceProcess, number>();
@@ -27,20 +24,6 @@ export async function readMetric(process: ServiceProcess, name: string): Promise
   const value = (await readMetrics(process)).get(name);
   if (value === undefined) throw new Error(`${process.name} has no metric ${name}`);
   return value;
-}
-
-/** Seconds of processor time since the process started, user and system. */
-export function cpuSeconds({ pid }: ServiceProcess): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}
-
-/** Seconds of processor time that anybody has used since the machine started. */
-export function machineSeconds(): number {
-  let ms = 0;
-  for (const { times } of cpus()) ms += times.user + times.nice + times.sys + times.irq;
-  return ms / 1000;
 }
 
 /** The longest time that the event loop stood still, in milliseconds, since this was asked for last. */

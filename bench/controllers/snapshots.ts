@@ -4,11 +4,13 @@
  * are measured.
  */
 import { AdminService } from '@fleetmq/gen/controller/admin';
+import { formatCount, formatNumber, formatSpread, type Table } from '../page.ts';
+import { say } from '../say.ts';
 import { median } from '../statistics.ts';
 import { ControllerFleet } from './fleet.ts';
 import { type JoinerResult, measureJoiner } from './joiner.ts';
-import { type PartOptions, say } from './part.ts';
-import { formatCount, formatNumber, formatSpread, type PartResult, type Table } from './report.ts';
+import type { PartOptions } from './part.ts';
+import type { PartResult } from './report.ts';
 import { measureRestart, type RestartResult } from './restarts.ts';
 import { SimulatedBroker } from './simulated-broker.ts';
 

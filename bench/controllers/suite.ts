@@ -1,10 +1,11 @@
 /** The suite `controllers`: its parts in their order. Results are saved after each of them. */
 import { join } from 'node:path';
 import { describeMachine, loadNow } from '../machine.ts';
+import { say } from '../say.ts';
 import type { SuiteOptions } from '../suite.ts';
 import { measureElections } from './elections.ts';
 import { measureOperations } from './operations.ts';
-import { type PartOptions, say } from './part.ts';
+import type { PartOptions } from './part.ts';
 import { measurePartitions } from './partitions.ts';
 import { formatPart, loadReport, type PartReport, type PartResult, saveReport } from './report.ts';
 import { measureSnapshots } from './snapshots.ts';

@@ -3,10 +3,12 @@
  * have opened all of its 3,000 replicas.
  */
 import { AdminService } from '@fleetmq/gen/controller/admin';
+import { formatCount, formatSpread } from '../page.ts';
+import { say } from '../say.ts';
 import { ControllerFleet, eventually } from './fleet.ts';
-import { type PartOptions, say } from './part.ts';
+import type { PartOptions } from './part.ts';
 import { readMetric } from './process-figures.ts';
-import { formatCount, formatSpread, type PartResult } from './report.ts';
+import type { PartResult } from './report.ts';
 
 interface Creation {
   readonly answeredMs: number;
