@@ -4,7 +4,7 @@
  * only found without it.
  */
 import { type Random, seededRandom } from '@fleetmq/shared';
-import type { NetworkConditions } from './network.ts';
+import type { NetworkConditions } from './links.ts';
 
 export const faultKinds = [
   'kill',

@@ -1,5 +1,5 @@
 /** Runs seeds with a planted bug until an invariant catches it. */
-import type { Mutant } from '../mutants.ts';
+import type { Mutant } from '../mutants/mutant.ts';
 import { type RunResult, runControllers } from './run.ts';
 
 /** The run that failed; undefined when none did. */

@@ -9,7 +9,7 @@ import { type CrashKind, healthyDisk } from '../disk.ts';
 import type { FaultKind } from '../seed.ts';
 import type { SimBroker } from './brokers.ts';
 import type { Seat, SimCluster } from './cluster.ts';
-import { quorumOf } from './invariants.ts';
+import { quorumOf } from './invariants/observed.ts';
 import { clientAddress, type World } from './world.ts';
 
 const failpoints: readonly Failpoint[] = [
