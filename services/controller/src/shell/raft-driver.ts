@@ -6,8 +6,8 @@
  *     that rest on a write leave when it is durable: to peers, or back into the core.
  *  2. Other messages leave at once, unless their term is newer than the durable one: no answer leaves under a term that a
  *     crash could take back (P24).
- *  3. Committed entries, which are durable here, are applied at once, in order; a snapshot that was installed replaces the
- *     state machine before any later entry is applied.
+ *  3. Committed entries, which are durable here, are applied at once, in order, a change of members once it is noted that it is
+ *     committed; a snapshot that was installed replaces the state machine before any later entry is applied.
  *  4. Now and then the state machine's snapshot replaces the log's beginning; and after each configuration change, since a
  *     new member begins with a snapshot that knows it.
  * Any failure of a write, and any broken invariant, stops the driver for good (`onFatal`): what is on disk is not known,
@@ -237,6 +237,7 @@ export class RaftDriver {
           this.#enqueueWrite(message);
         } else if (message.to === applyThread) {
           if (failpoint !== undefined) await failpoint('before-apply');
+          await this.#noteConfChange(message);
           this.#apply(message);
           if (failpoint !== undefined) await failpoint('after-apply');
         } else {
@@ -309,6 +310,15 @@ export class RaftDriver {
     const held = this.#held;
     this.#held = [];
     for (const message of held) this.#sendOrHold(message);
+  }
+
+  /**
+   * A change of members is known to be committed, also after a crash, before it takes effect: who was removed may be gone for
+   * good as soon as that is answered, and a node that forgot would wait for its vote.
+   */
+  async #noteConfChange({ entries }: Message): Promise<void> {
+    const change = entries.findLast(({ type }) => type !== 'EntryNormal');
+    if (change !== undefined) await this.#options.storage.noteCommit(change.index);
   }
 
   #apply(message: Message): void {

@@ -195,6 +195,18 @@ describe('Raft storage', () => {
     assert.equal(contentOf(await openStorage(left)), recovered);
   });
 
+  test('a commit index that came alone is noted with the entries that follow it', async () => {
+    const disk = new MemoryDisk();
+    const storage = await openStorage(disk);
+    await storage.persist(write({ term: 2, vote: 1, commit: 1, entries: [entry(2, 2)] }));
+    await storage.persist(write({ term: 2, vote: 1, commit: 2 }));
+    await storage.persist(write({ entries: [entry(3, 2)] }));
+    const crashed = await openStorage(new MemoryDisk(durableFilesAfter(disk.journal)));
+    assert.equal(crashed.initialState().hardState.commit, 2);
+    await crashed.noteCommit(3 as LogIndex);
+    await crashed.close();
+  });
+
   test('compaction removes segments, and keeps what the older snapshot needs', async () => {
     const disk = new MemoryDisk();
     const storage = await openStorage(disk);
