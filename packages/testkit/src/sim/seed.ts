@@ -25,6 +25,9 @@ export const faultKinds = [
   'wiped-disk',
   'clock-jump',
   'transfer',
+  'crash-in-change',
+  'isolate-in-change',
+  'crash-learner',
   'broker-crash',
   'broker-cut',
 ] as const;
@@ -33,7 +36,10 @@ export type FaultKind = (typeof faultKinds)[number];
 
 export interface ControllersSeed {
   readonly seed: number;
+  /** First voters. */
   readonly controllers: number;
+  /** Controllers that may be added. */
+  readonly spares: number;
   readonly brokers: number;
   readonly clients: number;
   readonly heartbeatMs: number;
@@ -55,6 +61,8 @@ export interface ControllersSeed {
   readonly faultLastsMs: number;
   /** Mean time between the operations of one client. */
   readonly operationEveryMs: number;
+  /** Mean time between what operators do about the members; undefined: they leave them alone. */
+  readonly memberChangeEveryMs: number | undefined;
   /** Of each unsynced piece, how many survive a power loss. */
   readonly keptOnPowerLoss: number;
   /** Length of the phase with faults. */
@@ -71,8 +79,11 @@ export function controllersSeed(seed: number): ControllersSeed {
   const lockstep = chance(0.05);
   const heartbeatMs = pick(200, 250, 300);
   const faults = faultKinds.filter(() => chance(0.35));
+  const changesMembers = chance(0.6);
   return {
     seed,
+    spares: changesMembers ? pick(0, 1, 1, 2) : 0,
+    memberChangeEveryMs: changesMembers ? pick(1_000, 2_000, 4_000) : undefined,
     controllers: pick(3, 3, 3, 5, 5, chance(0.3) ? 1 : 3),
     brokers: pick(2, 3, 3),
     clients: pick(1, 2, 3),
@@ -92,7 +103,8 @@ export function controllersSeed(seed: number): ControllersSeed {
     operationEveryMs: pick(200, 500, 1_000),
     keptOnPowerLoss: pick(0, 0.1, 0.5, 0.9, 1),
     faultsMs: 30_000,
-    healMs: 40_000,
+    // A broker may ask one removed controller after the other, each with some patience, before it finds a member.
+    healMs: changesMembers ? 80_000 : 40_000,
   };
 }
 

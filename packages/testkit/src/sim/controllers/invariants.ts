@@ -5,7 +5,7 @@
  * Fed from three sides: by the messages that leave a node, by what a node writes and applies, and by a look at all nodes
  * after each event. This file brings what was seen to the parts that judge it. Nothing in here changes what is observed.
  */
-import type { ControllerNode } from '@fleetmq/controller/sim';
+import type { ControllerNode, StorageWrite } from '@fleetmq/controller/sim';
 import type {
   AppendEntriesRequest,
   AppendEntriesResponse,
@@ -18,9 +18,10 @@ import type { SimProcess } from '../process.ts';
 import { Durability } from './invariants/durability.ts';
 import { Elections } from './invariants/elections.ts';
 import { Members } from './invariants/members.ts';
-import { type Observed, observedOf, type Storage } from './invariants/observed.ts';
+import { nameOf, type Observed, ObservedDisks } from './invariants/observed.ts';
 import { watchReads } from './invariants/reads.ts';
 import { Replication } from './invariants/replication.ts';
+import type { MemberHistory } from './member-history.ts';
 import { Reference } from './reference.ts';
 import type { World } from './world.ts';
 
@@ -32,35 +33,40 @@ const stateLookEvery = 8;
 export class Invariants {
   readonly #world: World;
   readonly reference: Reference;
-  readonly #observed: readonly Observed[];
+  readonly disks: ObservedDisks = new ObservedDisks();
   readonly #elections: Elections;
   readonly #replication: Replication;
   readonly #durability: Durability;
   readonly #members: Members;
+  readonly #seats: number;
   #looks = 0;
 
-  constructor(world: World) {
+  constructor(world: World, history: MemberHistory) {
     this.#world = world;
-    this.reference = new Reference(world);
-    this.#observed = Array.from({ length: world.seed.controllers }, (_, position) => observedOf(position + 1));
-    this.#elections = new Elections(world, this.reference, this.#observed);
-    this.#replication = new Replication(world, this.#observed);
-    this.#durability = new Durability(world, this.reference);
-    this.#members = new Members(world);
+    this.#seats = world.seed.controllers + world.seed.spares;
+    const reference = new Reference(world);
+    const { disks } = this;
+    this.reference = reference;
+    this.#elections = new Elections(world, reference, disks);
+    this.#replication = new Replication(world, reference, disks);
+    this.#durability = new Durability(world, reference);
+    this.#members = new Members(world, { reference, disks, history });
   }
 
   get checks(): number {
     return this.#looks;
   }
 
-  started(id: number, node: ControllerNode, process: SimProcess): void {
-    const seen = this.#seen(id);
-    if (seen.storage !== undefined && !seen.isWiped) this.#durability.recovered(seen, seen.storage, node.storage);
-    Object.assign(seen, { node, storage: node.storage, writing: undefined, leads: false, commit: 0 });
-    seen.appliedIndex = node.stateMachine.appliedIndex;
-    this.reference.compareNode(node, 'a snapshot equals the replay of its log');
-    this.#watchWrites(seen, node.storage, process);
-    watchReads(this.#world, this.#observed, { id, node, process });
+  started(node: ControllerNode, process: SimProcess): void {
+    const { seen, before } = this.disks.started(node, process);
+    if (before !== undefined) this.#durability.recovered(seen, before, node.storage);
+    const { appliedIndex } = node.stateMachine;
+    if (appliedIndex > 0) this.reference.compareNode(node, 'a snapshot equals the replay of its log');
+    this.#members.goesBy(seen, node.driver.confState, appliedIndex);
+    this.#watchWrites(seen, node, process);
+    this.#watchSnapshots(seen, node, process);
+    this.#watchChanges(seen, node, process);
+    watchReads(this.#world, this.disks, seen, node);
     node.stateMachine.addListener({
       onApplied: (entry) => {
         if (process.isAlive) this.#applied(seen, node, entry.index);
@@ -74,34 +80,26 @@ export class Invariants {
     });
   }
 
-  crashed(id: number): void {
-    const seen = this.#seen(id);
-    seen.node = undefined;
-  }
-
-  wiped(id: number): void {
-    const seen = this.#seen(id);
-    // What it has acknowledged was counted in good faith.
-    Object.assign(seen, { isWiped: true, wipedStorage: seen.wipedStorage ?? seen.storage, spokenTerm: 0 });
+  ended(id: number): void {
+    this.disks.ended(id);
   }
 
   /** After every event. */
   look(): void {
     this.#looks++;
-    for (const seen of this.#observed) {
-      if (seen.node === undefined) continue;
-      const { role } = seen.node.driver.leadership;
-      const leads = role === 'StateLeader';
-      if (leads !== seen.leads) this.#elections.changedRole(seen, seen.node, leads);
+    for (const seen of this.disks.running) {
+      const node = seen.node as ControllerNode;
+      const leads = node.driver.leadership.role === 'StateLeader';
+      if (leads !== seen.leads) this.#changedRole(seen, node, leads);
     }
     if (this.#looks % commitLookEvery !== 0) return;
-    const seen = this.#observed[(this.#looks / commitLookEvery) % this.#observed.length];
+    const seen = this.disks.runningAt(1 + ((this.#looks / commitLookEvery) % this.#seats));
     if (seen?.node !== undefined) this.#replication.lookAtCommit(seen, seen.node);
   }
 
   readonly observeMessage: NetworkObserver = ({ from, to, method, kind, message }) => {
-    const seen = this.#observed[from - 1];
-    if (seen?.node === undefined || seen.isWiped) return;
+    const seen = this.disks.runningAt(from);
+    if (seen === undefined) return;
     switch (`${method.localName} ${kind}`) {
       case 'requestVote request':
         this.#elections.askedForVote(seen, message as VoteRequest);
@@ -123,6 +121,14 @@ export class Invariants {
     }
   };
 
+  #changedRole(seen: Observed, node: ControllerNode, leads: boolean): void {
+    seen.leads = leads;
+    this.#world.trace.note(leads ? 'leads' : 'steps down', [seen.id, node.driver.leadership.term]);
+    if (!leads) return;
+    this.#elections.elected(seen, node);
+    this.#members.elected(seen, node);
+  }
+
   #appended(seen: Observed, request: AppendEntriesRequest): void {
     const term = this.#elections.spoke(seen, request.term);
     this.#elections.leads(seen.id, term);
@@ -140,43 +146,67 @@ export class Invariants {
     const isStored = index > node.storage.currentSnapshot().index || index >= node.storage.firstIndex();
     const entry = isStored ? node.storage.entries(index, (index + 1) as LogIndex, 0)?.[0] : undefined;
     if (entry === undefined) {
-      this.#world.fail('safety', 'what is applied is in the log', `controller ${seen.id} applies ${index}`);
+      this.#world.fail('safety', 'what is applied is in the log', `${nameOf(seen)} applies ${index}`);
       return;
     }
     if (this.reference.applied(seen.id, entry)) {
-      this.#elections.committed(entry.index, node.driver.leadership.term);
-      this.#replication.committed(entry);
+      const { term } = node.driver.leadership;
+      this.#elections.committed(entry.index, term);
+      this.#replication.committed(entry, term);
+      this.#members.committed(entry);
     }
+    if (entry.type !== 'EntryNormal') this.#members.goesBy(seen, node.driver.confState, entry.index);
     if (entry.index % stateLookEvery === 0) this.reference.compareNode(node, 'equal state at equal index');
   }
 
-  #watchWrites(seen: Observed, storage: Storage, process: SimProcess): void {
+  #watchWrites(seen: Observed, node: ControllerNode, process: SimProcess): void {
+    const { storage } = node;
     const persist = storage.persist.bind(storage);
     storage.persist = async (writes) => {
-      if (process.isAlive) seen.writing = writes;
+      if (process.isAlive) {
+        seen.writing = writes;
+        this.#writes(seen, node, writes);
+      }
       await persist(writes);
       if (!process.isAlive) return;
       seen.writing = undefined;
       const last = writes.findLast(({ entries, snapshot }) => entries.length > 0 || snapshot !== undefined);
-      for (const write of writes) {
-        this.#replication.wrote(seen, storage, write, write === last);
-        for (const entry of write.entries) if (entry.type !== 'EntryNormal') this.#members.wrote(seen, entry);
-      }
+      for (const write of writes) this.#replication.wrote(seen, storage, write, write === last);
     };
+  }
+
+  /** A write begins. */
+  #writes(seen: Observed, node: ControllerNode, writes: readonly StorageWrite[]): void {
+    for (const { snapshot } of writes) {
+      if (snapshot !== undefined) this.#members.goesBy(seen, snapshot.confState, snapshot.index);
+    }
+    const { role, term } = node.driver.leadership;
+    if (role !== 'StateLeader') return;
+    const entries = writes.flatMap((write) => write.entries);
+    for (const [position, entry] of entries.entries()) {
+      if (entry.term !== term) continue;
+      this.#replication.appendedByLeader(node, entry);
+      if (entry.type !== 'EntryNormal') this.#members.proposed(seen, node, entry, entries.slice(0, position));
+    }
+  }
+
+  #watchSnapshots(seen: Observed, { storage }: ControllerNode, process: SimProcess): void {
     const save = storage.saveSnapshot.bind(storage);
     storage.saveSnapshot = (snapshot, entriesKept) => {
-      if (!process.isAlive) return save(snapshot, entriesKept);
-      this.#world.counts.add('snapshots made');
-      this.reference.compareSnapshot(seen.id, snapshot.index, snapshot.data);
-      if (snapshot.confState.voters.length === 0) {
-        const text = `snapshot ${snapshot.index} of controller ${seen.id} has no voters`;
-        this.#world.fail('safety', 'a snapshot has its members', text);
+      if (process.isAlive) {
+        this.#world.counts.add('snapshots made');
+        this.reference.compareSnapshot(seen.id, snapshot.index, snapshot.data);
+        this.#members.goesBy(seen, snapshot.confState, snapshot.index);
       }
       return save(snapshot, entriesKept);
     };
   }
 
-  #seen(id: number): Observed {
-    return this.#observed[id - 1] as Observed;
+  #watchChanges(seen: Observed, { driver }: ControllerNode, process: SimProcess): void {
+    const propose = driver.proposeConfChange.bind(driver);
+    driver.proposeConfChange = (change) => {
+      if (process.isAlive) this.#members.asked(seen, change);
+      return propose(change);
+    };
   }
 }

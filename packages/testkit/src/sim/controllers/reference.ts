@@ -14,10 +14,10 @@ import {
   splitEntryData,
 } from '@fleetmq/controller/sim';
 import { MetadataImage, type PartitionImage } from '@fleetmq/metadata';
-import type { Entry } from '@fleetmq/raft';
-import { emptyConfState } from '@fleetmq/raft';
+import { decodeConfChange, type Entry, emptyConfState, leaveJointChange } from '@fleetmq/raft';
 import type { LogIndex, Term } from '@fleetmq/shared';
 import { nodeChecksum } from '@fleetmq/shared/runtime';
+import { Configurations } from './configurations.ts';
 import type { World } from './world.ts';
 
 type Fail = (name: string, text: string) => void;
@@ -34,6 +34,7 @@ export class Reference {
   readonly #states: number[] = [];
   readonly #stateOfVersion = new Map<number, number>();
   readonly #settings = new Map<string, number>();
+  readonly configurations: Configurations;
   #outcome: Outcome;
   #producerIdsEnd = 0n;
 
@@ -51,6 +52,8 @@ export class Reference {
         this.#outcome = outcome;
       },
     });
+    const voters = Array.from({ length: world.seed.controllers }, (_, position) => position + 1);
+    this.configurations = new Configurations(voters, this.#machine.membership, firstIndex);
     this.#noteState();
   }
 
@@ -118,6 +121,10 @@ export class Reference {
     this.#outcome = undefined;
     this.#machine.apply(entry);
     this.#noteState(entry);
+    if (entry.type !== 'EntryNormal') {
+      const change = entry.data.length === 0 ? leaveJointChange : decodeConfChange(entry.type, entry.data);
+      this.configurations.add(entry.index, change, this.#machine.membership);
+    }
     if (command === undefined) return;
     const outcome = this.#taken();
     if (outcome === undefined) return;

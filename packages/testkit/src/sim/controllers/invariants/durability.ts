@@ -2,7 +2,7 @@
 import type { LogIndex } from '@fleetmq/shared';
 import type { Reference } from '../reference.ts';
 import type { World } from '../world.ts';
-import type { Observed, Storage } from './observed.ts';
+import { nameOf, type Observed, type Storage } from './observed.ts';
 
 export class Durability {
   readonly #world: World;
@@ -17,7 +17,7 @@ export class Durability {
   recovered(seen: Observed, old: Storage, storage: Storage): void {
     const before = old.initialState().hardState;
     const after = storage.initialState().hardState;
-    const id = `controller ${seen.id}`;
+    const id = nameOf(seen);
     if (after.term < before.term || after.term < seen.spokenTerm) {
       const text = `${id} restarts in term ${after.term}; it was in ${Math.max(before.term, seen.spokenTerm)}`;
       this.#fail('the term never falls', text);
@@ -38,7 +38,7 @@ export class Durability {
     const index = Math.min(this.#reference.appliedIndex, old.lastIndex()) as LogIndex;
     if (old.term(index) !== this.#reference.termAt(index) || storage.currentSnapshot().index >= index) return;
     if (storage.term(index) !== this.#reference.termAt(index)) {
-      this.#fail('what was durable survives a crash', `controller ${seen.id} lost committed entry ${index}`);
+      this.#fail('what was durable survives a crash', `${nameOf(seen)} lost committed entry ${index}`);
     }
   }
 

@@ -1,28 +1,29 @@
 /** Linearizable reads: one that comes when a majority is in a newer term already can never be confirmed (J22). */
 import type { ControllerNode } from '@fleetmq/controller/sim';
-import type { SimProcess } from '../../process.ts';
+import { isBlocking } from '../quorums.ts';
 import type { World } from '../world.ts';
-import { hardStateOf, type Observed, quorumOf } from './observed.ts';
+import { hardStateOf, nameOf, type Observed, type ObservedDisks } from './observed.ts';
 
 /** Puts itself before the reads of this life. */
-export function watchReads(
-  world: World,
-  observed: readonly Observed[],
-  { id, node, process }: { readonly id: number; readonly node: ControllerNode; readonly process: SimProcess },
-): void {
-  const { driver, reads } = node;
+export function watchReads(world: World, disks: ObservedDisks, seen: Observed, node: ControllerNode): void {
+  const { driver, reads, stateMachine } = node;
+  const { process } = seen;
   const late = new Set<string>();
   const ask = driver.readIndex.bind(driver);
   driver.readIndex = (context) => {
     const { term } = driver.leadership;
-    const newer = observed.filter((each) => (hardStateOf(each)?.term ?? 0) > term).length;
-    if (newer >= quorumOf(observed.length)) late.add(context.join());
+    const { membership } = stateMachine;
+    const isNewer = (id: number): boolean => {
+      const holder = disks.holderOf(id, { membership });
+      return holder !== undefined && hardStateOf(holder).term > term;
+    };
+    if (isBlocking(driver.confState, isNewer)) late.add(context.join());
     return ask(context);
   };
   const confirmed = reads.confirmed.bind(reads);
   reads.confirmed = (state) => {
-    if (process.isAlive && late.has(state.context.join())) {
-      world.fail('safety', 'a read is confirmed by a majority of its term', `controller ${id}, index ${state.index}`);
+    if (process?.isAlive === true && late.has(state.context.join())) {
+      world.fail('safety', 'a read is confirmed by a majority of its term', `${nameOf(seen)}, index ${state.index}`);
     }
     confirmed(state);
   };

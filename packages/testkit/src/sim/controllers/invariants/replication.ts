@@ -1,48 +1,59 @@
 /**
  * The replicated log: logs match, a leader commits by counting entries of its own term alone, followers acknowledge what is
  * durable, commit and applied index never fall, and what is committed is durable on a majority.
- * Source: Ongaro, dissertation (2014), figure 3.2.
+ *
+ * A majority is one of the configuration that its leader went by: the newest one at or before the entry, or the one before
+ * that, if the leader had not applied the change when it appended the entry. Both are right, as their majorities intersect.
+ * What counts are the disks of that configuration, those that are down or gone included.
+ * Source: Ongaro, dissertation (2014), figure 3.2 and section 4.1.
  */
 import type { ControllerNode, StorageWrite } from '@fleetmq/controller/sim';
 import type { AppendEntriesRequest, AppendEntriesResponse } from '@fleetmq/gen/controller/raft';
 import type { Entry } from '@fleetmq/raft';
 import type { LogIndex } from '@fleetmq/shared';
+import { type Configuration, describeConfState } from '../configurations.ts';
+import { isQuorum } from '../quorums.ts';
+import type { Reference } from '../reference.ts';
 import type { World } from '../world.ts';
-import { type Observed, quorumOf, type Storage } from './observed.ts';
+import { hasEntry, nameOf, type Observed, type ObservedDisks, type Storage } from './observed.ts';
 
 export class Replication {
   readonly #world: World;
-  readonly #observed: readonly Observed[];
+  readonly #reference: Reference;
+  readonly #disks: ObservedDisks;
   /** (term, index) -> the entry's content, and the term of the one before. */
   readonly #entries = new Map<string, { readonly data: Uint8Array; readonly previousTerm: number | undefined }>();
+  /** (term, index) -> position of the configuration that its leader went by. */
+  readonly #appendedUnder = new Map<string, number>();
 
-  constructor(world: World, observed: readonly Observed[]) {
+  constructor(world: World, reference: Reference, disks: ObservedDisks) {
     this.#world = world;
-    this.#observed = observed;
+    this.#reference = reference;
+    this.#disks = disks;
   }
 
   appended(seen: Observed, { heartbeat, leaderCommit }: AppendEntriesRequest, term: number): void {
     const commit = Number(leaderCommit);
     if (heartbeat || commit <= seen.electedAtCommit || !seen.leads) return;
-    const commitTerm = seen.storage?.term(commit as LogIndex);
+    const commitTerm = seen.storage.term(commit as LogIndex);
     if (commitTerm !== undefined && commitTerm !== term) {
-      const text = `controller ${seen.id} leads term ${term} and commits ${commit} of term ${commitTerm}`;
+      const text = `${nameOf(seen)} leads term ${term} and commits ${commit} of term ${commitTerm}`;
       this.#fail('a leader commits by counting entries of its own term alone', text);
     }
   }
 
   acknowledged(seen: Observed, { success, heartbeat, matchIndex }: AppendEntriesResponse): void {
-    if (heartbeat || !success || seen.storage === undefined) return;
+    if (heartbeat || !success) return;
     if (Number(matchIndex) > seen.storage.lastIndex()) {
-      const text = `controller ${seen.id} acknowledges ${matchIndex}, its log ends at ${seen.storage.lastIndex()}`;
+      const text = `${nameOf(seen)} acknowledges ${matchIndex}, its log ends at ${seen.storage.lastIndex()}`;
       this.#fail('entries are durable before they are acknowledged', text);
     }
   }
 
   lookAtCommit(seen: Observed, node: ControllerNode): void {
     const { commit, lastIndex } = node.driver.status();
-    if (commit < seen.commit) this.#fail('commit never falls', `controller ${seen.id}: ${commit} after ${seen.commit}`);
-    if (commit > lastIndex) this.#fail('commit is within the log', `controller ${seen.id}: ${commit} of ${lastIndex}`);
+    if (commit < seen.commit) this.#fail('commit never falls', `${nameOf(seen)}: ${commit} after ${seen.commit}`);
+    if (commit > lastIndex) this.#fail('commit is within the log', `${nameOf(seen)}: ${commit} of ${lastIndex}`);
     seen.commit = commit;
   }
 
@@ -50,23 +61,45 @@ export class Replication {
   moved(seen: Observed, node: ControllerNode): void {
     const { appliedIndex } = node.stateMachine;
     if (appliedIndex <= seen.appliedIndex) {
-      this.#fail('the applied index rises', `controller ${seen.id}: ${appliedIndex} after ${seen.appliedIndex}`);
+      this.#fail('the applied index rises', `${nameOf(seen)}: ${appliedIndex} after ${seen.appliedIndex}`);
     }
     seen.appliedIndex = appliedIndex;
   }
 
-  /** Committed means durable on a majority, those that are down included. */
-  committed(entry: Entry): void {
-    let count = 0;
-    for (const seen of this.#observed) {
-      const storage = seen.wipedStorage ?? seen.storage;
-      if (storage === undefined) continue;
-      if (storage.currentSnapshot().index >= entry.index || storage.term(entry.index) === entry.term) count++;
+  /** A leader has begun to write this entry of its own term. */
+  appendedByLeader(node: ControllerNode, { index, term }: Entry): void {
+    const { configurations } = this.#reference;
+    const key = entryKey(term, index);
+    if (!this.#appendedUnder.has(key)) {
+      this.#appendedUnder.set(key, configurations.positionAt(node.stateMachine.appliedIndex));
     }
-    if (count < quorumOf(this.#observed.length)) {
-      const text = `entry ${entry.index} of term ${entry.term} is on ${count} disks`;
-      this.#fail('committed is durable on a majority', text);
+  }
+
+  /** `term`: of the node that first knows it. */
+  committed(entry: Entry, term: number): void {
+    const { configurations } = this.#reference;
+    const newest = configurations.positionAt(entry.index - 1);
+    const isOfTerm = entry.term === term;
+    const known = isOfTerm ? this.#appendedUnder.get(entryKey(entry.term, entry.index)) : undefined;
+    for (let position = newest; position >= (known ?? newest - 1); position--) {
+      const configuration = configurations.get(position);
+      if (configuration !== undefined && this.#isDurable(entry, configuration)) return;
     }
+    const { confState } = configurations.get(newest) as Configuration;
+    const text = `entry ${entry.index} of term ${entry.term} is on ${this.#holders(entry)}, not on a majority of ${describeConfState(confState)}`;
+    this.#fail('committed is durable on a majority', text);
+  }
+
+  #isDurable(entry: Entry, configuration: Configuration): boolean {
+    return isQuorum(configuration.confState, (id) => {
+      const holder = this.#disks.holderOf(id, configuration);
+      return holder !== undefined && hasEntry(holder.storage, entry);
+    });
+  }
+
+  #holders(entry: Entry): string {
+    const holders = this.#disks.all.filter(({ storage }) => hasEntry(storage, entry));
+    return holders.map(nameOf).join(', ') || 'no disk';
   }
 
   /** Log matching: an entry's index and term name its content and, through the term before it, all that precedes it. */
@@ -79,25 +112,29 @@ export class Replication {
     const lastIndex = storage.lastIndex();
     const last = entries[entries.length - 1];
     if (isLast && last !== undefined && lastIndex !== last.index) {
-      const text = `controller ${seen.id} wrote up to ${last.index}, its log ends at ${lastIndex}`;
+      const text = `${nameOf(seen)} wrote up to ${last.index}, its log ends at ${lastIndex}`;
       this.#fail('a conflict cuts the log', text);
     }
   }
 
   #checkMatch(seen: Observed, { index, term, data }: Entry, previousTerm: number | undefined): void {
-    const known = this.#entries.get(`${term} ${index}`);
+    const known = this.#entries.get(entryKey(term, index));
     if (known === undefined) {
-      this.#entries.set(`${term} ${index}`, { data, previousTerm });
+      this.#entries.set(entryKey(term, index), { data, previousTerm });
       return;
     }
     const isSame =
       known.data.length === data.length &&
       known.data.every((byte, at) => byte === data[at]) &&
       (previousTerm === undefined || known.previousTerm === undefined || known.previousTerm === previousTerm);
-    if (!isSame) this.#fail('log matching', `controller ${seen.id} has another entry (${index}, term ${term})`);
+    if (!isSame) this.#fail('log matching', `${nameOf(seen)} has another entry (${index}, term ${term})`);
   }
 
   #fail(name: string, text: string): void {
     this.#world.fail('safety', name, text);
   }
+}
+
+function entryKey(term: number, index: number): string {
+  return `${term} ${index}`;
 }
