@@ -96,6 +96,8 @@ export class SimOperator {
     promote: async () => this.#promote(this.#pick((await this.#members()).filter(({ voter }) => !voter))),
     remove: async () => this.#remove(this.#pick(await this.#members())),
     removeLeader: async () => this.#remove((await this.#members()).find(({ leader }) => leader)),
+    replace: async () => this.#replace(this.#pick((await this.#members()).filter(({ voter }) => voter))),
+    replaceLeader: async () => this.#replace((await this.#members()).find(({ leader }) => leader)),
     removeLearner: async () => this.#remove(this.#pick((await this.#members()).filter(({ voter }) => !voter))),
     replaceLost: () => this.#replaceLost(),
   };
@@ -117,14 +119,34 @@ export class SimOperator {
 
   /** With a new disk, unless it waits to be added already. */
   async #add(seat: Seat | undefined, { learnerOnly = false } = {}): Promise<boolean> {
-    if (seat === undefined) return false;
-    const { cluster, survival } = this.#parts;
-    if (!(seat.isInUse && seat.life?.node?.standing.state === 'joining')) {
-      if (!survival.isFree(seat)) return false;
-      cluster.renew(seat);
-      await this.#pause(startMs);
-    }
+    if (seat === undefined || !(await this.#prepare(seat))) return false;
     return this.#ask('add', seat, () => this.#addController(seat, learnerOnly));
+  }
+
+  /** It waits to be added. */
+  async #prepare(seat: Seat): Promise<boolean> {
+    const { cluster, survival } = this.#parts;
+    if (seat.isInUse && seat.life?.node?.standing.state === 'joining') return true;
+    if (!survival.isFree(seat)) return false;
+    cluster.renew(seat);
+    await this.#pause(startMs);
+    return true;
+  }
+
+  /** By another controller, in one step. */
+  async #replace(member: ControllerStatus | undefined): Promise<boolean> {
+    const { cluster, survival, history, reference } = this.#parts;
+    const newcomer = this.#pick(await this.#outsiders());
+    if (member === undefined || newcomer === undefined || !(await this.#prepare(newcomer))) return false;
+    const replaced = cluster.seat(member.controllerId);
+    if (!survival.mayRemove(replaced)) return false;
+    const removal = history.asks('remove', replaced.id, reference.appliedIndex);
+    try {
+      return await this.#ask('add', newcomer, () => this.#replaceController(replaced, newcomer));
+    } finally {
+      // From its answer on the removal is a wish of the members themselves.
+      history.ended(removal, false);
+    }
   }
 
   /** Whatever disk it has: one that was removed must be refused. */
@@ -171,6 +193,14 @@ export class SimOperator {
     await this.#calls.unary(
       AdminService.method.addController,
       { version, controllerId, host: 'controller', port: id, learnerOnly },
+      { timeoutMs },
+    );
+  }
+
+  async #replaceController(replaced: Seat, { id }: Seat): Promise<void> {
+    await this.#calls.unary(
+      AdminService.method.replaceController,
+      { version, replacedId: replaced.id, controllerId: id, host: 'controller', port: id },
       { timeoutMs },
     );
   }

@@ -70,7 +70,9 @@ export class Survival {
     const requested = (kind: string): number[] =>
       this.#history.open.filter((each) => each.kind === kind).map(({ controllerId }) => controllerId);
     const inLogs = this.#openChanges().flatMap(({ nodeIds }) => nodeIds);
-    const goes = new Set([...requested('remove'), ...inLogs, ...(removed === undefined ? [] : [removed.id])]);
+    const replaced = this.#newest.membership.replacing.map(({ replacedId }) => replacedId);
+    const asked = removed === undefined ? [] : [removed.id];
+    const goes = new Set([...requested('remove'), ...inLogs, ...replaced, ...asked]);
     const comes = new Set([...requested('add'), ...inLogs, ...this.#newest.confState.learners]);
     return halvesOf(this.#newest.confState).every((half) => {
       const healthy = half.filter(isHealthy);
