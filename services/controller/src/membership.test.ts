@@ -208,7 +208,7 @@ describe('members of the quorum', { timeout: 120_000 }, () => {
     assert.notEqual(second.node.controllerId, first.node.controllerId);
     await cluster.startOne(4);
     await eventually('the promotion', () => votersOf(cluster.one(4)).join() === '1,2,3,4');
-    assert.deepEqual(second.node.stateMachine.membership.promoting, []);
+    await eventually('the leader to note it', () => second.node.stateMachine.membership.promoting.length === 0);
     await admin.create('after');
   });
 

@@ -175,6 +175,7 @@ function openIdentity(
         .map(({ context }) => decodeMembership(context)),
     disk: folder.disk,
     path: 'raft/peers.json',
+    checksum: ports.checksum,
     logger: ports.logger,
   });
 }

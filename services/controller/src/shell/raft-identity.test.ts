@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { type RaftEnvelope, RaftEnvelopeSchema } from '@fleetmq/gen/controller/raft';
-import { isDomainError, silentLogger } from '@fleetmq/shared';
+import { isDomainError, silentLogger, tableChecksum } from '@fleetmq/shared';
 import { type Member, type Membership, noMembership, withMember, withoutMember } from '../domain/membership.ts';
 import { MemoryDisk } from '../testing/memory-disk.ts';
 import { type Claim, RaftIdentity, type RaftIdentityOptions } from './raft-identity.ts';
@@ -37,6 +37,7 @@ function identityWith(options: Partial<RaftIdentityOptions> = {}): Promise<RaftI
     unapplied: () => [],
     disk: new MemoryDisk(),
     path: 'peers.json',
+    checksum: tableChecksum,
     logger: silentLogger,
     ...options,
   });
@@ -117,6 +118,21 @@ describe('identity of controllers', () => {
     assert.equal(await again.check(envelope(3)), 3);
     assert.equal(again.diskOf(3), 'disk-3');
     assert.deepEqual([again.envelopeFor(2).targetDiskId, again.envelopeFor(9).targetDiskId], ['wiped', '']);
+  });
+
+  test('P20: a flipped bit in the file with the disks is found', async () => {
+    const disk = new MemoryDisk();
+    const options = { disk, membership: () => noMembership };
+    await (await identityWith(options)).check(envelope(2));
+    const bytes = disk.files.get('peers.json') as Uint8Array;
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      bytes[bit >> 3]! ^= 1 << (bit & 7);
+      const opened = await identityWith(options).catch((error: unknown) => error);
+      // Some bits between the values mean nothing.
+      if (opened instanceof RaftIdentity) assert.equal(opened.diskOf(2), 'disk-2');
+      else assert.equal(isDomainError(opened) && opened.code, 'CORRUPT_LOG');
+      bytes[bit >> 3]! ^= 1 << (bit & 7);
+    }
   });
 
   test('only who was removed is told so', async () => {

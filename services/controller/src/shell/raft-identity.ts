@@ -13,7 +13,7 @@
  */
 import { create } from '@bufbuild/protobuf';
 import { type RaftEnvelope, RaftEnvelopeSchema } from '@fleetmq/gen/controller/raft';
-import { type Disk, DomainError, type Logger } from '@fleetmq/shared';
+import { type Checksum, type Disk, DomainError, type Logger } from '@fleetmq/shared';
 import { isRetired, type Membership, memberOf } from '../domain/membership.ts';
 
 export interface RaftIdentityOptions {
@@ -31,6 +31,7 @@ export interface RaftIdentityOptions {
   readonly disk: Disk;
   /** Of the file with the members' disks. */
   readonly path: string;
+  readonly checksum: Checksum;
   readonly logger: Logger;
 }
 
@@ -59,7 +60,7 @@ export class RaftIdentity {
   /** CORRUPT_LOG when the file is damaged. */
   static async open(options: RaftIdentityOptions): Promise<RaftIdentity> {
     const bytes = await options.disk.readFile(options.path);
-    return new RaftIdentity(options, bytes === undefined ? new Map() : parseDisks(bytes, options.path));
+    return new RaftIdentity(options, bytes === undefined ? new Map() : decodeDisks(bytes, options));
   }
 
   envelopeFor(targetId: number): RaftEnvelope {
@@ -120,12 +121,11 @@ export class RaftIdentity {
   }
 
   async #agreedStanding(senderId: number, senderDiskId: string): Promise<Standing> {
-    const { controllerId, members } = this.#options;
+    const { controllerId } = this.#options;
     const membership = this.#options.membership();
     if (isRetired(membership, senderId, senderDiskId)) return 'retired';
+    if (!this.isMember(senderId) || senderId === controllerId) return 'unknown';
     const agreed = memberOf(membership, senderId);
-    const isKnown = membership.members.length > 0 ? agreed !== undefined : members.has(senderId);
-    if (!isKnown || senderId === controllerId) return 'unknown';
     if (agreed !== undefined && agreed.diskId !== '') return agreed.diskId === senderDiskId ? 'member' : 'other-disk';
     const known = this.#disks.get(senderId) ?? this.#namedInLog(senderId);
     const first = known ?? (await this.#remember(senderId, senderDiskId));
@@ -159,6 +159,13 @@ export class RaftIdentity {
     }
   }
 
+  /** As far as this node has applied it. */
+  isMember(controllerId: number): boolean {
+    const membership = this.#options.membership();
+    if (membership.members.length === 0) return this.#options.members.has(controllerId);
+    return memberOf(membership, controllerId) !== undefined;
+  }
+
   /** Undefined while the member has not spoken, and for who is no member. */
   diskOf(controllerId: number): string | undefined {
     if (controllerId === this.#options.controllerId) return this.#options.diskId;
@@ -175,8 +182,8 @@ export class RaftIdentity {
     const saved = this.#saving.then(async () => {
       if (this.#disks.has(senderId)) return;
       const disks = new Map(this.#disks).set(senderId, diskId);
-      const text = `${JSON.stringify(Object.fromEntries(disks), undefined, 2)}\n`;
-      await this.#options.disk.writeFileAtomic(this.#options.path, new TextEncoder().encode(text));
+      const { disk, path, checksum } = this.#options;
+      await disk.writeFileAtomic(path, encodeDisks(disks, checksum));
       this.#disks.set(senderId, diskId);
       this.#options.logger.info({ controller: senderId, diskId }, 'a controller spoke for the first time');
     });
@@ -187,11 +194,37 @@ export class RaftIdentity {
   }
 }
 
-function parseDisks(bytes: Uint8Array, path: string): Map<number, string> {
+/** JSON for people to read, with the CRC-32 of the disks in it. */
+function encodeDisks(disks: ReadonlyMap<number, string>, checksum: Checksum): Uint8Array {
+  const byId = Object.fromEntries(disks);
+  const text = JSON.stringify({ disks: byId, crc32: crcOf(byId, checksum) }, undefined, 2);
+  return new TextEncoder().encode(`${text}\n`);
+}
+
+function decodeDisks(
+  bytes: Uint8Array,
+  { path, checksum }: Pick<RaftIdentityOptions, 'path' | 'checksum'>,
+): Map<number, string> {
+  const { disks, crc32 } = parse(bytes, path);
+  // One disk instead of another would let a wiped one in.
+  if (crc32 !== crcOf(disks, checksum)) throw damaged(path);
+  return new Map(Object.entries(disks).map(([id, diskId]) => [Number(id), String(diskId)]));
+}
+
+function parse(bytes: Uint8Array, path: string): { disks: Record<string, unknown>; crc32: unknown } {
   try {
-    const entries = Object.entries(JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>);
-    return new Map(entries.map(([id, diskId]) => [Number(id), String(diskId)]));
+    const { disks, crc32 } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+    if (typeof disks === 'object' && disks !== null) return { disks: disks as Record<string, unknown>, crc32 };
   } catch (cause) {
-    throw new DomainError('CORRUPT_LOG', `${path} is damaged: bring it back from a copy of this disk`, { cause });
+    throw damaged(path, cause);
   }
+  throw damaged(path);
+}
+
+function crcOf(disks: Record<string, unknown>, checksum: Checksum): number {
+  return checksum.crc32(new TextEncoder().encode(JSON.stringify(disks)));
+}
+
+function damaged(path: string, cause?: unknown): DomainError {
+  return new DomainError('CORRUPT_LOG', `${path} is damaged: bring it back from a copy of this disk`, { cause });
 }

@@ -74,6 +74,8 @@ export class RaftPeers implements AsyncDisposable {
   /** Never throws and never waits. */
   send(message: Message): void {
     if (this.#stopping.signal.aborted) return;
+    // Removed between the message and now: which disk it is meant for cannot be said any more, and another may be there.
+    if (!this.#options.identity.isMember(message.to)) return;
     const isSnapshot = message.type === 'MsgSnap';
     const sending = isSnapshot ? this.#snapshots.send(message, this.#stopping.signal) : this.#sendOne(message);
     // Only a broken invariant of the core gets here, and the driver has stopped the node for it.

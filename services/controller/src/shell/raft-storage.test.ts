@@ -167,6 +167,30 @@ describe('Raft storage', () => {
     await assert.rejects(openStorage(disk), /whom it voted for/);
   });
 
+  test('P20: a folder that lacks its mark is made anew only if nothing was promised in it', async () => {
+    const { journal } = await runScript();
+    const copies = ['raft/hard-state.0', 'raft/hard-state.1'];
+    const damages: readonly ((disk: MemoryDisk) => void)[] = [
+      () => undefined,
+      (disk) => {
+        for (const copy of copies) (disk.files.get(copy) as Uint8Array)[20]! ^= 1;
+      },
+      (disk) => {
+        for (const copy of copies) disk.files.delete(copy);
+      },
+    ];
+    for (const damage of damages) {
+      const disk = new MemoryDisk(filesAfter(journal));
+      disk.files.delete('raft/format');
+      damage(disk);
+      await assert.rejects(openStorage(disk), { code: 'CORRUPT_LOG' });
+    }
+    const fresh = new MemoryDisk();
+    await (await openStorage(fresh)).close();
+    fresh.files.delete('raft/format');
+    await (await openStorage(fresh)).close();
+  });
+
   test('P21: after a failed fsync nothing is accepted any more', async () => {
     const disk = new MemoryDisk();
     const storage = await openStorage(disk);

@@ -270,16 +270,26 @@ function joinSnapshotAndLog(
   return { snapshot, entries: entries.slice(snapshot.index + 1 - first), isCutOff: false };
 }
 
+/** A folder that is not complete may be made anew only if this node cannot have promised anything. */
 async function refuseIfUsed(disk: Disk, folder: string, checksum: Checksum): Promise<void> {
+  let isBallotThere = false;
   for (const path of HardStateFiles.copyPaths(folder)) {
     if ((await disk.readFile(path)) === undefined) continue;
-    const files = await HardStateFiles.open(disk, folder, checksum).catch(() => undefined);
-    const ballot = files?.ballot;
-    await files?.close();
-    if (ballot === undefined || (ballot.term <= firstTerm && ballot.vote === 0)) continue;
+    isBallotThere = true;
+    // What is there was written whole: if it cannot be read it is damaged, and may have held a vote.
+    const files = await HardStateFiles.open(disk, folder, checksum);
+    const { ballot } = files;
+    await files.close();
+    if (ballot.term <= firstTerm && ballot.vote === 0) continue;
     throw new DomainError(
       'CORRUPT_LOG',
       `${folder}/format is missing, but this node has voted in term ${ballot.term}: bring the file back`,
     );
   }
+  // The log is made after the ballot.
+  if (isBallotThere || (await disk.list(`${folder}/wal`)).length === 0) return;
+  throw new DomainError(
+    'CORRUPT_LOG',
+    `${folder}/format and the vote files are missing, but there is a log: bring them back, or replace the node`,
+  );
 }
