@@ -57,6 +57,12 @@ class Inode {
     this.changes = [];
   }
 
+  /** What the medium has becomes another. */
+  damage(change: (bytes: Uint8Array) => Uint8Array): void {
+    this.content = change(this.content);
+    this.durable = change(this.durable);
+  }
+
   /** What is left of it without power. */
   survivor(path: string, survives: Survives): Inode {
     let bytes = this.durable;
@@ -158,6 +164,26 @@ export class MemoryDisk implements Disk {
   /** What readers see of a file, past all faults. */
   peek(path: string): Uint8Array | undefined {
     return this.#names.get(path)?.content;
+  }
+
+  /** What of a file would be there after a power loss that takes all it can, past all faults. */
+  peekDurable(path: string): Uint8Array | undefined {
+    return this.#durableNames.get(path)?.durable;
+  }
+
+  /**
+   * Bit rot: what is durable of a file, and what readers see, becomes what `change` makes of it; open files see it, too. `change`
+   * is called with different bytes of the same file, which it must not change in place.
+   */
+  damage(path: string, change: (bytes: Uint8Array) => Uint8Array): void {
+    this.#names.get(path)?.damage(change);
+  }
+
+  /** The file is gone, as if it had never been. */
+  lose(path: string): void {
+    this.#names.delete(path);
+    this.#durableNames.delete(path);
+    this.#nameChanges = this.#nameChanges.filter(({ target }) => target !== path);
   }
 
   /** Paths of all files, sorted. */

@@ -23,6 +23,9 @@ export const faultKinds = [
   'failing-disk',
   'full-disk',
   'wiped-disk',
+  'bit-rot',
+  'lost-file',
+  'misdirected-write',
   'clock-jump',
   'transfer',
   'crash-in-change',
@@ -61,8 +64,10 @@ export interface ControllersSeed {
   readonly faultLastsMs: number;
   /** Mean time between the operations of one client. */
   readonly operationEveryMs: number;
-  /** Mean time between what operators do about the members; undefined: they leave them alone. */
-  readonly memberChangeEveryMs: number | undefined;
+  /** What operators do about the members: change them, replace those whose disks are gone, or nothing. */
+  readonly operators: 'change' | 'replace' | 'none';
+  /** Mean time between two things that operators do. */
+  readonly memberChangeEveryMs: number;
   /** Of each unsynced piece, how many survive a power loss. */
   readonly keptOnPowerLoss: number;
   /** Length of the phase with faults. */
@@ -79,11 +84,13 @@ export function controllersSeed(seed: number): ControllersSeed {
   const lockstep = chance(0.05);
   const heartbeatMs = pick(200, 250, 300);
   const faults = faultKinds.filter(() => chance(0.35));
-  const changesMembers = chance(0.6);
+  const operators = pick('change', 'change', 'change', 'change', 'replace', 'replace', 'none');
+  const changesMembers = operators === 'change';
   return {
     seed,
     spares: changesMembers ? pick(0, 1, 1, 2) : 0,
-    memberChangeEveryMs: changesMembers ? pick(1_000, 2_000, 4_000) : undefined,
+    operators,
+    memberChangeEveryMs: pick(1_000, 2_000, 4_000),
     controllers: pick(3, 3, 3, 5, 5, chance(0.3) ? 1 : 3),
     brokers: pick(2, 3, 3),
     clients: pick(1, 2, 3),
@@ -104,7 +111,7 @@ export function controllersSeed(seed: number): ControllersSeed {
     keptOnPowerLoss: pick(0, 0.1, 0.5, 0.9, 1),
     faultsMs: 30_000,
     // A broker may ask one removed controller after the other, each with some patience, before it finds a member.
-    healMs: changesMembers ? 80_000 : 40_000,
+    healMs: operators === 'none' ? 40_000 : 80_000,
   };
 }
 

@@ -124,8 +124,8 @@ export class SimCluster {
   wipe(seat: Seat, joins: boolean): void {
     this.crash(seat, 'power-loss');
     seat.memory = emptyDisk();
-    seat.diskId = undefined;
-    seat.isWiped = true;
+    Object.assign(seat, { diskId: undefined, isWiped: true, isDamaged: false, isLogDamaged: false, isBroken: false });
+    Object.assign(seat.disk, { misdirects: undefined, mustKeep: undefined });
     seat.joins = joins;
   }
 
@@ -162,6 +162,7 @@ export class SimCluster {
     const node = await createNode(config, folder, endpoints, this.#ports(seat, life));
     if (seat.life !== life) return;
     life.node = node;
+    seat.isBroken = false;
     this.#invariants.started(node, process);
     this.#watchChanges(seat, node);
     network.listen(seat.id, process, controllerRoutes(node, config, life.stopping.signal));
@@ -217,16 +218,20 @@ export class SimCluster {
     return new Promise(() => undefined);
   }
 
-  /** The node gave up by itself. Failing disks may do that; anything else is a bug. */
+  /** The node gave up by itself. Failing and damaged disks may do that; anything else is a bug. */
   #ended(seat: Seat, error: unknown): void {
-    const isExpected = isDiskError(error) || (isStranger(seat) && isDomainError(error));
-    if (!isExpected) {
+    const errors = errorsIn(error);
+    seat.isBroken = seat.isDamaged && errors.some((each) => isDomainError(each) && each.code === 'CORRUPT_LOG');
+    const isExpected = (each: unknown): boolean =>
+      isDiskError(each) || (isDomainError(each) && (seat.isBroken || isStranger(seat)));
+    if (!errors.every(isExpected)) {
       const name = error instanceof AssertionFailure ? 'an assertion failed' : 'a controller gave up';
       this.#world.fail('crash', name, `controller ${seat.id}: ${describeError(error)}`);
     }
-    this.#world.counts.add(`gave up: ${isDomainError(error) ? error.code : 'bug'}`);
+    for (const each of errors) this.#world.counts.add(`gave up: ${isDomainError(each) ? each.code : 'bug'}`);
     this.crash(seat, 'kill');
-    this.#restartSoon(seat);
+    // Who refuses what it finds is mostly left alone.
+    if (!seat.isBroken || this.#random.next() < 0.3) this.#restartSoon(seat);
   }
 
   #restartSoon(seat: Seat): void {
@@ -254,6 +259,11 @@ export class SimCluster {
       log: {},
     });
   }
+}
+
+/** An error, and those that came up while everything was closed because of it. */
+function errorsIn(error: unknown): readonly unknown[] {
+  return error instanceof SuppressedError ? [...errorsIn(error.error), ...errorsIn(error.suppressed)] : [error];
 }
 
 function isDiskError(error: unknown): boolean {

@@ -6,9 +6,11 @@
 import type { Failpoint } from '@fleetmq/controller/sim';
 import type { Random } from '@fleetmq/shared';
 import { type CrashKind, healthyDisk } from '../disk.ts';
+import type { DamageKind } from '../rot.ts';
 import type { FaultKind } from '../seed.ts';
 import type { SimBroker } from './brokers.ts';
 import type { SimCluster } from './cluster.ts';
+import { DiskDamage } from './disk-damage.ts';
 import type { Seat } from './seat.ts';
 import type { Survival } from './survival.ts';
 import { clientAddress, operatorAddress, type World } from './world.ts';
@@ -38,6 +40,7 @@ export class Faults {
   readonly #cluster: SimCluster;
   readonly #brokers: readonly SimBroker[];
   readonly #survival: Survival;
+  readonly #damage: DiskDamage;
   readonly #random: Random;
   /** Waits for a leader to propose a change of the members. */
   #inChange: ((leader: Seat) => void) | undefined;
@@ -48,6 +51,7 @@ export class Faults {
     this.#cluster = cluster;
     this.#brokers = brokers;
     this.#survival = survival;
+    this.#damage = new DiskDamage(world);
     this.#random = world.random('faults');
     cluster.onMemberChange = (leader) => this.#changing(leader);
   }
@@ -141,6 +145,11 @@ export class Faults {
       const learner = this.#anyLearner();
       if (learner !== undefined) this.#crash(learner, this.#random.next() < 0.5 ? 'kill' : 'power-loss');
     },
+    'bit-rot': (seat) => this.#damageDisk(seat, ['flip', 'flip', 'zero']),
+    'lost-file': (seat) => this.#damageDisk(seat, ['cut', 'lost']),
+    'misdirected-write': (seat) => {
+      if (this.#survival.mayDamage(seat)) this.#damage.misdirect(seat);
+    },
     'clock-jump': ({ life }) => life?.process.jumpWallClock((this.#random.next() - 0.5) * 7.2e6),
     transfer: () => this.#transfer(),
     'broker-crash': () => {
@@ -215,6 +224,16 @@ export class Faults {
     this.#world.counts.add('disks wiped');
     this.#cluster.wipe(seat, joins);
     this.#restartLater(seat);
+  }
+
+  #damageDisk(seat: Seat, kinds: readonly DamageKind[]): void {
+    if (!this.#survival.mayDamage(seat)) return;
+    // Some of it happens under a node that runs, and shows when it starts the next time.
+    if (kinds.includes('lost') || this.#random.next() < 0.6) {
+      this.#crash(seat, this.#random.next() < 0.5 ? 'kill' : 'power-loss');
+    }
+    const count = this.#random.next() < 0.8 ? 1 : 2 + Math.floor(this.#random.next() * 8);
+    for (let left = count; left > 0; left--) this.#damage.damage(seat, kinds);
   }
 
   #changing(leader: Seat): void {

@@ -67,13 +67,14 @@ export class SimOperator {
   }
 
   #later(): void {
-    const meanMs = this.#isResting ? restMs : (this.#world.seed.memberChangeEveryMs ?? restMs);
+    const meanMs = this.#isResting ? restMs : this.#world.seed.memberChangeEveryMs;
     this.#process.after(-Math.log(1 - this.#random.next()) * meanMs, () => void this.#operate());
   }
 
   async #operate(): Promise<void> {
     const names = Object.keys(this.#operations);
-    const name = this.#isResting ? 'replaceLost' : (this.#pick(names) as string);
+    const isCalm = this.#isResting || this.#world.seed.operators === 'replace';
+    const name = isCalm ? 'replaceLost' : (this.#pick(names) as string);
     const { counts, trace } = this.#world;
     this.#isBusy = true;
     try {
@@ -126,11 +127,11 @@ export class SimOperator {
   /** It waits to be added. */
   async #prepare(seat: Seat): Promise<boolean> {
     const { cluster, survival } = this.#parts;
-    if (seat.isInUse && seat.life?.node?.standing.state === 'joining') return true;
+    if (seat.isInUse && !seat.isDamaged && seat.life?.node?.standing.state === 'joining') return true;
     if (!survival.isFree(seat)) return false;
     cluster.renew(seat);
     await this.#pause(startMs);
-    return true;
+    return !seat.isDamaged;
   }
 
   /** By another controller, in one step. */
@@ -151,7 +152,7 @@ export class SimOperator {
 
   /** Whatever disk it has: one that was removed must be refused. */
   async #addAsItIs(seat: Seat | undefined): Promise<boolean> {
-    if (seat === undefined || !seat.isInUse) return false;
+    if (seat === undefined || !seat.isInUse || seat.isDamaged) return false;
     return this.#ask('add', seat, () => this.#addController(seat, false));
   }
 

@@ -126,7 +126,7 @@ class Run {
     }
     for (const broker of this.#brokers) broker.start();
     for (const client of this.#clients) client.start();
-    if (seed.memberChangeEveryMs !== undefined) this.#operator.start();
+    if (seed.operators !== 'none') this.#operator.start();
     this.#faults.start();
     const look = (): boolean => {
       this.#invariants.look();
@@ -183,12 +183,12 @@ class Run {
   #wantsOfMembers(): string | undefined {
     const { reference, disks } = this.#invariants;
     const { newest } = reference.configurations;
-    if (this.world.seed.memberChangeEveryMs !== undefined && !this.#operator.isDone) return 'operators are at work';
+    if (this.world.seed.operators !== 'none' && !this.#operator.isDone) return 'operators are at work';
     if (newest.confState.votersOutgoing.length > 0) return 'the configuration is joint';
     for (const id of membersOf(newest.confState)) {
       const seat = this.#cluster.seat(id);
       // Nobody replaces it.
-      if (this.#survival.isLost(seat)) continue;
+      if (this.#survival.isLost(seat) || seat.isBroken) continue;
       const { node, appliedIndex = 0 } = disks.holderOf(id, newest) ?? {};
       if (node === undefined) return `controller ${id} is down`;
       if (appliedIndex !== reference.appliedIndex)

@@ -31,6 +31,12 @@ export interface Seat {
   joins: boolean;
   /** The disk that it began with is gone. */
   isWiped: boolean;
+  /** Something on its disk is not what was written there, or may come to be. */
+  isDamaged: boolean;
+  /** And that is the write-ahead log. */
+  isLogDamaged: boolean;
+  /** Its node has refused to start with what it found. */
+  isBroken: boolean;
   /** A crash that waits for its moment. */
   armed: { readonly point: Failpoint; left: number; readonly kind: CrashKind } | undefined;
 }
@@ -46,6 +52,9 @@ export function newSeat(id: number, isFirst: boolean): Seat {
     isInUse: isFirst,
     joins: !isFirst,
     isWiped: false,
+    isDamaged: false,
+    isLogDamaged: false,
+    isBroken: false,
     armed: undefined,
   };
 }

@@ -27,11 +27,11 @@ export class Survival {
     return this.#invariants.reference.configurations.newest;
   }
 
-  /** Members whose disk is gone. */
+  /** Members whose disk is gone, or so damaged that nobody can start on it. */
   get lost(): readonly Seat[] {
     return membersOf(this.#newest.confState)
       .map((id) => this.#cluster.seat(id))
-      .filter((seat) => this.isLost(seat));
+      .filter((seat) => this.isLost(seat) || seat.isBroken);
   }
 
   /** It is a member, and what is in its place is not the disk that the others know. */
@@ -48,7 +48,11 @@ export class Survival {
 
   /** The disk of a member may go. One that has not spoken to all others yet may not: the first that speaks counts. */
   mayLose(seat: Seat, { joins }: { readonly joins: boolean }): boolean {
-    return this.#survives({ lost: seat }) && this.#isKnown(seat) && (joins || this.#mayBeStranger(seat));
+    return this.mayDamage(seat) && this.#isKnown(seat) && (joins || this.#mayBeStranger(seat));
+  }
+
+  mayDamage(seat: Seat): boolean {
+    return seat.isDamaged || this.#survives({ lost: seat });
   }
 
   mayRemove(seat: Seat): boolean {
@@ -65,7 +69,7 @@ export class Survival {
   #survives({ lost, removed }: { readonly lost?: Seat; readonly removed?: Seat }): boolean {
     const isHealthy = (id: number): boolean => {
       const seat = this.#cluster.seat(id);
-      return seat !== lost && !this.isLost(seat);
+      return seat !== lost && !seat.isDamaged && !this.isLost(seat);
     };
     const requested = (kind: string): number[] =>
       this.#history.open.filter((each) => each.kind === kind).map(({ controllerId }) => controllerId);
