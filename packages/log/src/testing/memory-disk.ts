@@ -267,8 +267,9 @@ export class MemoryDisk implements Disk {
     if (this.#isOff) throw powerIsOff();
     const fault = this.intercept?.(operation);
     if (fault !== undefined) return { bytes: Math.min(fault.writtenBytes ?? 0, operation.bytes), error: fault.error };
-    const missing = growth - (this.capacityBytes - this.#usedBytes());
-    if (growth <= 0 || missing <= 0) return { bytes: operation.bytes, error: undefined };
+    const isBounded = growth > 0 && this.capacityBytes !== Number.POSITIVE_INFINITY;
+    const missing = isBounded ? growth - (this.capacityBytes - this.#usedBytes()) : 0;
+    if (missing <= 0) return { bytes: operation.bytes, error: undefined };
     const error = new DomainError('DISK_FULL', `no space for ${missing} of ${operation.bytes} bytes`);
     return { bytes: Math.max(0, operation.bytes - missing), error };
   }

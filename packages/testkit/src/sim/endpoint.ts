@@ -4,7 +4,7 @@
  */
 import { type DescMessage, type DescMethod, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { assert, DomainError, isDomainError } from '@fleetmq/shared';
-import { methodPath, type RawContext, type RawMessage, type ServiceRoutes } from '@fleetmq/shared/runtime';
+import type { RawContext, RawMessage, ServiceRoutes } from '@fleetmq/shared/runtime';
 import type { SimProcess } from './process.ts';
 
 type Handler = (request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
@@ -12,8 +12,8 @@ type StreamHandler = (requests: AsyncIterable<Uint8Array>, signal: AbortSignal) 
 
 export class Endpoint {
   readonly process: SimProcess;
-  readonly #unary = new Map<string, Handler>();
-  readonly #streams = new Map<string, StreamHandler>();
+  readonly #unary = new Map<DescMethod, Handler>();
+  readonly #streams = new Map<DescMethod, StreamHandler>();
 
   constructor(process: SimProcess, routes: readonly ServiceRoutes[]) {
     this.process = process;
@@ -22,14 +22,14 @@ export class Endpoint {
 
   /** UNIMPLEMENTED for a call that is not served here. */
   unary(method: DescMethod): Handler {
-    const handler = this.#unary.get(methodPath(method));
+    const handler = this.#unary.get(method);
     if (handler === undefined) throw notServed(method);
     return handler;
   }
 
   /** As `unary`. */
   stream(method: DescMethod): StreamHandler {
-    const handler = this.#streams.get(methodPath(method));
+    const handler = this.#streams.get(method);
     if (handler === undefined) throw notServed(method);
     return handler;
   }
@@ -41,16 +41,14 @@ export class Endpoint {
       const handler = handlers[method.localName];
       if (rawRoute?.kind === 'unary') {
         const run = rawRoute.handler;
-        this.#unary.set(methodPath(method), async (bytes, signal) =>
-          joined(await run(bytes, { signal } as RawContext)),
-        );
+        this.#unary.set(method, async (bytes, signal) => joined(await run(bytes, { signal } as RawContext)));
       } else if (handler !== undefined && method.methodKind === 'unary') {
-        this.#unary.set(methodPath(method), async (bytes, signal) => {
+        this.#unary.set(method, async (bytes, signal) => {
           const answer = await handler(fromBinary(method.input, bytes), { signal });
           return toBinary(method.output, answer as MessageShape<DescMessage>);
         });
       } else if (handler !== undefined) {
-        this.#streams.set(methodPath(method), typedStream(method, handler));
+        this.#streams.set(method, typedStream(method, handler));
       }
     }
   }

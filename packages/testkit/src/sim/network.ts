@@ -138,7 +138,7 @@ export class SimNetwork {
     { method, bytes }: Pick<UnaryCall, 'method' | 'bytes'>,
   ): Promise<Uint8Array | DomainError> {
     try {
-      return await endpoint.unary(method)(bytes, open.atServer.signal);
+      return await endpoint.unary(method)(bytes, open.signal);
     } catch (error) {
       if (isDomainError(error)) return error;
       if (endpoint.process.isAlive) this.#options.onBug(error);
@@ -155,7 +155,7 @@ export class SimNetwork {
     const broken = (): void => {
       const { time } = this.#options;
       time.after(this.#breakMs, () => process.run(() => open.fail(connectionLost())));
-      time.after(this.#breakMs, () => open.server?.run(() => open.atServer.abort(connectionLost())));
+      time.after(this.#breakMs, () => open.abort(connectionLost()));
     };
     // Until the server takes the stream, what arrives waits in its socket.
     const atServer = (work: () => void): void => (open.server === undefined ? work() : open.server.run(work));
@@ -192,7 +192,7 @@ export class SimNetwork {
     const { method, requests, answers, down } = stream;
     const atClient = (work: () => void): void => down(() => open.client.run(work));
     open.server = endpoint.process;
-    const { signal } = open.atServer;
+    const { signal } = open;
     signal.addEventListener('abort', () => requests.end(signal.reason), { once: true });
     let end: DomainError | undefined;
     try {

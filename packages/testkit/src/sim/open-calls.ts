@@ -22,7 +22,10 @@ export interface OpenCall {
   server: SimProcess | undefined;
   readonly from: number;
   readonly to: number;
-  readonly atServer: AbortController;
+  /** Aborts when the caller is gone. */
+  readonly signal: AbortSignal;
+  /** The server hears that the caller is gone, if it has the call. */
+  abort(reason: DomainError): void;
   /** Ends the call. False when it has ended before. */
   settle(): boolean;
   /** At the client. */
@@ -46,6 +49,8 @@ export class OpenCalls {
       return undefined;
     }
     let timer: Scheduled | undefined;
+    // Made when somebody listens.
+    let atServer: AbortController | undefined;
     const settle = (): boolean => {
       if (!this.#open.delete(open)) return false;
       timer?.cancel();
@@ -54,9 +59,7 @@ export class OpenCalls {
     };
     const giveUp = (error: unknown): void => {
       if (!settle()) return;
-      this.#links.send(from, to, () => {
-        open.server?.run(() => open.atServer.abort(new DomainError('CANCELLED', 'the caller gave up')));
-      });
+      this.#links.send(from, to, () => open.abort(new DomainError('CANCELLED', 'the caller gave up')));
       onFailure(error);
     };
     const onAbort = (): void => giveUp(signal?.reason);
@@ -65,7 +68,11 @@ export class OpenCalls {
       server: undefined,
       from,
       to,
-      atServer: new AbortController(),
+      get signal() {
+        atServer ??= new AbortController();
+        return atServer.signal;
+      },
+      abort: (reason) => open.server?.run(() => atServer?.abort(reason)),
       settle,
       fail: (error) => {
         if (settle()) onFailure(error);
@@ -84,7 +91,7 @@ export class OpenCalls {
     for (const call of [...this.#open]) {
       if (call.client === process) {
         this.#open.delete(call);
-        this.#time.after(breakMs ?? 1, () => call.server?.run(() => call.atServer.abort(connectionLost())));
+        this.#time.after(breakMs ?? 1, () => call.abort(connectionLost()));
       } else if (call.server === process && breakMs === undefined) {
         this.#links.send(call.to, call.from, () => call.fail(connectionLost()));
       }

@@ -33,6 +33,7 @@ export class SimCluster {
   readonly #twists: ClusterTwists;
   readonly #random: Random;
   readonly #logger: Logger;
+  readonly #configs = new Map<string, ControllerConfig>();
   readonly seats: readonly Seat[];
   readonly diskCounters: DiskCounters = { syncs: 0, failures: 0, full: 0 };
   /** Called when a leader has asked its core for a change of the members. */
@@ -240,9 +241,12 @@ export class SimCluster {
 
   #config({ id, joins }: Seat): ControllerConfig {
     const { seed } = this.#world;
+    const key = `${id} ${joins}`;
+    const known = this.#configs.get(key);
+    if (known !== undefined) return known;
     const first = this.seats.filter(({ isFirst }) => isFirst);
     const peers = first.map((each) => `${each.id}@controller:${each.id}`).join(',');
-    return controllerSchema.parse({
+    const config = controllerSchema.parse({
       node: { id },
       data: {},
       security: { mode: 'open' },
@@ -258,6 +262,8 @@ export class SimCluster {
       limits: { 'watch-history-events': 100 },
       log: {},
     });
+    this.#configs.set(key, config);
+    return config;
   }
 }
 

@@ -100,26 +100,20 @@ export class Invariants {
   readonly observeMessage: NetworkObserver = ({ from, to, method, kind, message }) => {
     const seen = this.disks.runningAt(from);
     if (seen === undefined) return;
-    switch (`${method.localName} ${kind}`) {
-      case 'requestVote request':
-        this.#elections.askedForVote(seen, message as VoteRequest);
-        break;
-      case 'requestVote response':
-        this.#elections.answeredVote(seen, to, message as VoteResponse);
-        break;
-      case 'preVote response':
-        this.#elections.answeredPreVote(seen, to, message as VoteResponse);
-        break;
-      case 'appendEntries request':
-        this.#appended(seen, message as AppendEntriesRequest);
-        break;
-      case 'appendEntries response':
-        this.#acknowledged(seen, message as AppendEntriesResponse);
-        break;
-      default:
-        break;
-    }
+    if (kind === 'request') this.#asked(seen, method.localName, message);
+    else this.#answered(seen, to, method.localName, message);
   };
+
+  #asked(seen: Observed, method: string, message: unknown): void {
+    if (method === 'appendEntries') this.#appended(seen, message as AppendEntriesRequest);
+    else if (method === 'requestVote') this.#elections.askedForVote(seen, message as VoteRequest);
+  }
+
+  #answered(seen: Observed, to: number, method: string, message: unknown): void {
+    if (method === 'appendEntries') this.#acknowledged(seen, message as AppendEntriesResponse);
+    else if (method === 'requestVote') this.#elections.answeredVote(seen, to, message as VoteResponse);
+    else if (method === 'preVote') this.#elections.answeredPreVote(seen, to, message as VoteResponse);
+  }
 
   #changedRole(seen: Observed, node: ControllerNode, leads: boolean): void {
     seen.leads = leads;

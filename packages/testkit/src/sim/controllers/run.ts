@@ -32,7 +32,7 @@ export interface RunOptions {
   /** Instead of those of the seed. */
   readonly faults?: readonly FaultKind[] | undefined;
   /** Length of the phase with faults. Default: 30 s of virtual time. */
-  readonly faultsMs?: number;
+  readonly faultsMs?: number | undefined;
 }
 
 export interface RunResult {
