@@ -16,12 +16,13 @@ import { type CallEnds, connectionLost, type OpenCall, OpenCalls } from './open-
 import type { SimProcess } from './process.ts';
 import { AsyncQueue } from './queue.ts';
 
-/** Sees each message as it leaves its sender. Must not throw. */
+/** Sees each message of a unary call as it leaves its sender, and as it reaches a process that runs. Must not throw. */
 export type NetworkObserver = (seen: {
   readonly from: number;
   readonly to: number;
   readonly method: DescMethod;
   readonly kind: 'request' | 'response';
+  readonly stage: 'leaves' | 'arrives';
   readonly message: MessageShape<DescMessage>;
 }) => void;
 
@@ -37,6 +38,7 @@ export interface NetworkOptions extends LinksOptions {
 
 interface UnaryCall extends CallEnds {
   readonly method: DescMethod;
+  readonly message: MessageShape<DescMessage>;
   readonly bytes: Uint8Array;
 }
 
@@ -90,9 +92,10 @@ export class SimNetwork {
       unary: async (method, signal, timeoutMs, _header, input) => {
         if (!process.isAlive) await new Promise(() => undefined);
         const request = create(method.input, input);
-        this.#options.observe?.({ from, to, method, kind: 'request', message: request });
+        this.#options.observe?.({ from, to, method, kind: 'request', stage: 'leaves', message: request });
         const bytes = toBinary(method.input, request);
-        const message = (await this.#call({ from, to, process, method, bytes, signal, timeoutMs })) as never;
+        const call = { from, to, process, method, message: request, bytes, signal, timeoutMs };
+        const message = (await this.#call(call)) as never;
         return { stream: false, service: method.parent, method, header: noHeaders, trailer: noHeaders, message };
       },
       stream: async (method, signal, timeoutMs, _header, input) => {
@@ -104,13 +107,14 @@ export class SimNetwork {
   }
 
   #call(call: UnaryCall): Promise<MessageShape<DescMessage>> {
-    const { from, to, process, method, bytes, signal } = call;
+    const { from, to, process, method, message, bytes, signal } = call;
     return new Promise((resolve, reject) => {
       const open = this.#calls.begin(call, reject);
       if (open === undefined) return;
       const deliver = (endpoint: Endpoint): void => {
         open.server = endpoint.process;
         this.#options.onPacket?.(from, to, method, bytes);
+        this.#options.observe?.({ from, to, method, kind: 'request', stage: 'arrives', message });
         void this.#serve(endpoint, open, call).then((outcome) => {
           if (!endpoint.process.isAlive) return;
           if (isDomainError(outcome)) {
@@ -118,10 +122,12 @@ export class SimNetwork {
             return;
           }
           const answer = fromBinary(method.output, outcome);
-          this.#options.observe?.({ from: to, to: from, method, kind: 'response', message: answer });
+          const seen = { from: to, to: from, method, kind: 'response', message: answer } as const;
+          this.#options.observe?.({ ...seen, stage: 'leaves' });
           this.#links.send(to, from, () =>
             process.run(() => {
               this.#options.onPacket?.(to, from, method, outcome);
+              this.#options.observe?.({ ...seen, stage: 'arrives' });
               if (open.settle()) resolve(answer);
             }),
           );

@@ -17,6 +17,7 @@ import type { NetworkObserver } from '../network.ts';
 import type { SimProcess } from '../process.ts';
 import { Durability } from './invariants/durability.ts';
 import { Elections } from './invariants/elections.ts';
+import { Leases } from './invariants/leases.ts';
 import { Members } from './invariants/members.ts';
 import { nameOf, type Observed, ObservedDisks } from './invariants/observed.ts';
 import { watchReads } from './invariants/reads.ts';
@@ -35,6 +36,7 @@ export class Invariants {
   readonly reference: Reference;
   readonly disks: ObservedDisks = new ObservedDisks();
   readonly #elections: Elections;
+  readonly #leases: Leases;
   readonly #replication: Replication;
   readonly #durability: Durability;
   readonly #members: Members;
@@ -48,6 +50,7 @@ export class Invariants {
     const { disks } = this;
     this.reference = reference;
     this.#elections = new Elections(world, reference, disks);
+    this.#leases = new Leases(world, disks);
     this.#replication = new Replication(world, reference, disks);
     this.#durability = new Durability(world, reference);
     this.#members = new Members(world, { reference, disks, history });
@@ -89,36 +92,53 @@ export class Invariants {
     this.#looks++;
     for (const seen of this.disks.running) {
       const node = seen.node as ControllerNode;
+      if (seen.process?.isPaused === true) this.#leases.heldUp(seen);
       const leads = node.driver.leadership.role === 'StateLeader';
       if (leads !== seen.leads) this.#changedRole(seen, node, leads);
     }
     if (this.#looks % commitLookEvery !== 0) return;
     const seen = this.disks.runningAt(1 + ((this.#looks / commitLookEvery) % this.#seats));
-    if (seen?.node !== undefined) this.#replication.lookAtCommit(seen, seen.node);
+    if (seen?.node === undefined) return;
+    this.#replication.lookAtCommit(seen, seen.node);
+    this.#leases.look(seen, seen.node);
   }
 
-  readonly observeMessage: NetworkObserver = ({ from, to, method, kind, message }) => {
+  readonly observeMessage: NetworkObserver = ({ from, to, method, kind, stage, message }) => {
+    const name = method.localName;
+    if (stage === 'arrives') {
+      const seen = this.disks.runningAt(to);
+      if (seen !== undefined) this.#leases.arrived(seen, { from, method: name, kind, message });
+      return;
+    }
     const seen = this.disks.runningAt(from);
     if (seen === undefined) return;
-    if (kind === 'request') this.#asked(seen, method.localName, message);
-    else this.#answered(seen, to, method.localName, message);
+    if (kind === 'request') this.#asked(seen, to, name, message);
+    else this.#answered(seen, to, name, message);
   };
 
-  #asked(seen: Observed, method: string, message: unknown): void {
+  #asked(seen: Observed, to: number, method: string, message: unknown): void {
     if (method === 'appendEntries') this.#appended(seen, message as AppendEntriesRequest);
     else if (method === 'requestVote') this.#elections.askedForVote(seen, message as VoteRequest);
+    else if (method === 'timeoutNow') this.#leases.handsOver(seen, to);
   }
 
   #answered(seen: Observed, to: number, method: string, message: unknown): void {
-    if (method === 'appendEntries') this.#acknowledged(seen, message as AppendEntriesResponse);
-    else if (method === 'requestVote') this.#elections.answeredVote(seen, to, message as VoteResponse);
-    else if (method === 'preVote') this.#elections.answeredPreVote(seen, to, message as VoteResponse);
+    if (method === 'appendEntries') {
+      this.#acknowledged(seen, message as AppendEntriesResponse);
+    } else if (method === 'requestVote') {
+      this.#elections.answeredVote(seen, to, message as VoteResponse);
+      this.#leases.voted(seen, to, message as VoteResponse);
+    } else if (method === 'preVote') {
+      this.#elections.answeredPreVote(seen, to, message as VoteResponse);
+      this.#leases.voted(seen, to, message as VoteResponse);
+    }
   }
 
   #changedRole(seen: Observed, node: ControllerNode, leads: boolean): void {
     seen.leads = leads;
     this.#world.trace.note(leads ? 'leads' : 'steps down', [seen.id, node.driver.leadership.term]);
     if (!leads) return;
+    this.#leases.heldUp(seen);
     this.#elections.elected(seen, node);
     this.#members.elected(seen, node);
   }
@@ -149,7 +169,10 @@ export class Invariants {
       this.#replication.committed(entry, term);
       this.#members.committed(entry);
     }
-    if (entry.type !== 'EntryNormal') this.#members.goesBy(seen, node.driver.confState, entry.index);
+    if (entry.type !== 'EntryNormal') {
+      this.#members.goesBy(seen, node.driver.confState, entry.index);
+      this.#leases.heldUp(seen);
+    }
     if (entry.index % stateLookEvery === 0) this.reference.compareNode(node, 'equal state at equal index');
   }
 

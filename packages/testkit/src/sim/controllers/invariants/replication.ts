@@ -42,8 +42,14 @@ export class Replication {
     }
   }
 
-  acknowledged(seen: Observed, { success, heartbeat, matchIndex }: AppendEntriesResponse): void {
-    if (heartbeat || !success) return;
+  acknowledged(seen: Observed, { success, heartbeat, matchIndex, nextIndex }: AppendEntriesResponse): void {
+    if (heartbeat) return;
+    const firstIndex = seen.storage.firstIndex();
+    if (!success && Number(nextIndex) < firstIndex) {
+      const text = `${nameOf(seen)} asks for ${nextIndex}, and its log begins at ${firstIndex}`;
+      this.#fail('a follower asks for nothing that it has given up', text);
+    }
+    if (!success) return;
     if (Number(matchIndex) > seen.storage.lastIndex()) {
       const text = `${nameOf(seen)} acknowledges ${matchIndex}, its log ends at ${seen.storage.lastIndex()}`;
       this.#fail('entries are durable before they are acknowledged', text);
