@@ -1,5 +1,6 @@
-/** Medians, spread, and the table. */
+/** The table of the data path's figures. */
 import type { LatencyResult } from './latency.ts';
+import { median } from './statistics.ts';
 
 /** Records per second of each run. */
 export interface ThroughputRow {
@@ -18,11 +19,6 @@ export interface BenchReport {
   readonly runs: number;
   readonly throughput: readonly ThroughputRow[];
   readonly latency: LatencyResult;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
 const rate = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });

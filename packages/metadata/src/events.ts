@@ -45,7 +45,7 @@ export function differenceOf(before: MetadataSnapshotImage, after: MetadataSnaps
   for (const topic of changed(before.topics, after.topics, (each) => each.topicId)) {
     events.push({ kind: 'topic-changed', topic });
   }
-  for (const partition of changed(before.partitions, after.partitions, partitionKey)) {
+  for (const partition of changedPartitions(before.partitions, after.partitions)) {
     events.push({ kind: 'partition-changed', partition });
   }
   const brokersAfter = byKey(after.brokers, (broker) => broker.brokerId);
@@ -78,4 +78,40 @@ function changed<Value, Key>(
 ): readonly Value[] {
   const known = byKey(before, keyOf);
   return after.filter((value) => !equalValues(known.get(keyOf(value)), value));
+}
+
+/** As `changed`, for values of which there are many. */
+function changedPartitions(
+  before: readonly PartitionImage[],
+  after: readonly PartitionImage[],
+): readonly PartitionImage[] {
+  const known = new Map<TopicId, PartitionImage[]>();
+  for (const partition of before) {
+    const ofTopic = known.get(partition.topicId) ?? [];
+    ofTopic[partition.partition] = partition;
+    known.set(partition.topicId, ofTopic);
+  }
+  return after.filter((partition) => {
+    const old = known.get(partition.topicId)?.[partition.partition];
+    return old === undefined || !equalPartitions(old, partition);
+  });
+}
+
+/** Of two values of one partition: every field counts. */
+function equalPartitions(left: PartitionImage, right: PartitionImage): boolean {
+  return (
+    left.leaderId === right.leaderId &&
+    left.leaderEpoch === right.leaderEpoch &&
+    left.partitionEpoch === right.partitionEpoch &&
+    equalIds(left.replicas, right.replicas) &&
+    equalIds(left.inSyncReplicas, right.inSyncReplicas) &&
+    equalValues(left.move, right.move)
+  );
+}
+
+function equalIds(left: readonly BrokerId[], right: readonly BrokerId[]): boolean {
+  if (left === right) return true;
+  if (left.length !== right.length) return false;
+  for (let position = 0; position < left.length; position++) if (left[position] !== right[position]) return false;
+  return true;
 }

@@ -33,6 +33,8 @@ function assertIndexesAgree(image: MetadataImage): void {
     partitions.filter(({ move }) => move !== undefined),
   );
   for (const each of reassignments) assert.equal(image.reassignment(each.reassignmentId), each);
+  assert.equal(image.topicCount, topics.length);
+  assert.equal(image.partitionCount, partitions.length);
   const names = image.topics().map((topic) => topic.name);
   assert.deepEqual(names, [...names].sort());
   assert.deepEqual(new Set(image.topics()), new Set(topics));
@@ -40,6 +42,10 @@ function assertIndexesAgree(image: MetadataImage): void {
   for (let brokerId = 1; brokerId <= 9; brokerId++) {
     const held = partitions.filter((partition) => partition.replicas.some((replica) => replica === brokerId));
     assert.deepEqual(image.partitionsOfBroker(brokerId as never), held.sort(comparePartitions));
+    assert.deepEqual(image.holding(brokerId as never), {
+      replicaCount: held.length,
+      preferredCount: held.filter(({ replicas }) => replicas[0] === brokerId).length,
+    });
   }
 }
 
@@ -51,6 +57,20 @@ describe('metadata image', () => {
         const restored = fold(steps.slice(cut), MetadataImage.fromSnapshot(fold(steps.slice(0, cut)).snapshot()));
         assert.deepEqual(restored.snapshot(), whole.snapshot());
         assert.deepEqual(restored.topics(), whole.topics());
+      }),
+    );
+  });
+
+  test('keeps the order of names through every change', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const image = new MetadataImage();
+        for (const step of steps) {
+          fold([step], image);
+          const names = image.topics().map(({ name }) => name);
+          assert.deepEqual(names, [...names].sort());
+          assert.deepEqual(new Set(image.topics()), new Set(image.snapshot().topics));
+        }
       }),
     );
   });

@@ -9,6 +9,7 @@
  */
 import { assert, type BrokerId, type MetadataVersion, type TopicId, unreachable } from '@fleetmq/shared';
 import { type MetadataEvent, partitionKey } from './events.ts';
+import { type BrokerHolding, Holdings } from './holdings.ts';
 import {
   type BrokerImage,
   type ClusterImage,
@@ -24,6 +25,8 @@ import {
 } from './values.ts';
 
 const noPartitions: readonly PartitionImage[] = [];
+/** Topics that are put at their places one by one; with more, all are sorted. */
+const unsortedMax = 64;
 
 export class MetadataImage {
   #version = 0 as MetadataVersion;
@@ -33,13 +36,15 @@ export class MetadataImage {
   readonly #topicsByName = new Map<string, TopicImage>();
   /** By number. */
   readonly #partitions = new Map<TopicId, PartitionImage[]>();
-  /** The partitions that a broker is a replica of, by their keys. */
-  readonly #partitionsOfBrokers = new Map<BrokerId, Map<string, PartitionImage>>();
+  #partitionCount = 0;
+  readonly #holdings = new Holdings();
   /** The partitions that move, by their keys. */
   readonly #moving = new Map<string, PartitionImage>();
   readonly #reassignments = new Map<string, ReassignmentImage>();
   #sortedBrokers: readonly BrokerImage[] | undefined;
   #sortedTopics: readonly TopicImage[] | undefined;
+  /** Names of topics that have changed since they were sorted. */
+  readonly #unsorted = new Set<string>();
 
   /** The image that `snapshot` describes. */
   static fromSnapshot(snapshot: MetadataSnapshotImage): MetadataImage {
@@ -89,14 +94,28 @@ export class MetadataImage {
     return this.#topics.get(topicId);
   }
 
+  get topicCount(): number {
+    return this.#topics.size;
+  }
+
   /** By name. The same array until a topic changes. */
   topics(): readonly TopicImage[] {
-    this.#sortedTopics ??= [...this.#topics.values()].sort((left, right) => compareText(left.name, right.name));
+    if (this.#sortedTopics === undefined) {
+      this.#sortedTopics = [...this.#topics.values()].sort((left, right) => compareText(left.name, right.name));
+    } else if (this.#unsorted.size > 0) {
+      this.#sortedTopics = this.#sortedAnew(this.#sortedTopics);
+    }
+    this.#unsorted.clear();
     return this.#sortedTopics;
   }
 
   partition(topicId: TopicId, partition: number): PartitionImage | undefined {
     return this.#partitions.get(topicId)?.[partition];
+  }
+
+  /** Of all topics. */
+  get partitionCount(): number {
+    return this.#partitionCount;
   }
 
   /** By number; empty for a topic that does not exist. */
@@ -110,10 +129,16 @@ export class MetadataImage {
     return first === undefined ? 0 : replicationFactorOf(first);
   }
 
-  /** The partitions that this broker is a replica of, by topic id, then number. Sorts on each call. */
+  /** The partitions that this broker is a replica of, by topic id, then number. Looks through their topics on each call. */
   partitionsOfBroker(brokerId: BrokerId): readonly PartitionImage[] {
-    const held = this.#partitionsOfBrokers.get(brokerId);
-    return held === undefined ? noPartitions : [...held.values()].sort(comparePartitions);
+    return this.#holdings
+      .topicsOf(brokerId)
+      .flatMap((topicId) => this.partitions(topicId).filter(({ replicas }) => replicas.includes(brokerId)));
+  }
+
+  /** How many partitions this broker has; zeroes for one that has none. */
+  holding(brokerId: BrokerId): BrokerHolding {
+    return this.#holdings.of(brokerId);
   }
 
   /** The partitions that move to other brokers now, by topic id, then number. Sorts on each call. */
@@ -192,7 +217,7 @@ export class MetadataImage {
       topic.partitionCount >= this.partitions(topic.topicId).length,
       `topic ${topic.name} shrank to ${topic.partitionCount} partitions`,
     );
-    this.#sortedTopics = undefined;
+    this.#noteUnsorted(topic.name);
     this.#topics.set(topic.topicId, topic);
     this.#topicsByName.set(topic.name, topic);
   }
@@ -200,8 +225,12 @@ export class MetadataImage {
   #removeTopic(topicId: TopicId): void {
     const topic = this.#topics.get(topicId);
     if (topic === undefined) return;
-    for (const partition of this.partitions(topicId)) this.#forget(partition);
-    this.#sortedTopics = undefined;
+    for (const partition of this.partitions(topicId)) {
+      this.#holdings.remove(partition);
+      this.#noteMove(partition, undefined);
+    }
+    this.#partitionCount -= this.partitions(topicId).length;
+    this.#noteUnsorted(topic.name);
     this.#partitions.delete(topicId);
     this.#topics.delete(topicId);
     this.#topicsByName.delete(topic.name);
@@ -215,29 +244,49 @@ export class MetadataImage {
     const partitions = this.#partitions.get(topicId) ?? [];
     assert(number <= partitions.length, `topic ${topic.name} has a gap before partition ${number}`);
     const before = partitions[number];
-    if (before !== undefined) this.#forget(before);
     partitions[number] = partition;
     this.#partitions.set(topicId, partitions);
-    this.#remember(partition);
+    if (before === undefined) this.#partitionCount++;
+    if (before?.replicas !== partition.replicas) {
+      if (before !== undefined) this.#holdings.remove(before);
+      this.#holdings.add(partition);
+    }
+    this.#noteMove(before, partition);
   }
 
-  #remember(partition: PartitionImage): void {
-    const key = partitionKey(partition);
-    for (const brokerId of partition.replicas) {
-      const held = this.#partitionsOfBrokers.get(brokerId) ?? new Map<string, PartitionImage>();
-      held.set(key, partition);
-      this.#partitionsOfBrokers.set(brokerId, held);
-    }
-    if (partition.move !== undefined) this.#moving.set(key, partition);
+  /** Many changes are sorted with all the others; so nothing piles up where nobody asks for the order. */
+  #noteUnsorted(name: string): void {
+    if (this.#sortedTopics === undefined) return;
+    this.#unsorted.add(name);
+    if (this.#unsorted.size > unsortedMax) this.#sortedTopics = undefined;
   }
 
-  #forget(partition: PartitionImage): void {
-    const key = partitionKey(partition);
-    for (const brokerId of partition.replicas) {
-      const held = this.#partitionsOfBrokers.get(brokerId);
-      held?.delete(key);
-      if (held?.size === 0) this.#partitionsOfBrokers.delete(brokerId);
+  /** Each topic that has changed at its place. */
+  #sortedAnew(sorted: readonly TopicImage[]): readonly TopicImage[] {
+    const topics = [...sorted];
+    for (const name of this.#unsorted) {
+      const position = positionOf(topics, name);
+      const topic = this.#topicsByName.get(name);
+      const was = topics[position]?.name === name ? 1 : 0;
+      topics.splice(position, was, ...(topic === undefined ? [] : [topic]));
     }
-    if (partition.move !== undefined) this.#moving.delete(key);
+    return topics;
   }
+
+  #noteMove(before: PartitionImage | undefined, after: PartitionImage | undefined): void {
+    if (after?.move !== undefined) this.#moving.set(partitionKey(after), after);
+    else if (before?.move !== undefined) this.#moving.delete(partitionKey(before));
+  }
+}
+
+/** Of the first topic whose name is not below this one. */
+function positionOf(topics: readonly TopicImage[], name: string): number {
+  let low = 0;
+  let high = topics.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((topics[middle] as TopicImage).name < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

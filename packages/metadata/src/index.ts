@@ -11,6 +11,7 @@ export {
   unsupportedFeature,
   whatLevelBrings,
 } from './features.ts';
+export type { BrokerHolding } from './holdings.ts';
 export { MetadataImage } from './image.ts';
 export { joinSnapshotParts, snapshotParts } from './parts.ts';
 export {

@@ -172,19 +172,23 @@ function moveToProto({ reassignmentId, sourceReplicas, targetReplicas }: Partiti
 export function partitionFromMessage(message: PartitionState): PartitionImage {
   const { partition, move } = message;
   if (partition === undefined) throw new DomainError('INVALID_REQUEST', 'a partition state has no partition');
+  const replicas = partition.replicas.map(brokerIdFromProto);
+  const inSyncReplicas = partition.inSyncReplicas.map(brokerIdFromProto);
+  const isWhole = inSyncReplicas.length === replicas.length && inSyncReplicas.every((id, at) => id === replicas[at]);
   return {
     topicId: topicIdFromProto(message.topicId),
     partition: partition.partition as PartitionId,
     leaderId: partition.leaderId as BrokerId,
     leaderEpoch: partition.leaderEpoch as LeaderEpoch,
-    replicas: partition.replicas.map(brokerIdFromProto),
-    inSyncReplicas: partition.inSyncReplicas.map(brokerIdFromProto),
+    replicas,
+    // Mostly all are in sync: one array for both.
+    inSyncReplicas: isWhole ? replicas : inSyncReplicas,
     partitionEpoch: partition.partitionEpoch as PartitionEpoch,
     ...(move === undefined ? {} : { move: moveFromProto(move) }),
   };
 }
 
-function moveFromProto(message: NonNullable<PartitionState['move']>): PartitionMove {
+export function moveFromProto(message: NonNullable<PartitionState['move']>): PartitionMove {
   return {
     reassignmentId: message.reassignmentId,
     sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),

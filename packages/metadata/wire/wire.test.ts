@@ -2,18 +2,23 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { MetadataEventSchema, MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
-import { endpointOf, MetadataImage } from '@fleetmq/metadata';
+import { RaftMembershipSchema } from '@fleetmq/gen/controller/raft';
+import { endpointOf, joinSnapshotParts, MetadataImage } from '@fleetmq/metadata';
+import { WireWriter } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { histories, someBroker } from '../src/histories.fuzz.ts';
 import {
   brokerToProto,
   checkVersion,
+  decodeSnapshot,
   durationFromProto,
   durationToProto,
+  encodeEvents,
   endpointFromProto,
   eventFromProto,
   eventToProto,
   leaderHintOf,
+  SnapshotPages,
   snapshotFromProto,
   snapshotToProto,
   topicToProto,
@@ -31,6 +36,17 @@ describe('metadata on the wire', () => {
     );
   });
 
+  test('events that are encoded for many have the bytes of their messages', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const events = steps.flatMap((step) => step.events);
+        const expected = new WireWriter();
+        for (const event of events) expected.bytesField(4, toBinary(MetadataEventSchema, eventToProto(event)));
+        assert.deepEqual(encodeEvents(4, events), expected.finish());
+      }),
+    );
+  });
+
   test('snapshots come back as they went, through bytes', () => {
     fc.assert(
       fc.property(histories, (steps) => {
@@ -38,6 +54,64 @@ describe('metadata on the wire', () => {
         for (const step of steps) image.apply(step.version, step.events);
         const bytes = toBinary(MetadataSnapshotSchema, snapshotToProto(image.snapshot()));
         assert.deepEqual(snapshotFromProto(fromBinary(MetadataSnapshotSchema, bytes)), image.snapshot());
+      }),
+    );
+  });
+
+  test('a snapshot that is read from its bytes is the one that goes by messages', () => {
+    fc.assert(
+      fc.property(histories, (steps) => {
+        const image = new MetadataImage();
+        for (const step of steps) image.apply(step.version, step.events);
+        const bytes = toBinary(MetadataSnapshotSchema, snapshotToProto(image.snapshot()));
+        assert.deepEqual(decodeSnapshot(bytes).snapshot, snapshotFromProto(fromBinary(MetadataSnapshotSchema, bytes)));
+      }),
+    );
+  });
+
+  test('a snapshot with partitions that are none is refused, one with unknown fields is read', () => {
+    const snapshotOf = (partition: Uint8Array) => new WireWriter().bytesField(5, partition).finish();
+    const field = (number: number, bytes: Uint8Array) => new WireWriter().bytesField(number, bytes).finish();
+    const topicId = new TextEncoder().encode('0'.repeat(32));
+    const partition = new WireWriter()
+      .varintField(1, 7)
+      .bytesField(4, Uint8Array.of(1, 2))
+      .bytesField(5, Uint8Array.of(2));
+    const whole = new WireWriter().bytesField(1, topicId).bytesField(2, partition.varintField(99, 1).finish());
+    const [read] = decodeSnapshot(snapshotOf(whole.bytesField(77, topicId).finish())).snapshot.partitions;
+    assert.deepEqual([read?.partition, read?.replicas, read?.inSyncReplicas], [7, [1, 2], [2]]);
+    const wrong = [
+      field(1, topicId),
+      field(2, new Uint8Array(0)),
+      new WireWriter().bytesField(1, topicId).varintField(2, 1).finish(),
+      new WireWriter()
+        .bytesField(1, topicId)
+        .bytesField(2, field(4, Uint8Array.of(0)))
+        .finish(),
+      new WireWriter().bytesField(1, topicId).bytesField(2, Uint8Array.of(8)).finish(),
+    ];
+    for (const each of wrong) assert.throws(() => decodeSnapshot(snapshotOf(each)), { code: 'INVALID_REQUEST' });
+  });
+
+  test('a snapshot in pages has the same bytes, whatever was encoded when', () => {
+    fc.assert(
+      fc.property(histories, fc.nat(60), fc.nat(3), (steps, cut, itemsMax) => {
+        const image = new MetadataImage();
+        for (const step of steps.slice(0, cut)) image.apply(step.version, step.events);
+        const pages = new SnapshotPages(image);
+        for (const step of steps.slice(cut)) {
+          image.apply(step.version, step.events);
+          pages.changed(step.events);
+          pages.prepare(itemsMax);
+        }
+        const membership = create(RaftMembershipSchema, { promoting: [7] });
+        const message = snapshotToProto(image.snapshot());
+        assert.deepEqual(pages.encode(), toBinary(MetadataSnapshotSchema, message));
+        const whole = toBinary(MetadataSnapshotSchema, { ...message, membership });
+        assert.deepEqual(pages.encode(membership), whole);
+        const parts = pages.parts(100).map((part) => fromBinary(MetadataSnapshotSchema, Buffer.concat(part)));
+        assert.deepEqual(joinSnapshotParts(parts.map(snapshotFromProto)), image.snapshot());
+        assert.equal(pages.prepare(1), 0);
       }),
     );
   });

@@ -12,6 +12,7 @@ const fixture = fileURLToPath(new URL('./fleet-processes-fixture.ts', import.met
 
 interface Place extends Disposable {
   readonly folder: string;
+  readonly flags: readonly string[];
   readonly options: (more?: string) => FleetProcessesOptions;
   readonly journal: () => string[];
 }
@@ -22,6 +23,7 @@ function makePlace(): Place {
   fs.writeFileSync(journal, '');
   return {
     folder,
+    flags: [`--journal=${journal}`],
     journal: () => fs.readFileSync(journal, 'utf8').trim().split('\n'),
     options: (more) => {
       const flags = [`--journal=${journal}`, ...(more === undefined ? [] : [more])];
@@ -94,6 +96,28 @@ test('kills and starts again on the same ports; an end that nobody asked for is 
   fleet.signal('controller', 2, 'SIGKILL');
   await told.promise;
   assert.deepEqual(unexpected, ['controller 2']);
+});
+
+test('members are started through what their place asks for, each time anew', async () => {
+  using place = makePlace();
+  const hosts: Record<string, string> = { controller: '127.0.0.2', broker: '127.0.0.3', gateway: '127.0.0.4' };
+  let life = 1;
+  const sayLife = () => ['env', `FIXTURE_LIFE=${life}`];
+  await using fleet = await startFleetProcesses({
+    ...place.options(),
+    hostOf: (role) => hosts[role] as string,
+    throughOf: (role) => (role === 'broker' ? sayLife() : []),
+    flags: { ...place.options().flags, controller: (id) => [...place.flags, `--node.rack=rack-${id}`] },
+  });
+  assert.match(fleet.url, /^http:\/\/127\.0\.0\.4:/);
+  assert.match(fleet.brokerAddresses[0] ?? '', /^127\.0\.0\.3:/);
+  const told = () => fleet.member('broker', 1).listeners['env'];
+  assert.deepEqual(told(), { host: '1', port: 0 });
+  assert.equal(fleet.member('broker', 1).listeners['ops']?.host, '127.0.0.3');
+  assert.equal(fleet.member('controller', 2).listeners['rack']?.host, 'rack-2');
+  life = 2;
+  await fleet.restart('broker', 1);
+  assert.deepEqual(told(), { host: '2', port: 0 });
 });
 
 test('planned ports do not meet, for any size', () => {

@@ -1,6 +1,6 @@
 /**
- * A whole fleet as processes on this machine: controllers, brokers, a gateway, in open mode on the loopback interface. For
- * `fleetmq dev`, tests and benches; it restarts nothing by itself.
+ * A whole fleet as processes on this machine: controllers, brokers, a gateway, in open mode on the loopback interface, or on
+ * whatever hosts the caller has. For `fleetmq dev`, tests and benches; it restarts nothing by itself.
  *
  * All start together: brokers and gateways wait for their controllers by themselves, as they do anywhere. A start that fails
  * stops what was started. Stop order: gateway, brokers (together), controllers. Below `dataFolder`: `controller-1`, `broker-1`, ..., `logs`.
@@ -24,8 +24,12 @@ export interface FleetProcessesOptions {
   readonly ports?: number | 'free';
   /** Path of a role's `main.ts`. */
   readonly entryPoint: (role: FleetRole) => string;
-  /** More flags per role, such as `--log.level=debug`. */
-  readonly flags?: Partial<Readonly<Record<FleetRole, readonly string[]>>>;
+  /** More flags per role, such as `--log.level=debug`; the last of a name counts. A function is asked at each start of a process. */
+  readonly flags?: Partial<Readonly<Record<FleetRole, readonly string[] | ((id: number) => readonly string[])>>>;
+  /** Where a member listens and is reached; with others than the loopback interface `ports` must be a base port. Default 127.0.0.1. */
+  readonly hostOf?: (role: FleetRole, id: number) => string;
+  /** What a member is started through (see ServiceProcessOptions.through), asked at each of its starts. Default: nothing. */
+  readonly throughOf?: (role: FleetRole, id: number) => readonly string[];
   /** Of one process. Default 60 s. */
   readonly startTimeoutMs?: number;
   /** Of one process, before it is killed. Default 35 s. */
@@ -39,8 +43,6 @@ export interface FleetProcessesOptions {
   /** Default: the running executable. */
   readonly node?: string;
 }
-
-const host = '127.0.0.1';
 
 /** Resolves when every process is ready. */
 export async function startFleetProcesses(options: FleetProcessesOptions): Promise<FleetProcesses> {
@@ -81,12 +83,17 @@ export class FleetProcesses implements AsyncDisposable {
 
   /** Base URL of the gateway. */
   get url(): string {
-    return `http://${host}:${this.ports.gateway.client}`;
+    return `http://${this.#host('gateway', 1)}:${this.ports.gateway.client}`;
   }
 
   /** `host:port` of the brokers' client listeners. */
   get brokerAddresses(): readonly string[] {
-    return this.ports.brokers.map(({ client }) => `${host}:${client}`);
+    return this.ports.brokers.map(({ client }, index) => `${this.#host('broker', index + 1)}:${client}`);
+  }
+
+  /** `host:port` of the controllers' internal listeners. */
+  get controllerAddresses(): readonly string[] {
+    return this.ports.controllers.map(({ internal }, index) => `${this.#host('controller', index + 1)}:${internal}`);
   }
 
   get dataFolder(): string {
@@ -159,15 +166,17 @@ export class FleetProcesses implements AsyncDisposable {
   }
 
   async #start(role: FleetRole, id: number): Promise<ServiceProcess> {
-    const { entryPoint, dataFolder, node, startTimeoutMs = 60_000, signal } = this.#options;
+    const { entryPoint, dataFolder, node, throughOf, startTimeoutMs = 60_000, signal } = this.#options;
     signal?.throwIfAborted();
+    const { [role]: more = [] } = this.#options.flags ?? {};
     const member = new ServiceProcess({
       role,
       id,
       entryPoint: entryPoint(role),
-      flags: [...this.#flags(role, id), ...(this.#options.flags?.[role] ?? [])],
+      flags: [...this.#flags(role, id), ...(typeof more === 'function' ? more(id) : more)],
       logFile: path.join(dataFolder, 'logs', `${role}-${id}.log`),
       node,
+      through: throughOf?.(role, id),
     });
     this.#members.set(keyOf(role, id), member);
     this.#options.onStarted?.(member);
@@ -178,10 +187,15 @@ export class FleetProcesses implements AsyncDisposable {
     return member;
   }
 
+  #host(role: FleetRole, id: number): string {
+    return this.#options.hostOf?.(role, id) ?? '127.0.0.1';
+  }
+
   #flags(role: FleetRole, id: number): string[] {
     const { gateway, brokers, controllers } = this.ports;
-    const peers = controllers.map(({ internal }, index) => `${index + 1}@${host}:${internal}`);
-    const addresses = controllers.map(({ internal }) => `${host}:${internal}`).join(',');
+    const peers = this.controllerAddresses.map((address, index) => `${index + 1}@${address}`);
+    const addresses = this.controllerAddresses.join(',');
+    const host = this.#host(role, id);
     const data = path.resolve(this.dataFolder, `${role}-${id}`);
     const common = ['--security.mode=open', `--listen.ops.host=${host}`];
     const listen = (listener: string, port: number): string[] => [
@@ -216,4 +230,4 @@ function keyOf(role: FleetRole, id: number): string {
 }
 
 export type { FleetPorts } from './fleet-ports.ts';
-export type { FleetRole, ListenerAddress, ProcessEnd, ServiceProcess } from './service-process.ts';
+export { type FleetRole, type ListenerAddress, type ProcessEnd, ServiceProcess } from './service-process.ts';

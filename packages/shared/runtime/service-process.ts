@@ -21,6 +21,8 @@ export interface ServiceProcessOptions {
   readonly logFile: string;
   /** Default: the running executable. */
   readonly node?: string | undefined;
+  /** What it is started through: a program with arguments that becomes the service, such as `ip netns exec NAME`. Default: nothing. */
+  readonly through?: readonly string[] | undefined;
 }
 
 export interface ListenerAddress {
@@ -49,13 +51,20 @@ export class ServiceProcess {
   #end: ProcessEnd | undefined;
 
   constructor(options: ServiceProcessOptions) {
-    const { role, id, entryPoint, flags, logFile, node = process.execPath } = options;
+    const { role, id, entryPoint, flags, logFile, node = process.execPath, through = [] } = options;
     this.role = role;
     this.id = id;
     this.logFile = logFile;
     const log = fs.openSync(logFile, 'a');
     try {
-      this.#child = spawn(node, ['--disable-warning=ExperimentalWarning', entryPoint, ...flags], {
+      const [program, ...parameters] = [
+        ...through,
+        node,
+        '--disable-warning=ExperimentalWarning',
+        entryPoint,
+        ...flags,
+      ];
+      this.#child = spawn(program as string, parameters, {
         stdio: ['ignore', 'pipe', log],
         env: environment(),
         detached: true,

@@ -97,6 +97,28 @@ describe('three controllers', { timeout: 120_000 }, () => {
     assert.equal(again.node.stateMachine.view.topics().length, 60);
   });
 
+  test('a snapshot that is made in slices, while the metadata change, is the state of its index', async () => {
+    await using cluster = await TestCluster.start({ count: 1, snapshotEntries: 30 });
+    const broker = await registerBroker(cluster, 1);
+    using _heartbeats = broker.heartbeats();
+    const { node } = await cluster.leader();
+    const admin = cluster.client(AdminService, node.controllerId);
+    for (let number = 0; number < 4; number++) await admin.createTopic({ name: `t${number}`, partitionCount: 3_000 });
+    const before = node.storage.currentSnapshot().index;
+    await eventually('a snapshot', async () => {
+      const set = { 'retention.ms': String(1_000 + node.stateMachine.appliedIndex) };
+      await admin.alterTopicConfig({ name: `t${node.stateMachine.appliedIndex % 4}`, set });
+      return node.storage.currentSnapshot().index > before;
+    });
+    const state = Buffer.from(node.stateMachine.snapshotBytes());
+    await cluster.stopOne(1, 'kill');
+    // The snapshot, and the log behind it.
+    const again = await cluster.startOne(1);
+    assert.ok(again.node.storage.currentSnapshot().index > before);
+    await eventually('the log to be applied', () => again.node.leadership.isReady);
+    assert.deepEqual(Buffer.from(again.node.stateMachine.snapshotBytes()), state);
+  });
+
   test('J24: a watch goes on from its version on another controller, without gap or double', async () => {
     await using cluster = await TestCluster.start({ count: 3 });
     await registerBroker(cluster, 1);
@@ -254,7 +276,7 @@ describe('one controller that dies', { timeout: 120_000 }, () => {
     await using cluster = await TestCluster.start({ count: 1, snapshotEntries: 10, ports });
     const answered: string[] = [];
     try {
-      await registerBroker(cluster, 1, { patienceMs: 300 });
+      await registerBroker(cluster, 1, { isOver: () => crash.fatal > 0 });
       for (let number = 0; number < 20; number++) {
         await cluster.client(AdminService, 1).createTopic({ name: `t-${number}` }, { timeoutMs: 2_000 });
         answered.push(`t-${number}`);

@@ -191,6 +191,17 @@ function addRaftMetrics(metrics: MetricsRegistry, node: ControllerNode): void {
     () => leadership.changes,
   );
   metrics.observed(
+    { name: 'fleetmq_raft_snapshot_bytes', help: 'Size of the newest snapshot that this controller has made.' },
+    () => driver.lastSnapshot?.bytes ?? 0,
+  );
+  metrics.observed(
+    { name: 'fleetmq_raft_snapshot_seconds', help: 'What it took to make that snapshot.', labels: ['step'] },
+    () => [
+      { labels: ['encode'], value: (driver.lastSnapshot?.encodeMs ?? 0) / 1_000 },
+      { labels: ['write'], value: (driver.lastSnapshot?.writeMs ?? 0) / 1_000 },
+    ],
+  );
+  metrics.observed(
     { name: 'fleetmq_metadata_version', help: 'Version of the metadata on this controller.' },
     () => stateMachine.view.version,
   );

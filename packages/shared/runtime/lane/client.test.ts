@@ -119,6 +119,19 @@ test('a deadline and a cancel also end a call that waits for its connection', as
   assert.equal(client.openCalls, 0);
 });
 
+test('a call without any time left ends with TIMEOUT, and Node has nothing to warn of', async () => {
+  await using peer = await startPeer(() => undefined);
+  await using client = createLaneTransport({ baseUrl: peer.url });
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error): void => {
+    warnings.push(name);
+  };
+  process.on('warning', onWarning);
+  await assert.rejects(client.rawUnary(unaryMethod, bytesOf('x'), { timeoutMs: 0 }), failsWith('TIMEOUT'));
+  process.off('warning', onWarning);
+  assert.deepEqual(warnings, []);
+});
+
 test('a peer that vanishes under an open call is found by PING', async () => {
   let muted = false;
   await using server = await startLane({

@@ -240,7 +240,7 @@ class LaneClient implements LaneTransport {
     const timeoutMs = options.timeoutMs ?? this.#limits.defaultTimeoutMs;
     const startedAt = performance.now();
     for (let attempt = 1; ; attempt++) {
-      const leftMs = timeoutMs - (performance.now() - startedAt);
+      const leftMs = Math.max(0, timeoutMs - (performance.now() - startedAt));
       const receiver = new UnaryReceiver(this.#limits.readMaxBytes);
       const call = this.#open(method, receiver, { ...options, timeoutMs: leftMs });
       try {

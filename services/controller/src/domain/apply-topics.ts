@@ -25,7 +25,7 @@ import {
   type TopicId,
 } from '@fleetmq/shared';
 import type { AddPartitions, AlterConfig, Assignment, CreateTopic, DeleteTopic } from './commands.ts';
-import { chooseLeader } from './elect.ts';
+import { chooseLeader, membersOf } from './elect.ts';
 import { MoveTally } from './moves.ts';
 import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
@@ -167,7 +167,8 @@ function newPartition(
   replicas: Assignment,
 ): PartitionImage {
   const stateOf = (brokerId: BrokerId) => view.broker(brokerId)?.state;
-  const inSyncReplicas = replicas.filter((brokerId) => stateOf(brokerId) === 'active');
+  const active = replicas.filter((brokerId) => stateOf(brokerId) === 'active');
+  const inSyncReplicas = membersOf(replicas, active);
   if (inSyncReplicas.length === 0) {
     throw new DomainError('NOT_AVAILABLE', `no broker of partition ${partition} is active: ${replicas.join(', ')}`);
   }

@@ -65,29 +65,34 @@ export interface PartitionChange {
 }
 
 /** The partition with the fields that differ, epochs raised accordingly; the same value when nothing differs. */
-export function changePartition(partition: PartitionImage, change: PartitionChange): PartitionImage {
-  const { move: moveBefore, ...before } = partition;
+export function changePartition(before: PartitionImage, change: PartitionChange): PartitionImage {
   const { leaderId = before.leaderId, replicas = before.replicas } = change;
-  const members = new Set(change.inSyncReplicas ?? before.inSyncReplicas);
-  // In the order of the assignment: equal sets are equal values.
-  const inSyncReplicas = replicas.filter((brokerId) => members.has(brokerId));
-  const move = change.move === 'none' ? undefined : (change.move ?? moveBefore);
+  const inSyncReplicas = membersOf(replicas, change.inSyncReplicas ?? before.inSyncReplicas);
+  const move = change.move === 'none' ? undefined : (change.move ?? before.move);
   const isSame =
     leaderId === before.leaderId &&
-    move === moveBefore &&
+    move === before.move &&
     equalIds(replicas, before.replicas) &&
     equalIds(inSyncReplicas, before.inSyncReplicas);
-  if (isSame) return partition;
+  if (isSame) return before;
+  const { topicId, partition, leaderEpoch, partitionEpoch } = before;
   const leaderStep = leaderId === before.leaderId ? 0 : 1;
   return {
-    ...before,
+    topicId,
+    partition,
     leaderId,
+    leaderEpoch: (leaderEpoch + leaderStep) as LeaderEpoch,
     replicas,
     inSyncReplicas,
-    leaderEpoch: (before.leaderEpoch + leaderStep) as LeaderEpoch,
-    partitionEpoch: (before.partitionEpoch + 1) as PartitionEpoch,
+    partitionEpoch: (partitionEpoch + 1) as PartitionEpoch,
     ...(move === undefined ? {} : { move }),
   };
+}
+
+/** Those of the replicas that are named, in the order of the assignment: equal sets are equal values, and all of them are `replicas`. */
+export function membersOf(replicas: readonly BrokerId[], named: readonly BrokerId[]): readonly BrokerId[] {
+  const members = replicas.filter((brokerId) => named.includes(brokerId));
+  return members.length === replicas.length ? replicas : members;
 }
 
 export function equalIds(left: readonly BrokerId[], right: readonly BrokerId[]): boolean {

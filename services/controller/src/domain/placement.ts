@@ -31,6 +31,7 @@ export interface PlacementRequest {
 /** A broker while a plan is made: its counts include what was planned so far. */
 export interface Candidate {
   readonly load: BrokerLoad;
+  readonly rack: string;
   readonly position: number;
   replicaCount: number;
   leaderCount: number;
@@ -52,6 +53,7 @@ export function placePartitions(request: PlacementRequest): readonly Assignment[
 export function candidatesOf(brokers: readonly BrokerLoad[]): Candidate[] {
   return brokers.map((load, position) => ({
     load,
+    rack: rackOf(load),
     position,
     replicaCount: load.replicaCount,
     leaderCount: load.leaderCount,
@@ -60,21 +62,10 @@ export function candidatesOf(brokers: readonly BrokerLoad[]): Candidate[] {
 
 /** What the brokers hold now; by id. */
 export function brokerLoads(view: MetadataView): readonly BrokerLoad[] {
-  const replicaCounts = new Map<BrokerId, number>();
-  const leaderCounts = new Map<BrokerId, number>();
-  for (const { topicId } of view.topics()) {
-    for (const { replicas } of view.partitions(topicId)) {
-      for (const brokerId of replicas) increase(replicaCounts, brokerId);
-      increase(leaderCounts, replicas[0] as BrokerId);
-    }
-  }
-  return view.brokers().map(({ brokerId, rackId, state }) => ({
-    brokerId,
-    rackId,
-    isActive: state === 'active',
-    replicaCount: replicaCounts.get(brokerId) ?? 0,
-    leaderCount: leaderCounts.get(brokerId) ?? 0,
-  }));
+  return view.brokers().map(({ brokerId, rackId, state }) => {
+    const { replicaCount, preferredCount } = view.holding(brokerId);
+    return { brokerId, rackId, isActive: state === 'active', replicaCount, leaderCount: preferredCount };
+  });
 }
 
 function increase<Key>(counts: Map<Key, number>, key: Key): void {
@@ -87,12 +78,12 @@ function placeOne(candidates: readonly Candidate[], replicationFactor: number, t
   while (chosen.length < replicationFactor) {
     const next = bestOf(candidates, chosen, (candidate) => [
       candidate.load.isActive ? 0 : 1,
-      racks.get(rackOf(candidate)) ?? 0,
+      racks.get(candidate.rack) ?? 0,
       candidate.replicaCount,
       (candidate.position + turn) % candidates.length,
     ]);
     chosen.push(next);
-    increase(racks, rackOf(next));
+    increase(racks, next.rack);
   }
   const leader = bestOf(chosen, [], (candidate) => [
     candidate.load.isActive ? 0 : 1,
@@ -106,8 +97,8 @@ function placeOne(candidates: readonly Candidate[], replicationFactor: number, t
 }
 
 /** A broker without a rack is a rack of its own: nothing is known to fail together with it. */
-export function rackOf(candidate: Candidate): string {
-  return candidate.load.rackId === '' ? `broker ${candidate.load.brokerId}` : `rack ${candidate.load.rackId}`;
+function rackOf({ brokerId, rackId }: BrokerLoad): string {
+  return rackId === '' ? `broker ${brokerId}` : `rack ${rackId}`;
 }
 
 /** The candidate with the lowest rank, compared number by number; the first of equal ones. */
@@ -131,7 +122,8 @@ export function bestOf(
 }
 
 function isBefore(left: readonly number[], right: readonly number[]): boolean {
-  for (const [position, value] of left.entries()) {
+  for (let position = 0; position < left.length; position++) {
+    const value = left[position] as number;
     const other = right[position] as number;
     if (value !== other) return value < other;
   }

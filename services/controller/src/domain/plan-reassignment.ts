@@ -10,7 +10,7 @@ import { requirePartition } from './apply-partitions.ts';
 import { refuseIfMoving } from './apply-reassignments.ts';
 import type { Assignment, ReplicaMove } from './commands.ts';
 import { equalIds } from './elect.ts';
-import { bestOf, brokerLoads, type Candidate, candidatesOf, rackOf } from './placement.ts';
+import { bestOf, brokerLoads, type Candidate, candidatesOf } from './placement.ts';
 import { requireTopicByName } from './plan.ts';
 import type { MetadataView } from './view.ts';
 
@@ -109,13 +109,13 @@ class Planner {
     const racks = new Map<string, number>();
     while (chosen.length < count) {
       const next = bestOf(usable, chosen, (candidate) => [
-        racks.get(rackOf(candidate)) ?? 0,
+        racks.get(candidate.rack) ?? 0,
         candidate.replicaCount + (held.includes(candidate) ? 0 : stayBonus),
         candidate.position,
       ]);
       chosen.push(next);
       next.replicaCount++;
-      racks.set(rackOf(next), (racks.get(rackOf(next)) ?? 0) + 1);
+      racks.set(next.rack, (racks.get(next.rack) ?? 0) + 1);
     }
     return chosen;
   }

@@ -54,7 +54,7 @@ export function planCreateTopic(view: MetadataView, plan: CreateTopicPlan, limit
   if (view.topicByName(name) !== undefined) {
     throw new DomainError('TOPIC_ALREADY_EXISTS', `topic ${name} exists already`);
   }
-  if (view.topics().length >= limits.topicsMax) {
+  if (view.topicCount >= limits.topicsMax) {
     throw new DomainError('LIMIT_EXCEEDED', `there are ${limits.topicsMax} topics, which is the limit`);
   }
   const partitionCount = plan.partitionCount ?? (plan.assignments.length || 1);
@@ -154,8 +154,7 @@ function checkPartitionCount(view: MetadataView, count: number, before: number, 
       `partition count ${count} is outside 1..${limits.partitionsPerTopicMax}, the limit of one topic`,
     );
   }
-  let total = count - before;
-  for (const topic of view.topics()) total += topic.partitionCount;
+  const total = view.partitionCount + count - before;
   if (total > limits.partitionsMax) {
     throw new DomainError('LIMIT_EXCEEDED', `there would be ${total} partitions; the limit is ${limits.partitionsMax}`);
   }

@@ -1,5 +1,5 @@
 /** ControllerBrokerService: what brokers ask of the controllers, and the watch of the metadata. */
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { ErrorCode } from '@fleetmq/gen/common/errors';
 import {
   AllocateProducerIdsResponseSchema,
@@ -16,7 +16,7 @@ import {
   UpdateClusterConfigResponseSchema,
   WatchMetadataResponseSchema,
 } from '@fleetmq/gen/controller/cluster';
-import { describeClusterConfig, type MetadataImage, unsupportedFeature } from '@fleetmq/metadata';
+import { describeClusterConfig } from '@fleetmq/metadata';
 import {
   brokerIdFromProto,
   checkVersion,
@@ -25,12 +25,11 @@ import {
   partitionToProto,
   topicIdFromProto,
 } from '@fleetmq/metadata/wire';
-import { DomainError, toSafeInteger } from '@fleetmq/shared';
-import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import { DomainError } from '@fleetmq/shared';
+import { rawServerStream, type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import type { BrokerSessions } from '../shell/broker-sessions.ts';
 import type { ClusterName } from '../shell/cluster-name.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
-import type { MetadataFeed } from '../shell/metadata-feed.ts';
 import type { Proposals } from '../shell/propose.ts';
 import type { ReassignmentAdmin } from '../shell/reassignment-admin.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
@@ -44,25 +43,23 @@ import {
 } from '../wire/cluster.ts';
 import { lifeFromProto, toMap, versionFromProto } from '../wire/commands.ts';
 import { movesOf, plannedMoveToProto, reassignProgress, wishFromProto } from '../wire/reassignments.ts';
+import { decodeRequest } from './on-lane.ts';
+import { type WatchMetadataOptions, watchMetadata } from './watch-metadata.ts';
 
-export interface ClusterRoutesOptions {
-  readonly image: () => MetadataImage;
+export interface ClusterRoutesOptions extends WatchMetadataOptions {
   readonly sessions: BrokerSessions;
   readonly proposals: Proposals;
   readonly topics: TopicAdmin;
   readonly reassignments: ReassignmentAdmin;
   readonly reads: LinearReads;
-  readonly feed: MetadataFeed;
   readonly clusterName: ClusterName;
-  /** Aborts when the server closes: watches then end. */
-  readonly stopping: AbortSignal;
   readonly heartbeatIntervalMs: number;
   readonly sessionTimeoutMs: number;
 }
 
 export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
-  const { image, sessions, proposals, topics, reads, feed, clusterName } = options;
-  return typedRoutes(ControllerBrokerService, {
+  const { image, sessions, proposals, topics, reads, clusterName } = options;
+  const routes = typedRoutes(ControllerBrokerService, {
     async registerBroker(request, { signal }) {
       checkVersion(request.version);
       const clusterId = clusterName.require(request.clusterId);
@@ -125,18 +122,11 @@ export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
         metadataVersion: BigInt(image().version),
       });
     },
-    async *watchMetadata(request, context) {
-      checkVersion(request.version);
-      const fromVersion = toSafeInteger<number>(request.fromVersion, 'from_version');
-      const signal = AbortSignal.any([context.signal, options.stopping]);
-      const known = toMap(request.features);
-      for await (const message of feed.watch({ fromVersion, watcher: request.watcher.slice(0, 64) }, signal)) {
-        // At the begin, and when a higher level comes into use meanwhile.
-        const why = unsupportedFeature(image().cluster.features, known);
-        if (why !== undefined) throw new DomainError('UNSUPPORTED_VERSION', `the watcher is too old: ${why}`);
-        yield create(WatchMetadataResponseSchema, message);
+    /** For those who mount the handlers without a lane. */
+    async *watchMetadata(request, { signal }) {
+      for await (const pieces of watchMetadata(options, request, signal)) {
+        yield fromBinary(WatchMetadataResponseSchema, Buffer.concat(pieces));
       }
-      options.stopping.throwIfAborted();
     },
     async allocateProducerIds(request, { signal }) {
       checkVersion(request.version);
@@ -148,6 +138,11 @@ export function clusterRoutes(options: ClusterRoutesOptions): ServiceRoutes {
       return create(AllocateProducerIdsResponseSchema, { firstProducerId: block.first, count: block.count });
     },
   });
+  const { watchMetadata: method } = ControllerBrokerService.method;
+  const rawWatch = rawServerStream(method, (bytes, { signal }) =>
+    watchMetadata(options, decodeRequest(method, bytes), signal),
+  );
+  return { ...routes, raw: [rawWatch] };
 }
 
 /** Begins moves, joins a watch of running ones, or takes them back; in the end all three watch. */

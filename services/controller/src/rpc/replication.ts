@@ -15,7 +15,7 @@ import { type BrokerId, DomainError, type LeaderEpoch, type TopicId } from '@fle
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import { requirePartition } from '../domain/apply-partitions.ts';
 import { requireTopicByName } from '../domain/plan.ts';
-import type { LinearReads } from '../shell/linear-reads.ts';
+import type { LeaderView } from '../shell/leader-view.ts';
 import type { Proposals } from '../shell/propose.ts';
 import { topicPartitionFromProto } from '../wire/admin.ts';
 import { changeIsrFromProto } from '../wire/commands.ts';
@@ -23,10 +23,10 @@ import { changeIsrFromProto } from '../wire/commands.ts';
 export interface ReplicationRoutesOptions {
   readonly image: () => MetadataImage;
   readonly proposals: Proposals;
-  readonly reads: LinearReads;
+  readonly leader: LeaderView;
 }
 
-export function replicationRoutes({ image, proposals, reads }: ReplicationRoutesOptions): ServiceRoutes {
+export function replicationRoutes({ image, proposals, leader }: ReplicationRoutesOptions): ServiceRoutes {
   /** As it is now; absent when there is no such partition. */
   const current = (topicId: TopicId, number: number) => {
     const partition = image().partition(topicId, number);
@@ -46,10 +46,10 @@ export function replicationRoutes({ image, proposals, reads }: ReplicationRoutes
     },
     async getISR(request, { signal }) {
       checkVersion(request.version);
-      await reads.read(signal);
       const asked = topicPartitionFromProto(request.topicPartition);
-      const { topicId } = requireTopicByName(image(), asked.topic);
-      const { partition } = requirePartition(image(), topicId, asked.partition);
+      const now = await leader.confirmed(signal);
+      const { topicId } = requireTopicByName(now, asked.topic);
+      const { partition } = requirePartition(now, topicId, asked.partition);
       const replicas = partition.replicas.map((brokerId) => ({
         brokerId,
         inSync: partition.inSyncReplicas.includes(brokerId),
@@ -59,7 +59,9 @@ export function replicationRoutes({ image, proposals, reads }: ReplicationRoutes
     async transferLeadership(request, { signal }) {
       checkVersion(request.version);
       const asked = topicPartitionFromProto(request.topicPartition);
-      const { topicId } = requireTopicByName(image(), asked.topic);
+      const { topicId } = await leader.plan({ signal, validateOnly: false }, (image) =>
+        requireTopicByName(image, asked.topic),
+      );
       const leaderEpoch = request.leaderEpoch === 0 ? undefined : (request.leaderEpoch as LeaderEpoch);
       const targetId = request.targetId as BrokerId;
       const { partition } = asked;

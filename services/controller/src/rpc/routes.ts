@@ -4,6 +4,7 @@ import type { ControllerConfig } from '../config.ts';
 import type { ControllerNode } from '../shell/node.ts';
 import { adminRoutes } from './admin.ts';
 import { clusterRoutes } from './cluster.ts';
+import { onLane } from './on-lane.ts';
 import { raftRoutes } from './raft.ts';
 import { replicationRoutes } from './replication.ts';
 
@@ -14,7 +15,7 @@ export function controllerRoutes(
   stopping: AbortSignal,
 ): readonly ServiceRoutes[] {
   const image = () => node.stateMachine.image;
-  return [
+  const routes = [
     raftRoutes(node),
     clusterRoutes({
       ...node,
@@ -26,4 +27,5 @@ export function controllerRoutes(
     adminRoutes({ ...node, image }),
     replicationRoutes({ ...node, image }),
   ];
+  return routes.map(onLane);
 }

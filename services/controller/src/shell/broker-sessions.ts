@@ -22,11 +22,13 @@ import type { BrokerLife, MetadataCommand, RegisterBroker } from '../domain/comm
 import type { Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
 import { Liveness } from '../domain/liveness.ts';
 import type { MetadataView } from '../domain/view.ts';
+import type { LeaderView } from './leader-view.ts';
 import type { LeadershipState } from './leadership.ts';
 import type { Proposals } from './propose.ts';
 
 export interface BrokerSessionsOptions {
   readonly view: () => MetadataView;
+  readonly leader: LeaderView;
   readonly leadership: LeadershipState;
   readonly proposals: Pick<Proposals, 'propose'>;
   readonly clock: Clock;
@@ -70,9 +72,8 @@ export class BrokerSessions implements Disposable {
 
   /** BROKER_NOT_FOUND, STALE_BROKER_EPOCH: the broker must register again. */
   async heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<HeartbeatAnswer> {
-    const { view, leadership, clock } = this.#options;
-    leadership.requireReady();
-    const before = requireLife(view(), beat);
+    const { view, leader, clock } = this.#options;
+    const before = await leader.plan({ signal, validateOnly: false }, (image) => requireLife(image, beat));
     this.#liveness.heard(beat, clock.monotonicMs());
     for (const failed of beat.failedPartitions) await this.#moveAway(beat, failed, signal);
     const caughtUp = beat.metadataVersion >= before.brokerEpoch;
@@ -93,9 +94,9 @@ export class BrokerSessions implements Disposable {
 
   /** An operator's wish: hand over what can be, or, with `cancel`, serve again. How many partitions the broker still leads. */
   async drain(target: { readonly brokerId: BrokerId; readonly cancel: boolean }, signal: AbortSignal): Promise<number> {
-    const { view, leadership, proposals } = this.#options;
-    leadership.requireReady();
-    const { brokerId, brokerEpoch, state } = requireBroker(view(), target.brokerId);
+    const { view, leader, proposals } = this.#options;
+    const call = { signal, validateOnly: false };
+    const { brokerId, brokerEpoch, state } = await leader.plan(call, (image) => requireBroker(image, target.brokerId));
     if (!target.cancel) await proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
     else if (state === 'draining') await proposals.propose({ kind: 'unfence-broker', brokerId, brokerEpoch }, signal);
     return view()

@@ -9,10 +9,10 @@ import type { Logger, LogIndex } from '@fleetmq/shared';
 import { previewCommand } from '../domain/apply.ts';
 import { type FeatureReport, type NodeFeatures, planFeatures, reportFeatures } from '../domain/feature-levels.ts';
 import type { PeerAddress } from '../domain/peers.ts';
+import type { CallOptions } from './leader-view.ts';
 import type { LeadershipState } from './leadership.ts';
 import type { LinearReads } from './linear-reads.ts';
 import type { Proposals } from './propose.ts';
-import type { CallOptions } from './topic-admin.ts';
 
 export interface FeatureAdminOptions {
   readonly controllerId: number;

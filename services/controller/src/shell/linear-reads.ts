@@ -3,7 +3,7 @@
  * section 6.4). A quorum confirms the leadership, then this node waits until it has applied the index that was named.
  * A read lives and dies with the leadership: it fails with NOT_LEADER, never with an old answer. Never a lease.
  */
-import type { ReadState } from '@fleetmq/raft';
+import { noIndex, type ReadState } from '@fleetmq/raft';
 import { DomainError, type LogIndex, type Timers, viewOf } from '@fleetmq/shared';
 import type { LeadershipState } from './leadership.ts';
 import type { RaftDriver } from './raft-driver.ts';
@@ -18,7 +18,8 @@ export interface LinearReadsOptions {
 }
 
 interface Read {
-  index: LogIndex | undefined;
+  /** Known once it is confirmed. */
+  index: LogIndex;
   done(index: LogIndex): void;
   fail(error: DomainError): void;
 }
@@ -26,6 +27,8 @@ interface Read {
 export class LinearReads {
   readonly #options: LinearReadsOptions;
   readonly #reads = new Map<number, Read>();
+  /** Confirmed, but this node has not applied so much yet. By index, as reads are confirmed in their order. */
+  readonly #confirmed = new Set<Read>();
   #next = 1;
 
   constructor(options: LinearReadsOptions) {
@@ -48,11 +51,12 @@ export class LinearReads {
       });
       const end = (): void => {
         this.#reads.delete(number);
+        this.#confirmed.delete(read);
         timer.cancel();
         signal?.removeEventListener('abort', onAbort);
       };
       const read: Read = {
-        index: undefined,
+        index: noIndex,
         done: (index) => {
           end();
           resolve(index);
@@ -74,13 +78,15 @@ export class LinearReads {
     const read = this.#reads.get(decodeNumber(context));
     if (read === undefined) return;
     read.index = index;
-    this.applied(this.#options.appliedIndex());
+    this.#confirmed.add(read);
+    if (index <= this.#options.appliedIndex()) read.done(index);
   }
 
   /** This node has applied up to here. */
   applied(appliedIndex: LogIndex): void {
-    for (const read of [...this.#reads.values()]) {
-      if (read.index !== undefined && read.index <= appliedIndex) read.done(read.index);
+    for (const read of this.#confirmed) {
+      if (read.index > appliedIndex) return;
+      read.done(read.index);
     }
   }
 

@@ -113,9 +113,11 @@ export class MemberChanges implements Disposable {
    */
   async add(request: AddRequest, signal: AbortSignal): Promise<number> {
     const member = await this.#newcomer(request, signal);
-    // As of after the wait.
-    const isVoter = this.#options.driver.confState.voters.includes(member.controllerId);
-    const plan = planAddition(this.#current(), member, { promote: !request.learnerOnly, isVoter });
+    const { driver } = this.#options;
+    const plan = (): Addition => {
+      const isVoter = driver.confState.voters.includes(member.controllerId);
+      return planAddition(this.#current(), member, { promote: !request.learnerOnly, isVoter });
+    };
     await this.#carryOut(plan, member.controllerId, signal);
     return member.controllerId;
   }
@@ -129,8 +131,10 @@ export class MemberChanges implements Disposable {
     const what = 'replacing a controller';
     requireLevel(this.#options.featuresInUse(), { name: 'metadata.version', level: 2, what });
     const member = await this.#newcomer(request, signal);
-    const { voters } = this.#options.driver.confState;
-    const plan = planReplacement(this.#current(), member, { replacedId, voters });
+    const { driver } = this.#options;
+    const plan = (): Addition => {
+      return planReplacement(this.#current(), member, { replacedId, voters: driver.confState.voters });
+    };
     await this.#carryOut(plan, member.controllerId, signal);
     return member.controllerId;
   }
@@ -164,7 +168,13 @@ export class MemberChanges implements Disposable {
     return request.diskId === '' ? await this.#identify(request, signal) : memberFrom(request);
   }
 
-  async #carryOut(plan: Addition, controllerId: number, signal: AbortSignal): Promise<void> {
+  /** A refusal rests on what a quorum has confirmed: this controller may have been deposed without knowing it. */
+  async #carryOut(planNow: () => Addition, controllerId: number, signal: AbortSignal): Promise<void> {
+    let plan = planNow();
+    if (plan.kind === 'refused') {
+      await this.#options.reads.read(signal);
+      plan = planNow();
+    }
     if (plan.kind === 'refused') throw plan.error;
     if (plan.kind === 'nothing') return;
     const isNew = plan.kind === 'add';

@@ -1,15 +1,25 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type ClusterImage, type MetadataEvent, MetadataImage } from '@fleetmq/metadata';
+import { fromBinary } from '@bufbuild/protobuf';
+import { type WatchMetadataResponse, WatchMetadataResponseSchema } from '@fleetmq/gen/controller/cluster';
+import {
+  type ClusterImage,
+  joinSnapshotParts,
+  type MetadataEvent,
+  MetadataImage,
+  type TopicImage,
+} from '@fleetmq/metadata';
+import { eventFromProto, SnapshotPages, snapshotFromProto } from '@fleetmq/metadata/wire';
 import type { MetadataVersion, Term } from '@fleetmq/shared';
 import { DomainError, silentLogger } from '@fleetmq/shared';
 import { nodeTimers } from '@fleetmq/shared/runtime';
-import type { WatchMessage } from '../wire/watch.ts';
+import { encodeWatchMessage, type WatchMessage } from '../wire/watch.ts';
 import { LeadershipState } from './leadership.ts';
 import { MetadataFeed, type MetadataFeedOptions } from './metadata-feed.ts';
 
 class Fixture {
   readonly image = new MetadataImage();
+  readonly pages = new SnapshotPages(this.image);
   readonly leadership = new LeadershipState(new Map(), { role: 'StateFollower', leaderId: 2, term: 5 as Term });
   readonly feed: MetadataFeed;
   readonly stopping = new AbortController();
@@ -18,11 +28,12 @@ class Fixture {
     this.feed = new MetadataFeed({
       controllers: () => [],
       view: () => this.image,
+      pages: () => this.pages,
       leadership: this.leadership,
       timers: nodeTimers,
       logger: silentLogger,
       historyEventsMax: 5,
-      partItemsMax: 2,
+      partBytesMax: 200,
       answerEventsMax: 3,
       heartbeatMs: 20_000,
       patienceMs: 50,
@@ -34,8 +45,12 @@ class Fixture {
   /** One change of the metadata; its version is its number. */
   change(version: number): void {
     const cluster: ClusterImage = { ...this.image.cluster, clusterId: `v${version}` };
-    const events: MetadataEvent[] = [{ kind: 'cluster-changed', cluster }];
+    this.apply(version, [{ kind: 'cluster-changed', cluster }]);
+  }
+
+  apply(version: number, events: readonly MetadataEvent[]): void {
     this.image.apply(version as MetadataVersion, events);
+    this.pages.changed(events);
     this.feed.add(events, version as MetadataVersion);
   }
 
@@ -44,13 +59,28 @@ class Fixture {
   }
 }
 
-async function next(watch: AsyncGenerator<WatchMessage>): Promise<WatchMessage> {
+/** As the watcher reads it. */
+async function next(watch: AsyncGenerator<WatchMessage>): Promise<WatchMetadataResponse> {
   const result = await watch.next();
   assert.equal(result.done, false);
-  return result.value as WatchMessage;
+  return fromBinary(WatchMetadataResponseSchema, Buffer.concat(encodeWatchMessage(result.value as WatchMessage)));
 }
 
-const shape = ({ version, events, snapshot }: WatchMessage): string =>
+function topicWith(number: number, partitionCount: number): MetadataEvent[] {
+  const topicId = `${number % 10}${String(number).padStart(31, '0')}` as TopicImage['topicId'];
+  const topic: TopicImage = { topicId, name: `t${number}`, config: new Map(), internal: false, partitionCount };
+  const partitions = Array.from({ length: partitionCount }, (_, partition) => {
+    const replicas = [1, 2, 300].map((id) => id + (partition % 3));
+    const epochs = { leaderEpoch: 1, partitionEpoch: number };
+    return { topicId, partition, leaderId: 1, replicas, inSyncReplicas: replicas.slice(0, 2), ...epochs };
+  });
+  return [
+    { kind: 'topic-changed', topic },
+    ...partitions.map((each): MetadataEvent => ({ kind: 'partition-changed', partition: each as never })),
+  ];
+}
+
+const shape = ({ version, events, snapshot }: WatchMetadataResponse): string =>
   `${version}${snapshot === undefined ? '' : ' snapshot'} ${events.length}`;
 
 const hasCode = (code: string) => (error: unknown) => error instanceof DomainError && error.code === code;
@@ -70,6 +100,24 @@ describe('the metadata feed', { timeout: 20_000 }, () => {
     // Bounded in events; the version is that of the last one.
     assert.equal(shape(await next(watch)), '6 3');
     assert.equal(shape(await next(watch)), '9 1');
+  });
+
+  test('a snapshot comes in parts, all of one moment, and changes as they are', async () => {
+    const fixture = new Fixture();
+    for (let number = 1; number <= 12; number++) fixture.apply(number, topicWith(number, number % 5));
+    const watch = fixture.watch(0);
+    const parts = [await next(watch)];
+    const whole = fixture.image.snapshot();
+    // What comes meanwhile is no part of it.
+    const more = topicWith(13, 4);
+    fixture.apply(13, more);
+    while (parts.at(-1)?.snapshotPart === true) parts.push(await next(watch));
+    assert.ok(parts.length > 3, `${parts.length} parts`);
+    const joined = joinSnapshotParts(parts.map(({ snapshot }) => snapshotFromProto(snapshot as never)));
+    assert.deepEqual(joined, whole);
+    assert.ok(parts.every(({ version }) => version === 12n));
+    const news = await next(watch);
+    assert.deepEqual(news.events.map(eventFromProto), more);
   });
 
   test('a watcher that comes back goes on where it was, if the history reaches', async () => {

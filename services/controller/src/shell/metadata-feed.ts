@@ -7,18 +7,19 @@
  * Invariants: a watcher sees each change once, in order, none skipped; versions never go back: a node that is behind the
  * watcher waits, then sends it away. A node that knows no leader sends nothing, since it may be cut off, and then ends.
  */
-import type { MetadataEvent as EventMessage } from '@fleetmq/gen/controller/metadata_log';
-import { type MetadataEvent, snapshotParts } from '@fleetmq/metadata';
-import { eventToProto, snapshotToProto } from '@fleetmq/metadata/wire';
+import type { MetadataEvent } from '@fleetmq/metadata';
+import { encodeEvents, type SnapshotPages } from '@fleetmq/metadata/wire';
 import { assert, DomainError, type Logger, type MetadataVersion, type Timers } from '@fleetmq/shared';
 import type { PeerAddress } from '../domain/peers.ts';
 import type { MetadataView } from '../domain/view.ts';
 import { memberToProto } from '../wire/membership.ts';
-import type { WatchMessage } from '../wire/watch.ts';
+import { eventsField, type WatchMessage } from '../wire/watch.ts';
 import type { LeadershipState } from './leadership.ts';
 
 export interface MetadataFeedOptions {
   readonly view: () => MetadataView;
+  /** Of the same image. */
+  readonly pages: () => SnapshotPages;
   readonly leadership: LeadershipState;
   /** Where the controllers are, as far as this node knows. */
   readonly controllers: () => readonly PeerAddress[];
@@ -26,8 +27,8 @@ export interface MetadataFeedOptions {
   readonly logger: Logger;
   /** Events that are kept for watchers. Default 100,000. */
   readonly historyEventsMax: number;
-  /** Brokers, topics and partitions in one part of a snapshot. Default 1,000. */
-  readonly partItemsMax: number;
+  /** Size of one part of a snapshot, about. Default 256 KiB. */
+  readonly partBytesMax: number;
   /** Events in one answer. Default 1,000; those of one command stay together. */
   readonly answerEventsMax: number;
   /** Without news a watcher gets a heartbeat after this. Default 2 s. */
@@ -40,10 +41,14 @@ export interface MetadataFeedOptions {
 
 interface Change {
   readonly version: MetadataVersion;
-  readonly events: readonly MetadataEvent[];
-  /** Made when the first watcher needs it. */
-  messages: EventMessage[] | undefined;
+  readonly eventCount: number;
+  /** Encoded when the first watcher needs them. */
+  events: readonly MetadataEvent[] | Uint8Array;
 }
+
+/** Topics and partitions that are encoded for a snapshot in one go, and the pause until the next ones. */
+const sliceItems = 2_000;
+const slicePauseMs = 1;
 
 export class MetadataFeed {
   readonly #options: MetadataFeedOptions;
@@ -70,11 +75,11 @@ export class MetadataFeed {
 
   /** The state machine has applied these. */
   add(events: readonly MetadataEvent[], version: MetadataVersion): void {
-    this.#history.push({ version, events, messages: undefined });
+    this.#history.push({ version, eventCount: events.length, events });
     this.#eventCount += events.length;
     while (this.#eventCount > this.#options.historyEventsMax && this.#dropped < this.#history.length) {
       const oldest = this.#history[this.#dropped++] as Change;
-      this.#eventCount -= oldest.events.length;
+      this.#eventCount -= oldest.eventCount;
       this.#floor = oldest.version;
     }
     if (this.#dropped > 1_000 && this.#dropped > this.#history.length / 2) {
@@ -109,6 +114,7 @@ export class MetadataFeed {
       let cursor = request.fromVersion;
       if (cursor > 0) await this.#catchUp(cursor, signal);
       if (cursor === 0 || cursor < this.#floor) {
+        await this.#prepareSnapshot(signal);
         const { snapshot, messages } = this.#snapshot();
         yield* messages;
         cursor = snapshot;
@@ -157,13 +163,15 @@ export class MetadataFeed {
   /** The next changes behind `cursor`, as many as one answer may hold. */
   #changesAfter(cursor: number): WatchMessage | undefined {
     const first = this.#firstAfter(cursor);
-    const events: EventMessage[] = [];
+    const events: Uint8Array[] = [];
+    let eventCount = 0;
     let version: MetadataVersion | undefined;
     for (let position = first; position < this.#history.length; position++) {
       const change = this.#history[position] as Change;
-      if (version !== undefined && events.length + change.events.length > this.#options.answerEventsMax) break;
-      change.messages ??= change.events.map(eventToProto);
-      for (const message of change.messages) events.push(message);
+      if (version !== undefined && eventCount + change.eventCount > this.#options.answerEventsMax) break;
+      if (!(change.events instanceof Uint8Array)) change.events = encodeEvents(eventsField, change.events);
+      events.push(change.events);
+      eventCount += change.eventCount;
       version = change.version;
     }
     return version === undefined ? undefined : this.#message(version, events);
@@ -181,28 +189,42 @@ export class MetadataFeed {
     return low;
   }
 
-  /** All of one moment, although its parts leave one after the other. */
-  #snapshot(): { snapshot: MetadataVersion; messages: Generator<WatchMessage> } {
-    const { view, partItemsMax } = this.#options;
-    const image = view().snapshot();
-    const parts = [...snapshotParts(image, partItemsMax)];
-    const message = this.#message.bind(this);
-    function* messages(): Generator<WatchMessage> {
-      for (const [position, part] of parts.entries()) {
-        const snapshotPart = position < parts.length - 1;
-        yield { ...message(image.version, []), snapshot: snapshotToProto(part), snapshotPart };
-      }
+  /** Most of the work for a snapshot, if nobody has done it yet: in slices, so that it holds up nothing else. */
+  async #prepareSnapshot(signal: AbortSignal): Promise<void> {
+    const { view, pages, timers } = this.#options;
+    // What changes meanwhile is done again, but not for ever.
+    let items = view().topicCount + view().partitionCount;
+    while (items >= 0 && !signal.aborted) {
+      const done = pages().prepare(sliceItems);
+      if (done < sliceItems) return;
+      items -= done;
+      await new Promise<void>((resolve) => timers.after(slicePauseMs, resolve));
     }
-    return { snapshot: image.version, messages: messages() };
   }
 
-  #message(version: MetadataVersion, events: EventMessage[]): WatchMessage {
+  /** All of one moment, although its parts leave one after the other. */
+  #snapshot(): { snapshot: MetadataVersion; messages: Generator<WatchMessage> } {
+    const { view, pages, partBytesMax } = this.#options;
+    const { version } = view();
+    const parts = pages().parts(partBytesMax);
+    const message = this.#message.bind(this);
+    function* messages(): Generator<WatchMessage> {
+      for (const [position, snapshot] of parts.entries()) {
+        yield { ...message(version, []), snapshot, hasMoreParts: position < parts.length - 1 };
+      }
+    }
+    return { snapshot: version, messages: messages() };
+  }
+
+  #message(version: MetadataVersion, events: readonly Uint8Array[]): WatchMessage {
     const { leaderId, term } = this.#options.leadership;
-    const message = { version: BigInt(version), term: BigInt(term), events, leaderId };
-    if (events.length > 0) return message;
+    const controllers = events.length > 0 ? [] : this.#options.controllers();
     return {
-      ...message,
-      controllers: this.#options.controllers().map((each) => memberToProto({ diskId: '', ...each })),
+      version,
+      term,
+      leaderId,
+      events,
+      controllers: controllers.map((each) => memberToProto({ diskId: '', ...each })),
     };
   }
 

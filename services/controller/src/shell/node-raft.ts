@@ -95,6 +95,7 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
       onRemoved: (by) => standing.removed(`controller ${by} says so`),
       checksum,
       logger,
+      heartbeatMs: config.raft['heartbeat-ms'],
       callTimeoutMs: electionTimeoutMs,
       timers,
       snapshots: {
@@ -117,7 +118,7 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
   const known = { controllerId, driver, storage, identity, leadership, addresses, membership, appliedIndex };
   const quorum = new Quorum({ ...known, clock, timers, electionTimeoutMs });
 
-  const proposals = createProposals(start, driver, leadership);
+  const proposals = createProposals(start, { driver, leadership, quorum });
   const reads = new LinearReads({ driver, leadership, appliedIndex, timers, timeoutMs: 5_000 });
   opened.defer(() => reads.close());
   const clusterName = createClusterName(start, { stateMachine, proposals, leadership, onFatal });
@@ -204,14 +205,9 @@ function createClusterName(
 
 function connections({ config, opened }: Start): (address: Address) => Transport {
   const electionTimeoutMs = config.raft['election-timeout-ms'];
-  // A connection that went silent must not outlive many elections.
-  const silenceMs = Math.max(1_000, 2 * electionTimeoutMs);
-  const pool = opened.use(
-    createRpcPool({
-      connectTimeoutMs: electionTimeoutMs,
-      keepalive: { intervalMs: silenceMs, timeoutMs: silenceMs },
-    }),
-  );
+  // After a cut a new connection is there sooner than the old one comes back to life, and an election may wait for it.
+  const keepalive = { intervalMs: Math.max(100, electionTimeoutMs / 2), timeoutMs: Math.max(500, electionTimeoutMs) };
+  const pool = opened.use(createRpcPool({ connectTimeoutMs: electionTimeoutMs, keepalive }));
   return (address) => pool.get(`http://${authorityOf(address)}`);
 }
 
@@ -226,6 +222,7 @@ function driverOptions({ config, ports }: Start) {
       heartbeatTicks: 1,
       ...ports.raftOptions,
     },
+    clock: ports.clock,
     timers: ports.timers,
     logger: ports.logger,
     tickMs: raft['heartbeat-ms'],
@@ -234,10 +231,20 @@ function driverOptions({ config, ports }: Start) {
   };
 }
 
-function createProposals({ config, folder, ports, opened }: Start, driver: RaftDriver, leadership: LeadershipState) {
+function createProposals(
+  { config, folder, ports, opened }: Start,
+  {
+    driver,
+    leadership,
+    quorum,
+  }: { readonly driver: RaftDriver; readonly leadership: LeadershipState; readonly quorum: Quorum },
+): Proposals {
   const { clock, timers, logger } = ports;
   const reserveBytes = config.limits['disk-reserve-bytes'];
-  const reserve = opened.use(new DiskReserve({ disk: folder.disk, timers, logger, reserveBytes }));
+  const handOver = async (): Promise<void> => {
+    if (leadership.isReady) await quorum.transferLeadership(0, new AbortController().signal);
+  };
+  const reserve = opened.use(new DiskReserve({ disk: folder.disk, timers, logger, reserveBytes, handOver }));
   const proposals = new Proposals({
     driver,
     leadership,

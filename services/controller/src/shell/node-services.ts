@@ -4,6 +4,7 @@ import type { LogIndex } from '@fleetmq/shared';
 import { defaultPlanLimits } from '../domain/plan.ts';
 import { BrokerSessions } from './broker-sessions.ts';
 import { FeatureAdmin } from './feature-admin.ts';
+import { LeaderView } from './leader-view.ts';
 import { MetadataFeed } from './metadata-feed.ts';
 import type { Start } from './node-ports.ts';
 import type { RaftParts } from './node-raft.ts';
@@ -12,6 +13,7 @@ import type { StateMachine } from './state-machine.ts';
 import { TopicAdmin } from './topic-admin.ts';
 
 export interface ServiceParts {
+  readonly leader: LeaderView;
   readonly topics: TopicAdmin;
   readonly reassignments: ReassignmentAdmin;
   readonly features: FeatureAdmin;
@@ -29,19 +31,21 @@ export function createServices(
   const view = (): MetadataImage => stateMachine.image;
   const feed = new MetadataFeed({
     view,
+    pages: () => stateMachine.pages,
     leadership,
     controllers: () => addresses.addresses(),
     timers,
     logger,
     historyEventsMax: limits['watch-history-events'],
-    partItemsMax: 1_000,
+    partBytesMax: 256 * 1024,
     answerEventsMax: 1_000,
     heartbeatMs: 2_000,
     patienceMs: 5_000,
     watchersMax: limits.watches,
   });
   const appliedIndex = (): LogIndex => stateMachine.appliedIndex;
-  const common = { image: view, appliedIndex, leadership, proposals, reads };
+  const leader = new LeaderView({ image: view, leadership, reads });
+  const common = { leader, appliedIndex, leadership, proposals };
   const topics = new TopicAdmin({
     ...common,
     random,
@@ -54,14 +58,16 @@ export function createServices(
   });
   const sessionTimeoutMs = config.broker['session-timeout-ms'];
   const sessions = opened.use(
-    new BrokerSessions({ view, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
+    new BrokerSessions({ view, leader, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
   );
   const features = new FeatureAdmin({
     ...common,
+    image: view,
+    reads,
     controllerId: config.node.id,
     members: () => addresses.addresses(),
     ask,
     logger,
   });
-  return { feed, topics, reassignments: new ReassignmentAdmin({ ...common, random }), features, sessions };
+  return { leader, feed, topics, reassignments: new ReassignmentAdmin({ ...common, random }), features, sessions };
 }

@@ -5,7 +5,7 @@
  * for certain (PROPOSAL_DROPPED). If the leadership, the deadline or the caller ends first, nobody knows (TIMEOUT): the entry
  * may still be committed. Proposals under way are bounded; more are refused with LIMIT_EXCEEDED.
  */
-import { type Clock, DomainError, type LogIndex, type Term, type Timers } from '@fleetmq/shared';
+import { assert, type Clock, DomainError, type LogIndex, type Term, type Timers } from '@fleetmq/shared';
 import type { Outcome } from '../domain/apply.ts';
 import type { MetadataCommand, ResultOf } from '../domain/commands.ts';
 import { encodeCommand } from '../wire/commands.ts';
@@ -26,6 +26,14 @@ export interface ProposalsOptions {
   readonly commandBytesMax: number;
   /** Undefined when the disk has room; otherwise why ordinary commands are refused. */
   readonly refusal: () => DomainError | undefined;
+}
+
+interface Waiting {
+  readonly kind: string;
+  readonly place: { readonly index: LogIndex; readonly term: Term };
+  readonly signal: AbortSignal | undefined;
+  /** Called when the command was carried out, at once. Must not throw. */
+  readonly onDone: (() => void) | undefined;
 }
 
 interface Pending {
@@ -53,13 +61,30 @@ export class Proposals {
     return outcome.result;
   }
 
+  /** As `propose`; answers what `answer` says in the moment in which the command is applied, before any later one is. */
+  async proposeFor<Command extends MetadataCommand, Answer>(
+    command: Command,
+    signal: AbortSignal | undefined,
+    answer: () => Answer,
+  ): Promise<Answer> {
+    let found: { readonly answer: Answer } | undefined;
+    const outcome = await this.submit(command, signal, () => {
+      found = { answer: answer() };
+    });
+    if ('error' in outcome) throw outcome.error;
+    assert(found !== undefined, `${command.kind} was carried out without an answer`);
+    return found.answer;
+  }
+
   /**
    * The state machine's answer or refusal, once the command is applied. Throws only when there is none: NOT_LEADER,
    * NOT_AVAILABLE, LIMIT_EXCEEDED, DISK_FULL, REQUEST_TOO_LARGE and PROPOSAL_DROPPED (nothing happened), or TIMEOUT.
+   * `onDone` is called once it was carried out, before any later entry is applied; it must not throw.
    */
   async submit<Command extends MetadataCommand>(
     command: Command,
     signal?: AbortSignal,
+    onDone?: () => void,
   ): Promise<Outcome<ResultOf<Command>>> {
     const { driver, leadership, clock, pendingMax, refusal, commandBytesMax } = this.#options;
     leadership.requireReady();
@@ -81,7 +106,7 @@ export class Proposals {
     const data = joinEntryData({ timestampMs: Math.floor(clock.wallMs()), command: bytes });
     const place = driver.propose(data);
     if (place instanceof DomainError) throw place;
-    return (await this.#wait(command.kind, place, signal)) as Outcome<ResultOf<Command>>;
+    return (await this.#wait({ kind: command.kind, place, signal, onDone })) as Outcome<ResultOf<Command>>;
   }
 
   /** The entry at this place was applied. */
@@ -99,11 +124,7 @@ export class Proposals {
     this.#failAll('this controller is stopping');
   }
 
-  #wait(
-    kind: string,
-    place: { readonly index: LogIndex; readonly term: Term },
-    signal: AbortSignal | undefined,
-  ): Promise<Outcome<unknown>> {
+  #wait({ kind, place, signal, onDone }: Waiting): Promise<Outcome<unknown>> {
     const { timers, timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
       const onAbort = (): void => pending.fail(unknownOutcome(kind, 'the caller gave up'));
@@ -118,6 +139,7 @@ export class Proposals {
         kind,
         settle: (outcome) => {
           end();
+          if (!('error' in outcome)) onDone?.();
           resolve(outcome);
         },
         fail: (error) => {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { MetadataImage } from '@fleetmq/metadata';
 import { createMessage, emptyConfState, type Message, silentRaftLogger } from '@fleetmq/raft';
 import { type LogIndex, silentLogger, type Term, tableChecksum } from '@fleetmq/shared';
-import { nodeTimers } from '@fleetmq/shared/runtime';
+import { nodeClock, nodeTimers } from '@fleetmq/shared/runtime';
 import { noMembership } from '../domain/membership.ts';
 import { eventually } from '../testing/cluster.ts';
 import { durableFilesAfter, MemoryDisk } from '../testing/memory-disk.ts';
@@ -35,6 +35,7 @@ async function openDriver(disk: MemoryDisk, voters: readonly number[]): Promise<
     raft: { id: 1, random: () => 0.5, logger: silentRaftLogger, electionTicks: 10, heartbeatTicks: 1 },
     storage,
     stateMachine,
+    clock: nodeClock,
     timers: nodeTimers,
     logger: silentLogger,
     tickMs: 10,

@@ -9,7 +9,7 @@
  *  3. Committed entries, which are durable here, are applied at once, in order, on a leader a change of members once it is
  *     noted that it is committed; a snapshot that was installed replaces the state machine before any later entry is applied.
  *  4. Now and then the state machine's snapshot replaces the log's beginning; and after each configuration change, since a
- *     new member begins with a snapshot that knows it.
+ *     new member begins with a snapshot that knows it. It is prepared in slices, so that it holds up nothing else.
  * Any failure of a write, and any broken invariant, stops the driver for good (`onFatal`): what is on disk is not known,
  * and a restart recovers. Failpoints between the steps cost one comparison when they are off.
  */
@@ -30,6 +30,7 @@ import {
 } from '@fleetmq/raft';
 import {
   assert,
+  type Clock,
   DomainError,
   type Logger,
   type LogIndex,
@@ -50,10 +51,20 @@ export interface Leadership {
   readonly term: Term;
 }
 
+/** What the newest snapshot that this node has made took. */
+export interface SnapshotFigures {
+  readonly bytes: number;
+  /** In all slices together. */
+  readonly encodeMs: number;
+  /** Until it was durable and the log was cut. */
+  readonly writeMs: number;
+}
+
 export interface RaftDriverOptions {
   readonly raft: Omit<RaftOptions, 'storage' | 'applied' | 'asyncStorageWrites'>;
   readonly storage: DiskRaftStorage;
   readonly stateMachine: StateMachine;
+  readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
   readonly tickMs: number;
@@ -72,6 +83,12 @@ export interface RaftDriverOptions {
 }
 
 const snapshotRetryMs = 1_000;
+/** Topics and partitions that are encoded in one go: some milliseconds. */
+const sliceItems = 2_000;
+/** Between two slices. */
+const slicePauseMs = 1;
+/** Metadata that change faster than they are encoded: after so many items for each one that there is, the rest waits no more. */
+const slicedRounds = 2;
 
 export class RaftDriver {
   readonly #options: RaftDriverOptions;
@@ -91,6 +108,9 @@ export class RaftDriver {
   /** The quorum has changed since the last one. */
   #isSnapshotDue = false;
   #snapshotRetry: Timer | undefined;
+  #lastSnapshot: SnapshotFigures | undefined;
+  /** While a snapshot is being prepared. */
+  #preparing: { items: number; encodeMs: number; timer: Timer | undefined } | undefined;
   #isStopped = false;
   #isQuiet = false;
   #leadership: Leadership;
@@ -135,6 +155,11 @@ export class RaftDriver {
   /** As of the last configuration change that was applied. */
   get confState(): ConfState {
     return this.#confState;
+  }
+
+  /** Undefined until this process has made one. */
+  get lastSnapshot(): SnapshotFigures | undefined {
+    return this.#lastSnapshot;
   }
 
   status(): RaftStatus {
@@ -351,19 +376,33 @@ export class RaftDriver {
   }
 
   #maybeSnapshot(): void {
-    const { storage, stateMachine, snapshotEntries, logger, timers } = this.#options;
+    const { storage, stateMachine, snapshotEntries, logger, clock, timers } = this.#options;
     const retry = (): void => {
       this.#isSnapshotDue = true;
     };
     const index = stateMachine.appliedIndex;
     const missing = index - storage.currentSnapshot().index;
-    if (this.#savingSnapshot !== undefined || missing < (this.#isSnapshotDue ? 1 : snapshotEntries)) return;
+    if (this.#savingSnapshot !== undefined) return;
+    if (missing < (this.#isSnapshotDue ? 1 : snapshotEntries)) {
+      // Also when one that came from the leader has made it superfluous.
+      this.#preparing = undefined;
+      return;
+    }
+    if (!this.#prepareSnapshot()) return;
     const wasDue = this.#isSnapshotDue;
     this.#isSnapshotDue = false;
+    const startMs = clock.monotonicMs();
     const snapshot = { index, confState: this.#confState, data: stateMachine.snapshotBytes() };
+    const encodedMs = clock.monotonicMs();
+    const encodeMs = encodedMs - startMs + (this.#preparing?.encodeMs ?? 0);
+    this.#preparing = undefined;
     // Half of it stays in the log, for followers that are a little behind.
     const saving = storage.saveSnapshot(snapshot, Math.floor(snapshotEntries / 2)).then(
-      () => logger.info({ index, bytes: snapshot.data.length }, 'made a snapshot'),
+      () => {
+        const writeMs = clock.monotonicMs() - encodedMs;
+        this.#lastSnapshot = { bytes: snapshot.data.length, encodeMs, writeMs };
+        logger.info({ index, ...this.#lastSnapshot }, 'made a snapshot');
+      },
       // The log has all of it; the next round tries again. If the log itself was hit, the next append says so.
       (error: unknown) => {
         logger.error({ error, index }, 'could not make a snapshot');
@@ -373,6 +412,26 @@ export class RaftDriver {
     this.#savingSnapshot = saving.finally(() => {
       this.#savingSnapshot = undefined;
     });
+  }
+
+  /** One slice of the work; false while there is more, which a timer goes on with. */
+  #prepareSnapshot(): boolean {
+    const { stateMachine, clock, timers } = this.#options;
+    this.#preparing ??= { items: 0, encodeMs: 0, timer: undefined };
+    const preparing = this.#preparing;
+    if (preparing.timer !== undefined) return false;
+    const { topicCount, partitionCount } = stateMachine.view;
+    if (preparing.items > slicedRounds * (topicCount + partitionCount)) return true;
+    const startMs = clock.monotonicMs();
+    const items = stateMachine.pages.prepare(sliceItems);
+    preparing.items += items;
+    preparing.encodeMs += clock.monotonicMs() - startMs;
+    if (items < sliceItems) return true;
+    preparing.timer = timers.after(slicePauseMs, () => {
+      preparing.timer = undefined;
+      if (!this.#isStopped) this.#call(() => this.#maybeSnapshot());
+    });
+    return false;
   }
 
   #noteLeadership(): void {
@@ -402,6 +461,7 @@ export class RaftDriver {
     this.#isStopped = true;
     this.#ticker?.cancel();
     this.#snapshotRetry?.cancel();
+    this.#preparing?.timer?.cancel();
     this.#wakeLoop?.();
     this.#wakeWriter?.();
   }

@@ -43,6 +43,7 @@ test('who was removed is sent nothing any more, since another disk may be in its
     checksum: nodeChecksum,
     timers: nodeTimers,
     logger: silentLogger,
+    heartbeatMs: 100,
     callTimeoutMs: 1_000,
     snapshots: { chunkBytes: 1_000, bytesPerSecond: 1e9, stallTimeoutMs: 1_000, answerTimeoutMs: 1_000 },
   });

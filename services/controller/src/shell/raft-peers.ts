@@ -2,8 +2,9 @@
  * Raft messages that go out, as calls to the other controllers. What a call answers is stepped; what fails is a lost
  * message, which the core is told about so that it sends less to a node that is away.
  *
- * Calls under way are bounded per node and kind: beyond that messages are dropped, never queued, because the core repeats
- * what matters. Snapshots have a way of their own (`snapshot-sender.ts`). Answers are checked like requests.
+ * Appends and heartbeats go through an outbox per node and kind (`raft-outbox.ts`). Other calls under way are bounded per
+ * node and kind: beyond that messages are dropped, never queued, because the core repeats what matters. Snapshots have a way
+ * of their own (`snapshot-sender.ts`). Answers are checked like requests.
  */
 import { type CallOptions, type Client, createClient, type Transport } from '@connectrpc/connect';
 import {
@@ -17,6 +18,7 @@ import { type Checksum, DomainError, isDomainError, type Logger, type Timers, un
 import * as wire from '../wire/raft-messages.ts';
 import type { RaftDriver } from './raft-driver.ts';
 import type { RaftIdentity } from './raft-identity.ts';
+import { RaftOutbox } from './raft-outbox.ts';
 import { SnapshotSender, type SnapshotSenderOptions } from './snapshot-sender.ts';
 
 export type SnapshotLimits = Pick<
@@ -35,6 +37,8 @@ export interface RaftPeersOptions {
   readonly checksum: Checksum;
   readonly timers: Timers;
   readonly logger: Logger;
+  /** Between heartbeats. */
+  readonly heartbeatMs: number;
   /** Of every call but snapshots: a later answer is of no use. An election timeout. */
   readonly callTimeoutMs: number;
   readonly snapshots: SnapshotLimits;
@@ -56,6 +60,8 @@ export class RaftPeers implements AsyncDisposable {
   readonly #clients = new WeakMap<Transport, RaftClient>();
   readonly #options: RaftPeersOptions;
   readonly #open = new Map<string, number>();
+  /** Of appends and of heartbeats, per node. */
+  readonly #outboxes = new Map<string, RaftOutbox>();
   readonly #snapshots: SnapshotSender;
   readonly #running = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
@@ -74,25 +80,47 @@ export class RaftPeers implements AsyncDisposable {
   /** Never throws and never waits. */
   send(message: Message): void {
     if (this.#stopping.signal.aborted) return;
-    // Removed between the message and now: which disk it is meant for cannot be said any more, and another may be there.
-    if (!this.#options.identity.isMember(message.to)) return;
+    if (!this.#isMeant(message)) return;
+    if (message.type === 'MsgApp' || message.type === 'MsgHeartbeat') {
+      if (!this.#outbox(message).send(message)) this.#lost(message, new DomainError('LIMIT_EXCEEDED', 'too many wait'));
+      return;
+    }
     const isSnapshot = message.type === 'MsgSnap';
-    const sending = isSnapshot ? this.#snapshots.send(message, this.#stopping.signal) : this.#sendOne(message);
+    void this.#track(isSnapshot ? this.#snapshots.send(message, this.#stopping.signal) : this.#sendOne(message));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const outbox of this.#outboxes.values()) outbox.close();
+    this.#stopping.abort(new DomainError('SHUTTING_DOWN', 'this controller is stopping'));
+    await Promise.all(this.#running);
+  }
+
+  #outbox({ to, type }: Message): RaftOutbox {
+    const key = `${to} ${type}`;
+    const known = this.#outboxes.get(key);
+    if (known !== undefined) return known;
+    const { timers, heartbeatMs } = this.#options;
+    const outbox = new RaftOutbox({
+      call: (message) => this.#track(this.#exchange(message)),
+      timers,
+      patienceMs: heartbeatMs,
+      callsMax: callsMax[type] ?? 1,
+    });
+    this.#outboxes.set(key, outbox);
+    return outbox;
+  }
+
+  async #track(sending: Promise<void>): Promise<void> {
     // Only a broken invariant of the core gets here, and the driver has stopped the node for it.
     const call = sending.catch((error: unknown) =>
       this.#options.logger.error({ error }, 'a Raft answer broke the core'),
     );
     this.#running.add(call);
-    void call.finally(() => this.#running.delete(call));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping.abort(new DomainError('SHUTTING_DOWN', 'this controller is stopping'));
-    await Promise.all(this.#running);
+    await call;
+    this.#running.delete(call);
   }
 
   async #sendOne(message: Message): Promise<void> {
-    const { driver, callTimeoutMs } = this.#options;
     const key = `${message.to} ${message.type}`;
     const open = this.#open.get(key) ?? 0;
     if (open >= (callsMax[message.type] ?? 1)) {
@@ -101,14 +129,23 @@ export class RaftPeers implements AsyncDisposable {
     }
     this.#open.set(key, open + 1);
     try {
+      await this.#exchange(message);
+    } finally {
+      this.#open.set(key, (this.#open.get(key) ?? 1) - 1);
+    }
+  }
+
+  /** The call, and its answer into the core. */
+  async #exchange(message: Message): Promise<void> {
+    const { driver, callTimeoutMs } = this.#options;
+    if (!this.#isMeant(message)) return;
+    try {
       const answer = await this.#call(message, { timeoutMs: callTimeoutMs, signal: this.#stopping.signal });
       if (answer === undefined || this.#stopping.signal.aborted) return;
       const refused = driver.step(answer);
       if (refused !== undefined) throw refused;
     } catch (error) {
       this.#lost(message, error);
-    } finally {
-      this.#open.set(key, (this.#open.get(key) ?? 1) - 1);
     }
   }
 
@@ -150,6 +187,14 @@ export class RaftPeers implements AsyncDisposable {
     if (!response.removed) return wire.voteResponseFromProto(response, ends, message.type === 'MsgPreVote');
     this.#options.onRemoved(message.to);
     return undefined;
+  }
+
+  /**
+   * False when the node was removed between the message and now, also while it waited in an outbox: which disk it is meant
+   * for cannot be said any more, and another may be there.
+   */
+  #isMeant(message: Message): boolean {
+    return this.#options.identity.isMember(message.to);
   }
 
   #client(controllerId: number): RaftClient {

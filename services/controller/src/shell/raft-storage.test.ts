@@ -253,6 +253,59 @@ describe('Raft storage', () => {
   });
 });
 
+describe('snapshots beside the log', () => {
+  /** Atomic writes wait until the test lets them go. */
+  class SlowDisk extends MemoryDisk {
+    readonly held: (() => void)[] = [];
+    isSlow = false;
+
+    override async writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+      if (this.isSlow) await new Promise<void>((resolve) => this.held.push(resolve));
+      await super.writeFileAtomic(path, bytes);
+    }
+  }
+
+  async function storageWithLog(): Promise<{ disk: SlowDisk; storage: DiskRaftStorage }> {
+    const disk = new SlowDisk();
+    const storage = await openStorage(disk);
+    for (let index = 2; index <= 20; index++) await storage.persist(write({ entries: [entry(index, 1)] }));
+    disk.isSlow = true;
+    return { disk, storage };
+  }
+
+  test('entries do not wait for the file of a snapshot', async () => {
+    const { disk, storage } = await storageWithLog();
+    const saving = storage.saveSnapshot(snapshotAt(15, 1), 5);
+    await storage.persist(write({ entries: [entry(21, 1)] }));
+    assert.equal(storage.currentSnapshot().index, 1);
+    assert.equal(disk.held.length, 1);
+    disk.held[0]?.();
+    await saving;
+    assert.equal(storage.currentSnapshot().index, 15);
+    assert.equal(storage.firstIndex(), 11);
+    assert.match(contentOf(await openStorage(new MemoryDisk(disk.files))), /21\/1/);
+  });
+
+  test('one that the leader sends meanwhile wins, whichever file is there first', async () => {
+    for (const ownIsFirst of [true, false]) {
+      const { disk, storage } = await storageWithLog();
+      const own = storage.saveSnapshot(snapshotAt(15, 1), 5);
+      const installed = storage.persist(write({ term: 2, snapshot: snapshotAt(40, 2) }));
+      while (disk.held.length < 2) await new Promise((resolve) => setImmediate(resolve));
+      disk.isSlow = false;
+      const [first, second] = ownIsFirst ? [0, 1] : [1, 0];
+      disk.held[first]?.();
+      await (ownIsFirst ? new Promise((resolve) => setImmediate(resolve)) : installed);
+      disk.held[second]?.();
+      await Promise.all([own, installed]);
+      assert.equal(storage.currentSnapshot().index, 40);
+      assert.equal(storage.lastIndex(), 40);
+      const reopened = await openStorage(new MemoryDisk(disk.files));
+      assert.deepEqual([reopened.currentSnapshot().index, reopened.lastIndex()], [40, 40]);
+    }
+  });
+});
+
 /** The step torn at every byte, if it is a write; else not done at all. */
 function cutsOf(step: DiskStep): readonly (readonly DiskStep[])[] {
   if (step.kind !== 'write') return [[]];

@@ -6,7 +6,8 @@
  * a snapshot that was installed is there before the log is emptied for it. `persist` resolves only when all of it is durable;
  * answers that rest on it leave after that. After the first failure every further write is refused, and the node stops.
  * A new node starts from a snapshot that holds the first configuration; the file `format`, written last, says that the
- * folder is complete. One caller at a time; calls that overlap are put in a row.
+ * folder is complete. One caller at a time; calls that overlap are put in a row, but for files of own snapshots, which are
+ * written beside.
  */
 import {
   type ConfState,
@@ -192,15 +193,19 @@ export class DiskRaftStorage implements RaftStorage {
 
   /**
    * Makes the state after `index` the newest snapshot, and drops the entries that it makes superfluous, but for the last
-   * `entriesKept`, which spare followers that lag a little a whole snapshot. Does nothing when there is a newer one.
+   * `entriesKept`, which spare followers that lag a little a whole snapshot. Does nothing when there is a newer one. Its file
+   * is written beside the log: entries do not wait for it.
    */
-  saveSnapshot(snapshot: Omit<Snapshot, 'term'>, entriesKept: number): Promise<void> {
-    return this.#inRow(async () => {
-      const { index, confState, data } = snapshot;
+  async saveSnapshot(snapshot: Omit<Snapshot, 'term'>, entriesKept: number): Promise<void> {
+    const { index, confState, data } = snapshot;
+    // Of an applied entry, which keeps its place.
+    const term = this.#memory.term(index);
+    if (index <= this.currentSnapshot().index || term === undefined) return;
+    const keptFrom = await this.#snapshots.save({ index, term, confState, data });
+    await this.#inRow(async () => {
+      // One that came from the leader meanwhile has emptied the log already.
       if (index <= this.currentSnapshot().index) return;
-      const term = this.#memory.term(index);
-      if (term === undefined) return;
-      this.#keptFrom = await this.#snapshots.save({ index, term, confState, data });
+      this.#keptFrom = keptFrom;
       this.#memory.createSnapshot(index, confState, data);
       const compactTo = (index - entriesKept) as LogIndex;
       if (compactTo >= this.#memory.firstIndex()) this.#memory.compact(compactTo);

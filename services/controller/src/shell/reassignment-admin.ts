@@ -13,18 +13,16 @@ import {
   planReassignment,
   type ReassignmentWish,
 } from '../domain/plan-reassignment.ts';
+import type { CallOptions, LeaderView } from './leader-view.ts';
 import type { LeadershipState } from './leadership.ts';
-import type { LinearReads } from './linear-reads.ts';
 import type { Proposals } from './propose.ts';
 import { randomId } from './random-id.ts';
-import type { CallOptions } from './topic-admin.ts';
 
 export interface ReassignmentAdminOptions {
-  readonly image: () => MetadataImage;
+  readonly leader: LeaderView;
   readonly appliedIndex: () => LogIndex;
   readonly leadership: LeadershipState;
   readonly proposals: Proposals;
-  readonly reads: LinearReads;
   readonly random: Random;
 }
 
@@ -58,22 +56,19 @@ export class ReassignmentAdmin {
   }
 
   async start(wishes: readonly ReassignmentWish[], call: CallOptions): Promise<StartedReassignment> {
-    await this.#enter(call);
-    return await this.#carryOut(planReassignment(this.#options.image(), wishes), call);
+    return await this.#carryOut(await this.#plan(call, (image) => planReassignment(image, wishes)), call);
   }
 
   /** Moves every replica away from the broker. */
   async empty(brokerId: BrokerId, signal: AbortSignal): Promise<StartedReassignment> {
     const call = { signal, validateOnly: false };
-    await this.#enter(call);
-    return await this.#carryOut(planEmptying(this.#options.image(), brokerId), call);
+    return await this.#carryOut(await this.#plan(call, (image) => planEmptying(image, brokerId)), call);
   }
 
   /** What could not go back goes on. REASSIGNMENT_NOT_FOUND. */
   async cancel(reassignmentId: string, signal: AbortSignal): Promise<CancelledMoves> {
-    const { leadership, proposals, image } = this.#options;
-    leadership.requireReady();
-    requireReassignment(image(), reassignmentId);
+    const { leader, proposals } = this.#options;
+    await leader.plan({ signal, validateOnly: false }, (image) => requireReassignment(image, reassignmentId));
     return await proposals.propose({ kind: 'cancel-reassignment', reassignmentId }, signal);
   }
 
@@ -92,11 +87,12 @@ export class ReassignmentAdmin {
   }
 
   async *#follow(reassignmentId: string, signal: AbortSignal): AsyncGenerator<ReassignmentImage> {
-    const { image, leadership } = this.#options;
+    const { leader, leadership } = this.#options;
     let told: ReassignmentImage | undefined;
     for (;;) {
       leadership.requireReady();
-      const now = requireReassignment(image(), reassignmentId);
+      const call = { signal, validateOnly: false };
+      const now = await leader.plan(call, (image) => requireReassignment(image, reassignmentId));
       if (now !== told) {
         told = now;
         yield now;
@@ -107,11 +103,11 @@ export class ReassignmentAdmin {
     }
   }
 
-  async #enter({ validateOnly, signal }: CallOptions): Promise<void> {
-    const { reads, leadership, image } = this.#options;
-    if (validateOnly) await reads.read(signal);
-    else leadership.requireReady();
-    requireLevel(image().cluster.features, { name: 'metadata.version', level: 2, what: 'moving replicas' });
+  #plan(call: CallOptions, plan: (image: MetadataImage) => readonly PlannedMove[]): Promise<readonly PlannedMove[]> {
+    return this.#options.leader.plan(call, (image) => {
+      requireLevel(image.cluster.features, { name: 'metadata.version', level: 2, what: 'moving replicas' });
+      return plan(image);
+    });
   }
 
   async #carryOut(moves: readonly PlannedMove[], call: CallOptions): Promise<StartedReassignment> {
@@ -119,7 +115,7 @@ export class ReassignmentAdmin {
     const reassignmentId = randomId(this.#options.random);
     const command: StartReassignment = { kind: 'start-reassignment', reassignmentId, moves };
     if (call.validateOnly) {
-      previewCommand(this.#options.image(), command, (this.#options.appliedIndex() + 1) as LogIndex);
+      previewCommand(this.#options.leader.image, command, (this.#options.appliedIndex() + 1) as LogIndex);
       return { reassignmentId: '', moves };
     }
     await this.#options.proposals.propose(command, call.signal);

@@ -6,15 +6,16 @@
  * nothing; events reach listeners after the image has them, in order. An entry that cannot be decoded stops the node.
  */
 import { type MetadataEvent, type MetadataImage, supportedFeatures, unsupportedFeature } from '@fleetmq/metadata';
+import { SnapshotPages } from '@fleetmq/metadata/wire';
 import { decodeConfChange, type Entry, type Snapshot } from '@fleetmq/raft';
 import { assert, DomainError, type LogIndex, type MetadataVersion, type Term } from '@fleetmq/shared';
 import { applyCommand, type Outcome } from '../domain/apply.ts';
-import type { Membership } from '../domain/membership.ts';
+import { type Membership, noMembership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
 import { decodeCommand } from '../wire/commands.ts';
 import { splitEntryData } from '../wire/entry-data.ts';
-import { decodeMembership } from '../wire/membership.ts';
-import { decodeState, encodeState } from '../wire/snapshot.ts';
+import { decodeMembership, membershipToProto } from '../wire/membership.ts';
+import { decodeState } from '../wire/snapshot.ts';
 
 export interface StateListener {
   /** The image has these events; it is at `version`. Not called for commands that changed nothing. */
@@ -29,6 +30,7 @@ export interface StateListener {
 
 export class StateMachine {
   #image: MetadataImage;
+  #pages: SnapshotPages;
   #membership: Membership;
   #appliedIndex: LogIndex;
   #appliedTerm: Term;
@@ -37,6 +39,7 @@ export class StateMachine {
   /** UNSUPPORTED_VERSION when the snapshot uses levels of features that this version does not know. */
   constructor(snapshot: Snapshot) {
     ({ image: this.#image, membership: this.#membership } = decodeState(snapshot.data));
+    this.#pages = new SnapshotPages(this.#image);
     this.#refuseUnknownFeatures();
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
@@ -50,6 +53,11 @@ export class StateMachine {
   /** The same image, for functions that ask for the class. */
   get image(): MetadataImage {
     return this.#image;
+  }
+
+  /** Its bytes. Ask again after every wait, as for the image. */
+  get pages(): SnapshotPages {
+    return this.#pages;
   }
 
   /** Empty until the quorum has changed for the first time. */
@@ -84,6 +92,7 @@ export class StateMachine {
   restore(snapshot: Snapshot): void {
     assert(snapshot.index > this.#appliedIndex, `snapshot ${snapshot.index} is older than ${this.#appliedIndex}`);
     ({ image: this.#image, membership: this.#membership } = decodeState(snapshot.data));
+    this.#pages = new SnapshotPages(this.#image);
     this.#appliedIndex = snapshot.index;
     this.#appliedTerm = snapshot.term;
     this.#refuseUnknownFeatures();
@@ -91,9 +100,9 @@ export class StateMachine {
     for (const listener of this.#listeners) listener.onMembership?.(this.#membership);
   }
 
-  /** Bytes of the state as of `appliedIndex`; equal on every node. */
+  /** Bytes of the state as of `appliedIndex`; equal on every node. Takes little time once `pages` are prepared. */
   snapshotBytes(): Uint8Array {
-    return encodeState(this.#image, this.#membership);
+    return this.#pages.encode(this.#membership === noMembership ? undefined : membershipToProto(this.#membership));
   }
 
   /** A change without a context leaves addresses and disks as they are. */
@@ -110,6 +119,7 @@ export class StateMachine {
     if (outcome.events.length > 0) {
       const version = entry.index as number as MetadataVersion;
       this.#image.apply(version, outcome.events);
+      this.#pages.changed(outcome.events);
       if (outcome.events.some(({ kind }) => kind === 'cluster-changed')) this.#refuseUnknownFeatures();
       for (const listener of this.#listeners) listener.onEvents?.(outcome.events, version);
     }

@@ -1,10 +1,11 @@
 /**
  * Topics and settings: from a request to a command, proposed and applied. Plans are made on the leader's metadata and
  * checked again by the state machine; `domain/plan.ts` has the rules. A dry run goes the same way up to the log, on
- * metadata that a quorum has confirmed, and answers what would be.
+ * metadata that a quorum has confirmed, and answers what would be. So do refusals (`leader-view.ts`).
  */
-import type { MetadataEvent, MetadataImage } from '@fleetmq/metadata';
+import type { MetadataEvent, MetadataImage, TopicImage } from '@fleetmq/metadata';
 import {
+  assert,
   DomainError,
   isDomainError,
   type LogIndex,
@@ -24,25 +25,16 @@ import {
   requireTopicByName,
 } from '../domain/plan.ts';
 import type { TopicAnswer } from '../domain/view.ts';
-import type { LeadershipState } from './leadership.ts';
-import type { LinearReads } from './linear-reads.ts';
+import type { CallOptions, LeaderView } from './leader-view.ts';
 import type { Proposals } from './propose.ts';
 import { randomId } from './random-id.ts';
 
 export interface TopicAdminOptions {
-  readonly image: () => MetadataImage;
+  readonly leader: LeaderView;
   readonly appliedIndex: () => LogIndex;
-  readonly leadership: LeadershipState;
   readonly proposals: Proposals;
-  readonly reads: LinearReads;
   readonly random: Random;
   readonly limits: PlanLimits;
-}
-
-export interface CallOptions {
-  readonly signal: AbortSignal;
-  /** Only say what would be done. */
-  readonly validateOnly: boolean;
 }
 
 export class TopicAdmin {
@@ -53,15 +45,18 @@ export class TopicAdmin {
   }
 
   async create(plan: Omit<CreateTopicPlan, 'topicId'>, call: CallOptions): Promise<TopicAnswer> {
-    await this.#enter(call);
     const topicId = randomId(this.#options.random) as TopicId;
-    const command = planCreateTopic(this.#options.image(), { ...plan, topicId }, this.#options.limits);
+    const { limits } = this.#options;
+    const command = await this.#options.leader.plan(call, (image) =>
+      planCreateTopic(image, { ...plan, topicId }, limits),
+    );
     return this.#carryOut(command, topicId, call);
   }
 
   async addPartitions(plan: AddPartitionsPlan, call: CallOptions): Promise<TopicAnswer> {
-    await this.#enter(call);
-    const command = planAddPartitions(this.#options.image(), plan, this.#options.limits);
+    const command = await this.#options.leader.plan(call, (image) =>
+      planAddPartitions(image, plan, this.#options.limits),
+    );
     return this.#carryOut(command, command.topicId, call);
   }
 
@@ -69,10 +64,11 @@ export class TopicAdmin {
     change: Pick<AlterConfig, 'set' | 'remove'> & { readonly name: string },
     call: CallOptions,
   ): Promise<TopicAnswer> {
-    await this.#enter(call);
-    const image = this.#options.image();
-    const command = planAlterConfig(image, change);
-    return this.#carryOut(command, requireTopicByName(image, change.name).topicId, call);
+    const planned = await this.#options.leader.plan(call, (image) => {
+      const { topicId } = requireTopicByName(image, change.name);
+      return { command: planAlterConfig(image, change), topicId };
+    });
+    return this.#carryOut(planned.command, planned.topicId, call);
   }
 
   /** `expectedVersion` undefined: whatever it is now. STALE_EPOCH when the settings have changed since. */
@@ -80,11 +76,12 @@ export class TopicAdmin {
     change: Pick<AlterConfig, 'set' | 'remove' | 'expectedVersion'>,
     call: CallOptions,
   ): Promise<MetadataVersion> {
-    await this.#enter(call);
-    const command = planAlterConfig(this.#options.image(), { ...change, name: undefined });
+    const command = await this.#options.leader.plan(call, (image) =>
+      planAlterConfig(image, { ...change, name: undefined }),
+    );
     if (call.validateOnly) this.#outcomeOf(command);
     else await this.#options.proposals.propose(command, call.signal);
-    return this.#options.image().version;
+    return this.#options.leader.image.version;
   }
 
   /** `topicId` undefined: whatever id the name has now. */
@@ -92,16 +89,14 @@ export class TopicAdmin {
     target: { readonly name: string; readonly topicId: string | undefined },
     signal: AbortSignal,
   ): Promise<MetadataVersion> {
-    this.#options.leadership.requireReady();
-    const topic = requireTopicByName(this.#options.image(), target.name);
-    if (target.topicId !== undefined && target.topicId !== topic.topicId) {
-      throw new DomainError(
-        'TOPIC_NOT_FOUND',
-        `topic ${target.name} has the id ${topic.topicId}, not ${target.topicId}`,
-      );
-    }
-    await this.#options.proposals.propose({ kind: 'delete-topic', topicId: topic.topicId }, signal);
-    return this.#options.image().version;
+    const topicId = await this.#options.leader.plan({ signal, validateOnly: false }, (image) => {
+      const topic = requireTopicByName(image, target.name);
+      if (target.topicId === undefined || target.topicId === topic.topicId) return topic.topicId;
+      const text = `topic ${target.name} has the id ${topic.topicId}, not ${target.topicId}`;
+      throw new DomainError('TOPIC_NOT_FOUND', text);
+    });
+    await this.#options.proposals.propose({ kind: 'delete-topic', topicId }, signal);
+    return this.#options.leader.image.version;
   }
 
   /** One after the other; whether each existed. */
@@ -121,15 +116,8 @@ export class TopicAdmin {
 
   /** Confirmed by a quorum. */
   async describe(name: string, signal: AbortSignal): Promise<TopicAnswer> {
-    await this.#options.reads.read(signal);
-    const image = this.#options.image();
-    const topic = requireTopicByName(image, name);
-    return { topic, partitions: image.partitions(topic.topicId), version: image.version };
-  }
-
-  async #enter({ validateOnly, signal }: CallOptions): Promise<void> {
-    if (validateOnly) await this.#options.reads.read(signal);
-    else this.#options.leadership.requireReady();
+    const image = await this.#options.leader.confirmed(signal);
+    return answerOf(image, requireTopicByName(image, name));
   }
 
   async #carryOut(
@@ -138,16 +126,18 @@ export class TopicAdmin {
     call: CallOptions,
   ): Promise<TopicAnswer> {
     if (call.validateOnly) return this.#preview(command, topicId);
-    await this.#options.proposals.propose(command, call.signal);
-    const image = this.#options.image();
-    const topic = image.topicById(topicId);
-    if (topic === undefined) throw new DomainError('TOPIC_NOT_FOUND', `topic ${topicId} was deleted at once`);
-    return { topic, partitions: image.partitions(topicId), version: image.version };
+    const { leader, proposals } = this.#options;
+    // As of the very entry: the next one may delete it.
+    return await proposals.proposeFor(command, call.signal, () => {
+      const topic = leader.image.topicById(topicId);
+      assert(topic !== undefined, `${command.kind} is carried out on topic ${topicId}, which is not there`);
+      return answerOf(leader.image, topic);
+    });
   }
 
   /** What the state machine would make of the command now. */
   #preview(command: CreateTopic | AddPartitions | AlterConfig, topicId: TopicId): TopicAnswer {
-    const image = this.#options.image();
+    const image = this.#options.leader.image;
     let topic = image.topicById(topicId);
     const partitions = [...image.partitions(topicId)];
     for (const event of this.#outcomeOf(command)) {
@@ -161,6 +151,10 @@ export class TopicAdmin {
   /** Throws what the state machine would refuse the command with now. */
   #outcomeOf(command: MetadataCommand): readonly MetadataEvent[] {
     const index = (this.#options.appliedIndex() + 1) as LogIndex;
-    return previewCommand(this.#options.image(), command, index);
+    return previewCommand(this.#options.leader.image, command, index);
   }
+}
+
+function answerOf(image: MetadataImage, topic: TopicImage): TopicAnswer {
+  return { topic, partitions: image.partitions(topic.topicId), version: image.version };
 }

@@ -117,8 +117,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Waits until one controller leads and is ready. */
-  async leader(patienceMs = 20_000): Promise<Controller> {
-    await eventually('a leader', () => this.running.some((each) => each.node.leadership.isReady), patienceMs);
+  async leader(wait: Wait = {}): Promise<Controller> {
+    await eventually('a leader', () => this.running.some((each) => each.node.leadership.isReady), wait);
     return this.running.find((each) => each.node.leadership.isReady) as Controller;
   }
 
@@ -129,15 +129,22 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Waits for a condition, 20 s at most. A condition that throws does not hold. */
+export interface Wait {
+  /** Default 20 s. */
+  readonly patienceMs?: number;
+  /** There is no point in waiting any more. */
+  readonly isOver?: () => boolean;
+}
+
+/** Waits for a condition. A condition that throws does not hold. */
 export async function eventually(
   what: string,
   condition: () => unknown | Promise<unknown>,
-  patienceMs = 20_000,
+  { patienceMs = 20_000, isOver = () => false }: Wait = {},
 ): Promise<void> {
   const deadline = performance.now() + patienceMs;
   let last: unknown;
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline && !isOver()) {
     try {
       if (await condition()) return;
     } catch (error) {
@@ -175,13 +182,9 @@ export interface TestBroker {
 }
 
 /** Registers a broker with whoever leads, and brings it into service. */
-export async function registerBroker(
-  cluster: TestCluster,
-  brokerId: number,
-  { patienceMs = 20_000 } = {},
-): Promise<TestBroker> {
+export async function registerBroker(cluster: TestCluster, brokerId: number, wait: Wait = {}): Promise<TestBroker> {
   const call = async <Result>(use: (client: Client<typeof ControllerBrokerService>) => Promise<Result>) => {
-    const { node } = await cluster.leader(patienceMs);
+    const { node } = await cluster.leader(wait);
     return use(cluster.client(ControllerBrokerService, node.controllerId));
   };
   const registration = {
@@ -198,11 +201,11 @@ export async function registerBroker(
       ({ brokerEpoch } = await call((client) => client.registerBroker(registration)));
       return true;
     },
-    patienceMs,
+    wait,
   );
   const heartbeat: TestBroker['heartbeat'] = (fields = {}) =>
     call((client) => client.heartbeatBroker({ brokerId, brokerEpoch, metadataVersion: brokerEpoch, ...fields }));
-  await eventually(`broker ${brokerId} to be in service`, async () => !(await heartbeat()).fenced, patienceMs);
+  await eventually(`broker ${brokerId} to be in service`, async () => !(await heartbeat()).fenced, wait);
   return {
     brokerEpoch,
     life: { brokerId, brokerEpoch },

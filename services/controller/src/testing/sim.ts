@@ -19,4 +19,4 @@ export { SnapshotFiles } from '../shell/snapshot-files.ts';
 export { StateMachine } from '../shell/state-machine.ts';
 export { decodeCommand, encodeCommand } from '../wire/commands.ts';
 export { joinEntryData, splitEntryData } from '../wire/entry-data.ts';
-export { encodeImage, encodeState } from '../wire/snapshot.ts';
+export { encodeImage } from '../wire/snapshot.ts';

@@ -12,12 +12,10 @@ import type { QuorumReport } from '../domain/quorum-report.ts';
 import { progressNames } from './quorum.ts';
 
 export function describeCluster(image: MetadataImage, quorum: QuorumReport): DescribeClusterResponse {
-  let partitionCount = 0;
   let offlinePartitionCount = 0;
   let underReplicatedPartitionCount = 0;
   for (const { topicId } of image.topics()) {
     for (const { leaderId, replicas, inSyncReplicas } of image.partitions(topicId)) {
-      partitionCount++;
       if (leaderId === noBroker) offlinePartitionCount++;
       if (inSyncReplicas.length < replicas.length) underReplicatedPartitionCount++;
     }
@@ -28,8 +26,8 @@ export function describeCluster(image: MetadataImage, quorum: QuorumReport): Des
     brokers: image.brokers().map((broker) => brokerToProto(broker, 'client')),
     term: BigInt(quorum.term),
     commitIndex: BigInt(quorum.commitIndex),
-    topicCount: image.topics().length,
-    partitionCount,
+    topicCount: image.topicCount,
+    partitionCount: image.partitionCount,
     offlinePartitionCount,
     underReplicatedPartitionCount,
     metadataVersion: BigInt(image.version),

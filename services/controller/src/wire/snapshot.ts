@@ -1,14 +1,17 @@
 /** The state machine's snapshot as bytes: `MetadataSnapshot`, sorted throughout, so that equal metadata are equal bytes. */
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
 import { MetadataImage } from '@fleetmq/metadata';
-import { snapshotFromProto, snapshotToProto } from '@fleetmq/metadata/wire';
+import { decodeSnapshot, snapshotToProto } from '@fleetmq/metadata/wire';
 import { type Membership, noMembership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
 import { membershipFromProto, membershipToProto } from './membership.ts';
 
-export function encodeImage(view: Pick<MetadataView, 'snapshot'>): Uint8Array {
-  return encodeState(view, noMembership);
+/** All at once; what a controller saves comes from `SnapshotPages`. */
+export function encodeImage(view: Pick<MetadataView, 'snapshot'>, membership = noMembership): Uint8Array {
+  const message = snapshotToProto(view.snapshot());
+  if (membership !== noMembership) message.membership = membershipToProto(membership);
+  return toBinary(MetadataSnapshotSchema, message);
 }
 
 /** INVALID_REQUEST for bytes that are no snapshot. */
@@ -21,17 +24,8 @@ export interface DecodedState {
   readonly membership: Membership;
 }
 
-export function encodeState(view: Pick<MetadataView, 'snapshot'>, membership: Membership): Uint8Array {
-  const message = snapshotToProto(view.snapshot());
-  if (membership !== noMembership) message.membership = membershipToProto(membership);
-  return toBinary(MetadataSnapshotSchema, message);
-}
-
 /** INVALID_REQUEST for bytes that are no snapshot. */
 export function decodeState(bytes: Uint8Array): DecodedState {
-  const message = fromBinary(MetadataSnapshotSchema, bytes);
-  return {
-    image: MetadataImage.fromSnapshot(snapshotFromProto(message)),
-    membership: membershipFromProto(message.membership),
-  };
+  const { snapshot, message } = decodeSnapshot(bytes);
+  return { image: MetadataImage.fromSnapshot(snapshot), membership: membershipFromProto(message.membership) };
 }

@@ -9,7 +9,6 @@ import {
   type ControllerNode,
   decodeCommand,
   encodeImage,
-  encodeState,
   type MetadataCommand,
   StateMachine,
   splitEntryData,
@@ -42,7 +41,7 @@ class State {
 
   /** Of all that is in a snapshot of the controllers. */
   get crc(): number {
-    this.#crc ??= nodeChecksum.crc32(encodeState({ snapshot: () => this.#snapshot }, this.membership));
+    this.#crc ??= nodeChecksum.crc32(encodeImage({ snapshot: () => this.#snapshot }, this.membership));
     return this.#crc;
   }
 
