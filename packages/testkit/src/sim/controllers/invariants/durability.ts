@@ -1,8 +1,9 @@
 /** What a disk owes after a crash: what was durable is there; what was under way is there as a whole, or not at all. */
+import type { EntryId } from '@fleetmq/raft';
 import type { LogIndex } from '@fleetmq/shared';
 import type { Reference } from '../reference.ts';
 import type { World } from '../world.ts';
-import { nameOf, type Observed, type Storage } from './observed.ts';
+import { type EarlierLife, nameOf, type Observed, type Storage } from './observed.ts';
 
 export class Durability {
   readonly #world: World;
@@ -14,7 +15,7 @@ export class Durability {
   }
 
   /** A node starts on the disk of an earlier life. */
-  recovered(seen: Observed, old: Storage, storage: Storage): void {
+  recovered(seen: Observed, { storage: old, writing }: EarlierLife, storage: Storage): void {
     const before = old.initialState().hardState;
     const after = storage.initialState().hardState;
     const id = nameOf(seen);
@@ -24,14 +25,17 @@ export class Durability {
     }
     const isVoteLost = after.term === before.term && before.vote !== 0 && after.vote !== before.vote;
     if (isVoteLost) this.#fail('one vote per term', `${id} restarts with vote ${after.vote}, not ${before.vote}`);
-    const lastIndex = old.lastIndex();
-    const lastTerm = old.term(lastIndex);
-    const isCovered = storage.currentSnapshot().index >= lastIndex;
-    if (seen.writing === undefined && !isCovered && storage.term(lastIndex) !== lastTerm) {
-      const text = `${id} had entry ${lastIndex} of term ${lastTerm}, and has ${storage.term(lastIndex)}`;
-      this.#fail('what was durable survives a crash', text);
-    }
+    if (storage.currentSnapshot().index < old.lastIndex()) this.#checkEnd(seen, endsOf(old, writing), storage);
     this.#checkCommitted(seen, old, storage);
+  }
+
+  #checkEnd(seen: Observed, ends: readonly EntryId[], storage: Storage): void {
+    if (ends.length > 1) this.#world.counts.add('crashes in a write to the log');
+    const last = { index: storage.lastIndex(), term: storage.term(storage.lastIndex()) };
+    if (ends.some(({ index, term }) => last.index === index && last.term === term)) return;
+    const had = ends.map(({ index, term }) => `${index} of term ${term}`).join(', or ');
+    const text = `the log of ${nameOf(seen)} ended with ${had}; it ends with ${last.index} of term ${last.term}`;
+    this.#fail('what was durable survives a crash', text);
   }
 
   #checkCommitted(seen: Observed, old: Storage, storage: Storage): void {
@@ -45,4 +49,13 @@ export class Durability {
   #fail(name: string, text: string): void {
     this.#world.fail('safety', name, text);
   }
+}
+
+/** Where the log may end after a crash: as it was, or with all of what was being written. */
+function endsOf(old: Storage, writing: EarlierLife['writing']): readonly EntryId[] {
+  const index = old.lastIndex();
+  const before = { index, term: old.term(index) ?? old.currentSnapshot().term };
+  const write = writing?.findLast(({ entries, snapshot }) => entries.length > 0 || snapshot !== undefined);
+  const after = write?.entries[write.entries.length - 1] ?? write?.snapshot;
+  return after === undefined ? [before] : [before, after];
 }

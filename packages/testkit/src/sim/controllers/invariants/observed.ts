@@ -28,6 +28,9 @@ export interface Observed {
   spokenTerm: number;
 }
 
+/** What a life has left on its disk. */
+export type EarlierLife = Pick<Observed, 'storage' | 'writing'>;
+
 /** All disks that ever ran. */
 export class ObservedDisks {
   readonly #bySeat = new Map<number, Observed[]>();
@@ -51,13 +54,13 @@ export class ObservedDisks {
   started(
     node: ControllerNode,
     process: SimProcess,
-  ): { readonly seen: Observed; readonly before: Storage | undefined } {
+  ): { readonly seen: Observed; readonly before: EarlierLife | undefined } {
     const { controllerId: id, storage } = node;
     const diskId = node.identity.diskOf(id) ?? '';
     const ofSeat = this.#bySeat.get(id) ?? [];
     this.#bySeat.set(id, ofSeat);
     let seen = ofSeat.find((each) => each.diskId === diskId);
-    const before = seen?.storage;
+    const before: EarlierLife | undefined = seen && { storage: seen.storage, writing: seen.writing };
     if (seen === undefined) {
       seen = newObserved(id, diskId, storage);
       ofSeat.push(seen);
