@@ -120,6 +120,16 @@ describe('identity of controllers', () => {
     assert.deepEqual([again.envelopeFor(2).targetDiskId, again.envelopeFor(9).targetDiskId], ['wiped', '']);
   });
 
+  test('a node that is behind answers a leader that has come back with another disk, so that it can catch up', async () => {
+    const renewed = withMember(withoutMember(agreed, 2), member(2, 'new'), true);
+    const leading = await identityWith({ controllerId: 2, diskId: 'new', membership: () => renewed });
+    const lagging = await identityWith();
+    const request = leading.envelopeFor(1);
+    assert.equal(await lagging.check(request, leader), 2);
+    assert.equal(await leading.check(lagging.answerTo(request)), 1);
+    await assert.rejects(leading.check(lagging.envelopeFor(2)), { code: 'WRONG_TARGET' });
+  });
+
   test('P20: a flipped bit in the file with the disks is found', async () => {
     const disk = new MemoryDisk();
     const options = { disk, membership: () => noMembership };

@@ -64,13 +64,25 @@ export class RaftIdentity {
   }
 
   envelopeFor(targetId: number): RaftEnvelope {
+    return this.#envelope(targetId, this.diskOf(targetId) ?? '');
+  }
+
+  /**
+   * For an answer: to the disk that has asked. A node that is behind may know the leader's id with another disk, and is to
+   * catch up all the same.
+   */
+  answerTo(asked: RaftEnvelope | undefined): RaftEnvelope {
+    return this.#envelope(asked?.senderId ?? 0, asked?.senderDiskId ?? '');
+  }
+
+  #envelope(targetId: number, targetDiskId: string): RaftEnvelope {
     const { controllerId, diskId, clusterId } = this.#options;
     return create(RaftEnvelopeSchema, {
       clusterId: clusterId(),
       senderId: controllerId,
       targetId,
       senderDiskId: diskId,
-      targetDiskId: this.diskOf(targetId) ?? '',
+      targetDiskId,
     });
   }
 
