@@ -105,7 +105,7 @@ async function catchMutants(): Promise<boolean> {
   });
   const caught = results.filter(({ failure }) => failure !== undefined).length;
   if (isJson) print(JSON.stringify(results.map(({ task, ...rest }) => ({ name: task.name, ...rest }))));
-  else print(`planted bugs: ${caught} of ${results.length} caught`);
+  else print(`planted bugs: ${caught} passed, ${results.length - caught} failed`);
   return caught === results.length;
 }
 

@@ -76,6 +76,9 @@ export interface ControllersSeed {
   readonly healMs: number;
 }
 
+/** Some of it, chosen by hand. */
+export type SeedPart = Partial<Omit<ControllersSeed, 'seed'>>;
+
 export function controllersSeed(seed: number): ControllersSeed {
   const random = seededRandom(seed);
   const pick = <Value>(...values: readonly Value[]): Value =>

@@ -50,7 +50,8 @@ export function perform(task: Task, print?: (line: string) => void): Promise<Don
 
 async function runSeed(task: SeedTask, print: ((line: string) => void) | undefined): Promise<SeedDone> {
   const { seed, twice, faultsMs } = task;
-  const run = (): Promise<RunResult> => runControllers({ seed, faultsMs, print });
+  const fixed = faultsMs === undefined ? {} : { faultsMs };
+  const run = (): Promise<RunResult> => runControllers({ seed, fixed, print });
   const { traceHash, failure, counts, virtualMs, events } = await run();
   const again = twice && failure === undefined ? (await run()).traceHash : traceHash;
   return {

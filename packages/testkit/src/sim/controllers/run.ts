@@ -8,7 +8,7 @@ import { nodeChecksum } from '@fleetmq/shared/runtime';
 import type { Failure } from '../failure.ts';
 import { SimNetwork } from '../network.ts';
 import { Scheduler } from '../scheduler.ts';
-import { controllersSeed, type FaultKind, streamsOf } from '../seed.ts';
+import { controllersSeed, type SeedPart, streamsOf } from '../seed.ts';
 import { Trace } from '../trace.ts';
 import { SimBroker } from './brokers.ts';
 import { SimClient } from './clients.ts';
@@ -29,10 +29,8 @@ export interface RunOptions {
   readonly logger?: Logger | undefined;
   /** Planted bugs. */
   readonly twists?: ClusterTwists;
-  /** Instead of those of the seed. */
-  readonly faults?: readonly FaultKind[] | undefined;
-  /** Length of the phase with faults. Default: 30 s of virtual time. */
-  readonly faultsMs?: number | undefined;
+  /** Instead of what the seed draws. */
+  readonly fixed?: SeedPart | undefined;
 }
 
 export interface RunResult {
@@ -69,9 +67,8 @@ class Run {
   #isProbed = false;
   #lookAtMs = 0;
 
-  constructor({ seed: number, print, logger = silentLogger, twists = {}, faults, faultsMs }: RunOptions) {
-    const drawn = controllersSeed(number);
-    const seed = { ...drawn, faults: faults ?? drawn.faults, faultsMs: faultsMs ?? drawn.faultsMs };
+  constructor({ seed: number, print, logger = silentLogger, twists = {}, fixed = {} }: RunOptions) {
+    const seed = { ...controllersSeed(number), ...fixed };
     const scheduler = new Scheduler();
     const trace = new Trace(() => scheduler.time.nowMs, print);
     const random = streamsOf(number);

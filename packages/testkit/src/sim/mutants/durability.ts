@@ -1,8 +1,8 @@
 /** Planted bugs of a node's disk: what is written, synced, checked and kept. */
-import { HardStateFiles, RaftWal, SnapshotFiles } from '@fleetmq/controller/sim';
+import { DiskRaftStorage, HardStateFiles, RaftWal, SnapshotFiles } from '@fleetmq/controller/sim';
 import { emptyConfState } from '@fleetmq/raft';
 import type { LogIndex } from '@fleetmq/shared';
-import { liar, type Mutant, patch, twist } from './mutant.ts';
+import { liar, type Mutant, patch, together, twist } from './mutant.ts';
 
 export const durabilityMutants: readonly Mutant[] = [
   {
@@ -28,7 +28,7 @@ export const durabilityMutants: readonly Mutant[] = [
   {
     name: 'checksum-ignored',
     about: 'torn records of the log are taken for whole',
-    faults: ['power-loss', 'power-loss-of-all', 'crash-at-failpoint', 'slow-disk'],
+    fixed: { faults: ['power-loss', 'power-loss-of-all', 'crash-at-failpoint', 'slow-disk'] },
     twists: twist(() => ({ checksum: { crc32: () => 0 } })),
   },
   {
@@ -75,5 +75,27 @@ export const durabilityMutants: readonly Mutant[] = [
             void (real.call(this as never, ballot as never) as Promise<void>).catch(() => undefined);
           },
       ),
+  },
+  {
+    name: 'commit-not-noted',
+    about: 'what is committed is not noted on disk: a restart may go by a configuration that is two changes old',
+    plant: () =>
+      together(
+        patch(DiskRaftStorage.prototype, 'noteCommit', () => async () => undefined),
+        patch(
+          RaftWal.prototype,
+          'append',
+          (real) =>
+            async function append(this: RaftWal, records) {
+              const kept = records.filter(({ kind }) => kind !== 'commit');
+              if (kept.length > 0) await (real.call(this as never, kept as never) as Promise<void>);
+            },
+        ),
+      ),
+  },
+  {
+    name: 'committed-before-noted',
+    about: 'a change of the members takes effect before it is noted that it is committed',
+    plant: () => patch(DiskRaftStorage.prototype, 'noteCommit', () => async () => undefined),
   },
 ];

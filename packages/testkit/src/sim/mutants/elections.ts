@@ -1,7 +1,8 @@
 /** Planted bugs of elections: who may vote, who wins, when one begins. */
-import { RaftIdentity, RaftInbox } from '@fleetmq/controller/sim';
-import { Tracker } from '@fleetmq/raft/sim';
-import { type Mutant, patch, twist } from './mutant.ts';
+import { RaftDriver, RaftIdentity, RaftInbox } from '@fleetmq/controller/sim';
+import { RaftLog, Tracker } from '@fleetmq/raft/sim';
+import type { LogIndex } from '@fleetmq/shared';
+import { type Mutant, patch, together, twist } from './mutant.ts';
 
 export const electionMutants: readonly Mutant[] = [
   {
@@ -49,7 +50,7 @@ export const electionMutants: readonly Mutant[] = [
   {
     name: 'stranger-accepted',
     about: 'a wiped disk goes on under the old name',
-    faults: ['wiped-disk', 'isolate', 'isolate-leader', 'kill'],
+    fixed: { faults: ['wiped-disk', 'isolate', 'isolate-leader', 'kill'] },
     plant: () =>
       patch(
         RaftIdentity.prototype,
@@ -65,4 +66,65 @@ export const electionMutants: readonly Mutant[] = [
           },
       ),
   },
+  {
+    name: 'vote-for-shorter-log',
+    about: 'a vote does not ask whether the candidate has all that the voter has',
+    plant: () => patch(RaftLog.prototype, 'isUpToDate', () => () => true),
+  },
+  {
+    name: 'no-check-quorum',
+    about: 'a leader that hears no majority goes on',
+    plant: () => patch(Tracker.prototype, 'isQuorumActive', () => () => true),
+  },
+  {
+    name: 'no-lease',
+    about: 'votes are given while a leader is heard',
+    plant: () =>
+      patch(
+        RaftInbox.prototype,
+        'ask',
+        (real) =>
+          function ask(this: RaftInbox, message, options) {
+            const isVote = message.type === 'MsgVote' || message.type === 'MsgPreVote';
+            const asked = isVote ? { ...message, transfer: true } : message;
+            return real.call(this as never, asked as never, options as never) as ReturnType<RaftInbox['ask']>;
+          },
+      ),
+  },
+  {
+    name: 'vote-asked-before-durable',
+    about: 'a candidate asks for votes for entries that are not durable yet',
+    twists: twist(() => ({ raftOptions: { durableVoteRequests: false } })),
+  },
+  {
+    name: 'handed-to-who-lags',
+    about: 'a leadership is handed over before the other one has the whole log',
+    fixed: { faults: ['transfer', 'slow-disk'] },
+    plant: plantHastyTransfer,
+  },
 ];
+
+/** For as long as the hand-over begins, the log seems to end where that of the other one ends. */
+function plantHastyTransfer(): () => void {
+  let end: LogIndex | undefined;
+  return together(
+    patch(
+      RaftDriver.prototype,
+      'transferLeader',
+      (real) =>
+        function transferLeader(this: RaftDriver, target) {
+          end = this.status().progress.get(target)?.match;
+          real.call(this as never, target as never);
+          end = undefined;
+        },
+    ),
+    patch(
+      RaftLog.prototype,
+      'lastIndex',
+      (real) =>
+        function lastIndex(this: RaftLog) {
+          return end ?? (real.call(this as never) as LogIndex);
+        },
+    ),
+  );
+}

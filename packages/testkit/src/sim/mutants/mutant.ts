@@ -6,7 +6,7 @@
 import { type NodePorts, StateMachine } from '@fleetmq/controller/sim';
 import type { Entry } from '@fleetmq/raft';
 import type { ClusterTwists } from '../controllers/cluster.ts';
-import type { FaultKind } from '../seed.ts';
+import type { SeedPart } from '../seed.ts';
 
 export interface Mutant {
   readonly name: string;
@@ -15,8 +15,8 @@ export interface Mutant {
   /** Patches classes; returns what undoes it. */
   readonly plant?: () => () => void;
   readonly twists?: ClusterTwists;
-  /** The faults that bring it out; default: those of the seed. For what needs a rare order of rare faults. */
-  readonly faults?: readonly FaultKind[];
+  /** What brings it out, instead of what the seed draws: for what needs a rare order of rare events. */
+  readonly fixed?: SeedPart;
 }
 
 type Method = (this: never, ...args: never[]) => unknown;
@@ -31,6 +31,29 @@ export function patch<Instance extends object, Name extends keyof Instance>(
   prototype[name] = make(real as Instance[Name] & Method);
   return () => {
     prototype[name] = real;
+  };
+}
+
+/** Replaces a getter of a class until the result is called. `make` gets what the real one says. */
+export function patchGetter<Instance extends object, Name extends keyof Instance>(
+  prototype: Instance,
+  name: Name,
+  make: (value: Instance[Name], instance: Instance) => Instance[Name],
+): () => void {
+  const real = Object.getOwnPropertyDescriptor(prototype, name) as PropertyDescriptor;
+  Object.defineProperty(prototype, name, {
+    ...real,
+    get(this: Instance) {
+      return make(real.get?.call(this) as Instance[Name], this);
+    },
+  });
+  return () => Object.defineProperty(prototype, name, real);
+}
+
+/** Several patches as one. */
+export function together(...undos: readonly (() => void)[]): () => void {
+  return () => {
+    for (const undo of undos) undo();
   };
 }
 

@@ -1,4 +1,6 @@
 /** Planted bugs of the replicated log and of reads: what is committed, what conflicts, what a read must wait for. */
+
+import { noIndex, noTerm } from '@fleetmq/raft';
 import { RaftLog, ReadQueue, Tracker, Unstable } from '@fleetmq/raft/sim';
 import type { LogIndex } from '@fleetmq/shared';
 import { type Mutant, patch, twist } from './mutant.ts';
@@ -66,13 +68,13 @@ export const replicationMutants: readonly Mutant[] = [
   {
     name: 'read-without-quorum',
     about: 'reads are answered without a round of heartbeats',
-    faults: ['pause-leader', 'isolate-leader'],
+    fixed: { faults: ['pause-leader', 'isolate-leader'] },
     twists: twist(() => ({ raftOptions: { readOnlyOption: 'lease-based' } })),
   },
   {
     name: 'read-confirmed-by-one',
     about: 'reads are answered when any one node has confirmed them',
-    faults: ['split'],
+    fixed: { faults: ['split'] },
     plant: () =>
       patch(
         ReadQueue.prototype,
@@ -87,5 +89,25 @@ export const replicationMutants: readonly Mutant[] = [
             return [];
           },
       ),
+  },
+  {
+    name: 'previous-not-compared',
+    about: 'a follower takes entries without looking at the term of the one before',
+    plant: () =>
+      patch(
+        RaftLog.prototype,
+        'maybeAppend',
+        (real) =>
+          function maybeAppend(this: RaftLog, { previous, entries }, commit) {
+            const term = this.term(previous.index) ?? previous.term;
+            const slice = { previous: { ...previous, term }, entries };
+            return real.call(this as never, slice as never, commit as never) as LogIndex | undefined;
+          },
+      ),
+  },
+  {
+    name: 'asks-from-the-beginning',
+    about: 'a follower asks for entries that it has given up',
+    plant: () => patch(RaftLog.prototype, 'findConflictByTerm', () => () => ({ index: noIndex, term: noTerm })),
   },
 ];

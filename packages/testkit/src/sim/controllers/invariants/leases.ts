@@ -97,7 +97,9 @@ export class Leases {
     const key = `${candidate} ${request.term}`;
     heard.asked.delete(key);
     const { leaderId, term, role } = (seen.node as ControllerNode).driver.leadership;
-    if (request.leadershipTransfer || leaderId === 0) return;
+    // Who leads may have asked for the vote that made it leader: that vote may be told again.
+    const isRepeated = candidate === leaderId && request.term <= term;
+    if (request.leadershipTransfer || leaderId === 0 || isRepeated) return;
     const { leader } = heard;
     if (role === 'StateLeader') {
       heard.asked.set(key, { leaderId, term, untilMs: Number.POSITIVE_INFINITY });
