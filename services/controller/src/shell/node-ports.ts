@@ -25,13 +25,7 @@ export interface NodePorts {
 }
 
 /** Options of the core that switch rules of Raft on and off. */
-type RaftRule =
-  | 'preVote'
-  | 'checkQuorum'
-  | 'readOnlyOption'
-  | 'durableVoteRequests'
-  | 'disableConfChangeValidation'
-  | 'stepDownOnRemoval';
+type RaftRule = 'preVote' | 'checkQuorum' | 'readOnlyOption' | 'disableConfChangeValidation' | 'stepDownOnRemoval';
 
 /** What all steps of the start share. */
 export interface Start {

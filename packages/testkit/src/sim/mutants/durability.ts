@@ -96,6 +96,14 @@ export const durabilityMutants: readonly Mutant[] = [
   {
     name: 'committed-before-noted',
     about: 'a change of the members takes effect before it is noted that it is committed',
+    fixed: {
+      operators: 'change',
+      controllers: 1,
+      spares: 1,
+      memberChangeEveryMs: 300,
+      faults: ['crash-in-change'],
+      faultEveryMs: 500,
+    },
     plant: () => patch(DiskRaftStorage.prototype, 'noteCommit', () => async () => undefined),
   },
 ];

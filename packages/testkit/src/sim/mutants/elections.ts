@@ -92,11 +92,6 @@ export const electionMutants: readonly Mutant[] = [
       ),
   },
   {
-    name: 'vote-asked-before-durable',
-    about: 'a candidate asks for votes for entries that are not durable yet',
-    twists: twist(() => ({ raftOptions: { durableVoteRequests: false } })),
-  },
-  {
     name: 'handed-to-who-lags',
     about: 'a leadership is handed over before the other one has the whole log',
     fixed: { faults: ['transfer', 'slow-disk'] },

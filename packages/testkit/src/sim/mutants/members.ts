@@ -103,7 +103,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'joint-election-by-one-half',
     about: 'a leader of a joint configuration is elected by a majority of its incoming half',
-    fixed: restless,
+    fixed: { ...restless, faults: ['crash-in-change', 'isolate-in-change', 'split', 'isolate'], faultEveryMs: 500 },
     plant: () => decideElections(({ config }) => config.voters.incoming),
   },
   {
