@@ -93,6 +93,7 @@ export const replicationMutants: readonly Mutant[] = [
   {
     name: 'previous-not-compared',
     about: 'a follower takes entries without looking at the term of the one before',
+    fixed: { operators: 'none', operationEveryMs: 200, faults: ['split'], faultEveryMs: 1_000, faultLastsMs: 3_000 },
     plant: () =>
       patch(
         RaftLog.prototype,
