@@ -85,6 +85,13 @@ describe('identity of controllers', () => {
     ['its old disk', { membership: () => renewed }, envelope(3), 'no no no no'],
     ['this node itself', {}, envelope(1), 'no no no no'],
     ['anybody, to one that waits to be added', joiner, envelope(2), 'no ok ok no'],
+    [
+      'somebody who does not know the disk of the one that waits to be added',
+      joiner,
+      envelope(2, { targetDiskId: '' }),
+      'WRONG_TARGET WRONG_TARGET WRONG_TARGET WRONG_TARGET',
+    ],
+    ['somebody who does not know the disk of a member', {}, envelope(2, { targetDiskId: '' }), 'ok ok ok ok'],
   ];
   for (const [name, options, message, expected] of table) {
     test(`${name}: ${expected}`, async () =>

@@ -8,6 +8,8 @@
  *  - one that is named by a change in its log which is not applied yet counts as a member;
  *  - a leader's messages are taken, or this node could never catch up: who leads has had its disk checked by its voters;
  *  - a vote may go to a candidate whose log is ahead of this node's, where the change that made it a member must stand.
+ * A node that waits to be added takes messages that name its disk alone: who does not know the disk of a first voter that was
+ * removed since would take the new controller of that id for the old one.
  * Answers are taken from members alone. A node that does not know its cluster yet leaves the name empty, which matches any.
  * Source: Ongaro, dissertation (2014), sections 4.1 and 4.2.
  */
@@ -115,14 +117,19 @@ export class RaftIdentity {
       throw new DomainError('WRONG_TARGET', `a message for controller ${envelope.targetId} came to ${controllerId}`);
     }
     const { targetDiskId } = envelope;
-    if (targetDiskId !== '' && targetDiskId !== diskId) {
+    if (targetDiskId !== diskId && (targetDiskId !== '' || this.#isJoining)) {
+      const named = targetDiskId === '' ? 'no disk' : `disk ${targetDiskId}`;
       throw new DomainError(
         'WRONG_TARGET',
-        `a message for disk ${targetDiskId} of controller ${controllerId} came to its disk ${diskId}: a controller with ` +
-          'a new disk must be removed and added anew',
+        `a message for ${named} of controller ${controllerId} came to its disk ${diskId}: a controller with a new disk ` +
+          'must be removed and added anew',
       );
     }
     return envelope;
+  }
+
+  get #isJoining(): boolean {
+    return this.#options.members.size === 0 && this.#options.membership().members.length === 0;
   }
 
   async #standingOf(senderId: number, senderDiskId: string): Promise<Standing> {
