@@ -6,8 +6,8 @@ import { Worker } from 'node:worker_threads';
 import { type Done, perform, type Task } from './tasks.ts';
 
 /**
- * A run ends in the middle of everything, and some of what waits there (signals of calls) is never collected: about 1 MB each.
- * A thread that has done so many tasks makes way for a new one, which takes a second.
+ * A run ends in the middle of everything, and some of what waits there is never collected: about 1 MB for each run. A thread
+ * that has done so many tasks makes way for a new one, which takes a second.
  */
 const tasksPerThread = 250;
 
