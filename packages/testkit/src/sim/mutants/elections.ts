@@ -2,6 +2,7 @@
 import { RaftDriver, RaftIdentity, RaftInbox } from '@fleetmq/controller/sim';
 import { RaftLog, Tracker } from '@fleetmq/raft/sim';
 import type { LogIndex } from '@fleetmq/shared';
+import { calmNetwork } from '../seed.ts';
 import { type Mutant, patch, together, twist } from './mutant.ts';
 
 export const electionMutants: readonly Mutant[] = [
@@ -45,6 +46,7 @@ export const electionMutants: readonly Mutant[] = [
   {
     name: 'timeouts-not-random',
     about: 'all nodes draw the same election timeout',
+    fixed: { lockstep: true, clockDrift: 0, network: calmNetwork(2, 0) },
     twists: twist(({ random }) => ({ random: { next: () => 0.5, bytes: (length) => random.bytes(length) } })),
   },
   {
