@@ -42,7 +42,7 @@ if (!values.trace) Error.stackTraceLimit = 0;
 const isJson = values.output === 'json';
 const workers = values.trace ? 1 : Math.max(1, Number(values.workers));
 const untilMs = Date.now() + Number(values.seconds) * 1_000;
-const from = values.fresh ? Math.floor(Date.now() / 1_000) % 1_000_000_000 : Number(values.from);
+const from = values.fresh ? Date.now() % 1_000_000_000 : Number(values.from);
 
 if (values.scenario !== 'controllers') {
   print(`there is no scenario ${values.scenario}: the one that exists is controllers`);
