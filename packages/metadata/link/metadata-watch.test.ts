@@ -67,6 +67,20 @@ describe('metadata watch', () => {
     assert.deepEqual(watch.controllers, [address(2), address(3), address(1)]);
   });
 
+  test('finds the one that goes on among those that were left behind, whomever they name', async () => {
+    const [first, second, third] = [new FakeController(), new FakeController(), new FakeController()];
+    const address = (port: number) => ({ controllerId: port, host: 'controller', port });
+    for (const each of [first, second, third]) each.append(3, cluster('c'), broker(1));
+    // They tell all they know to everybody who asks, and nothing more.
+    for (const each of [first, second]) each.oldest = 100;
+    first.controllers = [address(3)];
+    second.controllers = [address(1), address(3)];
+    third.append(4, ...topic);
+    await using watch = watching([first, second, third], { silenceMaxMs: 20 });
+    await watch.waitForVersion(4, soon());
+    assert.ok(first.requests.length + second.requests.length < 10);
+  });
+
   test('takes a snapshot that comes in parts, and counts it after the last', async () => {
     const controller = new FakeController();
     controller.itemsPerPart = 1;

@@ -74,7 +74,9 @@ export class MetadataWatch implements AsyncDisposable {
   readonly #waiters: VersionWaiters;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  #next = 0;
+  /** How many controllers had been asked when each was asked last. */
+  #askedAt = new Map<string, number>();
+  #asked = 0;
   #heardAtMs: number | undefined;
   #term = 0;
   #leaderId = 0;
@@ -152,10 +154,19 @@ export class MetadataWatch implements AsyncDisposable {
     const { timers, random, backoff = { baseMs: 50, maxMs: 1_000 } } = this.#options;
     const { signal } = this.#stopping;
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const address = this.#controllers[this.#next++ % this.#controllers.length] as ControllerAddress;
-      if (await this.#follow(address)) attempt = 1;
+      if (await this.#follow(this.#choose())) attempt = 1;
       await pause(timers, backoffMs(attempt, backoff, random), signal);
     }
+  }
+
+  /** Whom nobody has asked for the longest time: with every answer the list may have another order. */
+  #choose(): ControllerAddress {
+    const askedAt = new Map(this.#controllers.map((each) => [each, this.#askedAt.get(authorityOf(each)) ?? 0]));
+    const oldest = Math.min(...askedAt.values());
+    const chosen = this.#controllers.find((each) => askedAt.get(each) === oldest) as ControllerAddress;
+    this.#askedAt = new Map([...askedAt].map(([each, at]) => [authorityOf(each), at]));
+    this.#askedAt.set(authorityOf(chosen), ++this.#asked);
+    return chosen;
   }
 
   /** One stream to one controller, until it ends. Whether anything came. Throws only for bugs of ours. */

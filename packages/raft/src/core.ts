@@ -45,6 +45,8 @@ export interface RaftCore {
   /** Ticks since the last contact with a leader (follower), or since the last check of the quorum (leader). */
   electionElapsed: number;
   heartbeatElapsed: number;
+  /** Ticks since the transfer under way began. */
+  transferElapsed: number;
   /** In [electionTicks, 2 * electionTicks - 1], drawn anew with each change of role. */
   randomizedElectionTimeout: number;
   messages: Message[];
@@ -70,6 +72,7 @@ export function createCore(config: RaftConfig): RaftCore {
     uncommittedBytes: 0,
     electionElapsed: 0,
     heartbeatElapsed: 0,
+    transferElapsed: 0,
     randomizedElectionTimeout: config.electionTicks,
     messages: [],
     messagesAfterAppend: [],

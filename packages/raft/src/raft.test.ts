@@ -246,6 +246,32 @@ describe('a leader', () => {
     );
   });
 
+  test('steps down when it hears nobody, however often it is asked to hand over', () => {
+    const node = createNode();
+    elect(node);
+    perform(node);
+    let ticks = 0;
+    for (; node.raft.status().role === 'StateLeader' && ticks < 100; ticks++) {
+      node.raft.transferLeader(2 + (ticks % 2));
+      node.raft.tick();
+    }
+    // The answers that made it leader do not count as heard.
+    assert.equal(ticks, 10);
+  });
+
+  test('gives a transfer up one election timeout after it began, whenever the quorum is checked', () => {
+    const node = createNode();
+    elect(node);
+    perform(node);
+    for (let i = 0; i < 15; i++) {
+      if (i === 4) node.raft.transferLeader(2);
+      acknowledge(node, 3, 6);
+      const isUnderWay = i >= 4 && i < 14;
+      assert.equal(node.raft.status().leadTransferee, isUnderWay ? 2 : 0, `tick ${i}`);
+      node.raft.tick();
+    }
+  });
+
   test('refuses reads beyond the limit', () => {
     const node = createNode({ maxPendingReads: 2 });
     elect(node);

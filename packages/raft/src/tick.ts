@@ -23,11 +23,12 @@ function tickLeader(core: RaftCore): void {
   const { electionTicks, heartbeatTicks, checkQuorum } = core.config;
   core.heartbeatElapsed++;
   core.electionElapsed++;
+  core.transferElapsed++;
+  // A transfer that did not succeed by now is given up, and proposals are taken again.
+  if (core.transferElapsed >= electionTicks) core.leadTransferee = noNode;
   if (core.electionElapsed >= electionTicks) {
     core.electionElapsed = 0;
     if (checkQuorum) step(core, createMessage('MsgCheckQuorum', { from: core.id }));
-    // A transfer that did not succeed by now is given up, and proposals are taken again.
-    if (core.role === 'StateLeader') core.leadTransferee = noNode;
   }
   if (core.role !== 'StateLeader' || core.heartbeatElapsed < heartbeatTicks) return;
   core.heartbeatElapsed = 0;

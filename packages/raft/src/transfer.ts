@@ -33,8 +33,8 @@ export function startTransfer(core: RaftCore, target: NodeId, progress: Progress
     return;
   }
   logger.info(`${own} [term ${core.term}] starts to transfer leadership to ${hex(target)}`);
-  // One election timeout from now on.
-  core.electionElapsed = 0;
+  // A count of its own: one request after the other must not put off the check of the quorum.
+  core.transferElapsed = 0;
   core.leadTransferee = target;
   if (progress.match === core.log.lastIndex()) {
     sendTimeoutNow(core, target);

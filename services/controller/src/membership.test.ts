@@ -4,7 +4,8 @@ import { describe, test } from 'node:test';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
-import { DomainError, type ErrorName, seededRandom } from '@fleetmq/shared';
+import { createMessage } from '@fleetmq/raft';
+import { DomainError, type ErrorName, seededRandom, type Term } from '@fleetmq/shared';
 import { nodeClock, nodeTimers } from '@fleetmq/shared/runtime';
 import type { Controller } from './controller.ts';
 import { eventually, registerBroker, TestCluster } from './testing/cluster.ts';
@@ -170,6 +171,21 @@ describe('members of the quorum', { timeout: 120_000 }, () => {
     await rejectsWith(admin.add(2), 'INVALID_REQUEST', /was removed from the quorum/);
   });
 
+  test('a removed controller knows no leader, whoever still believes to lead it', async () => {
+    await using cluster = await TestCluster.start({ count: 3 });
+    const admin = adminOf(cluster, [1, 2, 3]);
+    const leader = await cluster.leader();
+    const gone = cluster.ids.find((id) => id !== leader.node.controllerId) as number;
+    await admin.remove(gone);
+    const { node } = cluster.one(gone);
+    await eventually('the removed one to know', () => node.standing.state === 'removed');
+    const term = (node.leadership.term + 1) as Term;
+    node.driver.step(createMessage('MsgHeartbeat', { from: leader.node.controllerId, to: gone, term }));
+    await eventually('the heartbeat to be taken', () => node.driver.leadership.leaderId !== 0);
+    assert.equal(node.leadership.leaderId, 0);
+    assert.equal(cluster.one(gone).isReady, false);
+  });
+
   test('the intent to promote is in the log: the next leader carries on', async () => {
     await using cluster = await TestCluster.start({ count: 3, joiners: 1 });
     await registerBroker(cluster, 1);
@@ -192,7 +208,7 @@ describe('members of the quorum', { timeout: 120_000 }, () => {
     assert.notEqual(second.node.controllerId, first.node.controllerId);
     await cluster.startOne(4);
     await eventually('the promotion', () => votersOf(cluster.one(4)).join() === '1,2,3,4');
-    assert.deepEqual(second.node.stateMachine.membership.promoting, []);
+    await eventually('the leader to note it', () => second.node.stateMachine.membership.promoting.length === 0);
     await admin.create('after');
   });
 

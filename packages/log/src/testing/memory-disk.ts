@@ -57,6 +57,12 @@ class Inode {
     this.changes = [];
   }
 
+  /** What the medium has becomes another. */
+  damage(change: (bytes: Uint8Array) => Uint8Array): void {
+    this.content = change(this.content);
+    this.durable = change(this.durable);
+  }
+
   /** What is left of it without power. */
   survivor(path: string, survives: Survives): Inode {
     let bytes = this.durable;
@@ -160,6 +166,26 @@ export class MemoryDisk implements Disk {
     return this.#names.get(path)?.content;
   }
 
+  /** What of a file would be there after a power loss that takes all it can, past all faults. */
+  peekDurable(path: string): Uint8Array | undefined {
+    return this.#durableNames.get(path)?.durable;
+  }
+
+  /**
+   * Bit rot: what is durable of a file, and what readers see, becomes what `change` makes of it; open files see it, too. `change`
+   * is called with different bytes of the same file, which it must not change in place.
+   */
+  damage(path: string, change: (bytes: Uint8Array) => Uint8Array): void {
+    this.#names.get(path)?.damage(change);
+  }
+
+  /** The file is gone, as if it had never been. */
+  lose(path: string): void {
+    this.#names.delete(path);
+    this.#durableNames.delete(path);
+    this.#nameChanges = this.#nameChanges.filter(({ target }) => target !== path);
+  }
+
   /** Paths of all files, sorted. */
   paths(): string[] {
     return [...this.#names.keys()].sort();
@@ -241,8 +267,9 @@ export class MemoryDisk implements Disk {
     if (this.#isOff) throw powerIsOff();
     const fault = this.intercept?.(operation);
     if (fault !== undefined) return { bytes: Math.min(fault.writtenBytes ?? 0, operation.bytes), error: fault.error };
-    const missing = growth - (this.capacityBytes - this.#usedBytes());
-    if (growth <= 0 || missing <= 0) return { bytes: operation.bytes, error: undefined };
+    const isBounded = growth > 0 && this.capacityBytes !== Number.POSITIVE_INFINITY;
+    const missing = isBounded ? growth - (this.capacityBytes - this.#usedBytes()) : 0;
+    if (missing <= 0) return { bytes: operation.bytes, error: undefined };
     const error = new DomainError('DISK_FULL', `no space for ${missing} of ${operation.bytes} bytes`);
     return { bytes: Math.max(0, operation.bytes - missing), error };
   }

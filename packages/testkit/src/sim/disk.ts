@@ -20,13 +20,27 @@ export interface DiskState {
   failureRate: number;
   /** Free bytes: what is reported, and what writes may use. Infinity: no bound. */
   freeBytes: number;
+  /** Whether a write to this path lands elsewhere in its file: at this part of its length, from 0 to 1. Undefined: it does not. */
+  misdirects: ((path: string) => number | undefined) | undefined;
+  /** The next write to this path is durable at once. */
+  mustKeep: string | undefined;
   /** Syncs of these paths do nothing although they say so: for planted bugs. */
   liesAbout: ((path: string) => boolean) | undefined;
 }
 
 export function healthyDisk(): DiskState {
-  return { syncMs: 0.5, syncSpreadMs: 2, failureRate: 0, freeBytes: Number.POSITIVE_INFINITY, liesAbout: undefined };
+  return {
+    syncMs: 0.5,
+    syncSpreadMs: 2,
+    failureRate: 0,
+    freeBytes: Number.POSITIVE_INFINITY,
+    misdirects: undefined,
+    mustKeep: undefined,
+    liesAbout: undefined,
+  };
 }
+
+const pieceBytes = 512;
 
 export type CrashKind = 'kill' | 'power-loss';
 
@@ -59,7 +73,7 @@ export class SimDisk implements Disk {
       path,
       write: async (buffers, position) => {
         await this.#enter('write');
-        await file.write(buffers, position);
+        await this.#write(file, buffers, position);
       },
       read: async (position, length) => {
         await this.#enter();
@@ -119,6 +133,17 @@ export class SimDisk implements Disk {
   async freeBytes(): Promise<number> {
     await this.#enter();
     return this.#options.state.freeBytes;
+  }
+
+  async #write(file: DiskFile, buffers: readonly Uint8Array[], position: number): Promise<void> {
+    const { state } = this.#options;
+    const elsewhere = state.misdirects?.(file.path);
+    const isKept = state.mustKeep === file.path;
+    const at = elsewhere === undefined ? position : Math.floor(elsewhere * ((await file.size()) + pieceBytes));
+    await file.write(buffers, at);
+    if (!isKept) return;
+    state.mustKeep = undefined;
+    await file.sync();
   }
 
   /** Never resolves in a dead process. */

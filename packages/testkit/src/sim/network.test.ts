@@ -9,7 +9,8 @@ import {
 } from '@fleetmq/gen/controller/cluster';
 import { DomainError, seededRandom } from '@fleetmq/shared';
 import type { ServiceRoutes } from '@fleetmq/shared/runtime';
-import { type NetworkConditions, SimNetwork } from './network.ts';
+import type { NetworkConditions } from './links.ts';
+import { SimNetwork } from './network.ts';
 import { SimProcess } from './process.ts';
 import { Scheduler } from './scheduler.ts';
 import { calmNetwork } from './seed.ts';

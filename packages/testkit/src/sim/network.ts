@@ -1,52 +1,32 @@
 /**
- * The network between simulated processes: calls of the contract as packets that are late, lost, doubled or overtaken.
+ * The network between simulated processes: calls of the contract as packets over links (`links.ts`).
  *
  * Callers use a Connect `Transport`, and servers mount the same routes as on a real listener; messages travel as bytes, so
- * that the wire forms are part of what is simulated. A packet from one process to another passes their link, which may be
- * cut in one direction alone. A lost request leaves its caller waiting until its deadline; a packet to a port that nobody
- * listens on is refused; a process that was killed resets its connections, one that lost power says nothing.
+ * that the wire forms are part of what is simulated. A lost request leaves its caller waiting until its deadline; a packet to
+ * a port that nobody listens on is refused; a process that was killed resets its connections, one that lost power says nothing.
  * A stream keeps its order, as TCP does, and breaks when a packet of it meets a cut.
  */
 import { create, type DescMessage, type DescMethod, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import type { Transport } from '@connectrpc/connect';
-import { assert, DomainError, isDomainError, type Random } from '@fleetmq/shared';
-import { methodPath, type RawContext, type RawMessage, type ServiceRoutes } from '@fleetmq/shared/runtime';
-import type { Scheduled, VirtualTime } from './clock.ts';
+import { DomainError, isDomainError } from '@fleetmq/shared';
+import type { ServiceRoutes } from '@fleetmq/shared/runtime';
+import { Endpoint, overTheWire } from './endpoint.ts';
+import { Links, type LinksOptions, type NetworkCounters } from './links.ts';
+import { type CallEnds, connectionLost, type OpenCall, OpenCalls } from './open-calls.ts';
 import type { SimProcess } from './process.ts';
 import { AsyncQueue } from './queue.ts';
 
-/** What the network does to packets now. Rates are of 1. */
-export interface NetworkConditions {
-  delayMs: number;
-  delaySpreadMs: number;
-  lossRate: number;
-  duplicateRate: number;
-  /** A packet that is held back for up to `straggleMs`, behind its sender's timeouts. */
-  straggleRate: number;
-  straggleMs: number;
-}
-
-export interface NetworkCounters {
-  packets: number;
-  lost: number;
-  cut: number;
-  duplicated: number;
-  straggled: number;
-}
-
-/** Sees each message as it leaves its sender. Must not throw. */
+/** Sees each message of a unary call as it leaves its sender, and as it reaches a process that runs. Must not throw. */
 export type NetworkObserver = (seen: {
   readonly from: number;
   readonly to: number;
   readonly method: DescMethod;
   readonly kind: 'request' | 'response';
+  readonly stage: 'leaves' | 'arrives';
   readonly message: MessageShape<DescMessage>;
 }) => void;
 
-export interface NetworkOptions {
-  readonly time: VirtualTime;
-  readonly random: Random;
-  readonly conditions: NetworkConditions;
+export interface NetworkOptions extends LinksOptions {
   readonly observe?: NetworkObserver;
   /** Sees what arrives, for the trace. */
   readonly onPacket?: (from: number, to: number, method: DescMethod, bytes: Uint8Array) => void;
@@ -56,83 +36,54 @@ export interface NetworkOptions {
   readonly breakMs?: number;
 }
 
-type Handler = (request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
-type StreamHandler = (requests: AsyncIterable<Uint8Array>, signal: AbortSignal) => AsyncIterable<Uint8Array>;
-
-interface Endpoint {
-  readonly process: SimProcess;
-  readonly unary: ReadonlyMap<string, Handler>;
-  readonly streams: ReadonlyMap<string, StreamHandler>;
+interface UnaryCall extends CallEnds {
+  readonly method: DescMethod;
+  readonly message: MessageShape<DescMessage>;
+  readonly bytes: Uint8Array;
 }
 
-interface OpenCall {
-  readonly client: SimProcess;
-  server: SimProcess | undefined;
-  readonly from: number;
-  readonly to: number;
-  /** At the client. */
-  fail(error: DomainError): void;
-  readonly atServer: AbortController;
+interface StreamCall extends CallEnds {
+  readonly method: DescMethod;
+  readonly input: AsyncIterable<unknown>;
 }
 
 export class SimNetwork {
   readonly #options: NetworkOptions;
   readonly #endpoints = new Map<number, Endpoint>();
-  readonly #cuts = new Set<number>();
-  readonly #open = new Set<OpenCall>();
-  readonly counters: NetworkCounters = { packets: 0, lost: 0, cut: 0, duplicated: 0, straggled: 0 };
+  readonly #calls: OpenCalls;
+  readonly #breakMs: number;
+  readonly #links: Links;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
+    this.#links = new Links(options);
+    this.#calls = new OpenCalls(this.#links, options.time);
+    this.#breakMs = options.breakMs ?? 2_000;
+  }
+
+  get counters(): NetworkCounters {
+    return this.#links.counters;
   }
 
   listen(id: number, process: SimProcess, routes: readonly ServiceRoutes[]): void {
-    const unary = new Map<string, Handler>();
-    const streams = new Map<string, StreamHandler>();
-    for (const { service, typed, raw } of routes) {
-      const handlers = typed as unknown as Partial<Record<string, (...args: unknown[]) => unknown>>;
-      for (const method of service.methods) {
-        const rawRoute = raw.find((route) => route.method === method);
-        const handler = handlers[method.localName];
-        if (rawRoute?.kind === 'unary') {
-          const run = rawRoute.handler;
-          unary.set(methodPath(method), async (bytes, signal) => joined(await run(bytes, { signal } as RawContext)));
-        } else if (handler !== undefined && method.methodKind === 'unary') {
-          unary.set(methodPath(method), async (bytes, signal) => {
-            const answer = await handler(fromBinary(method.input, bytes), { signal });
-            return toBinary(method.output, answer as MessageShape<DescMessage>);
-          });
-        } else if (handler !== undefined) {
-          streams.set(methodPath(method), typedStream(method, handler));
-        }
-      }
-    }
-    this.#endpoints.set(id, { process, unary, streams });
+    this.#endpoints.set(id, new Endpoint(process, routes));
   }
 
   cut(from: number, to: number): void {
-    this.#cuts.add(linkOf(from, to));
+    this.#links.cut(from, to);
   }
 
   isCut(from: number, to: number): boolean {
-    return this.#cuts.has(linkOf(from, to));
+    return this.#links.isCut(from, to);
   }
 
   healAll(): void {
-    this.#cuts.clear();
+    this.#links.healAll();
   }
 
   /** To be called when a process has ended. `isSilent`: nobody is told; half-open connections end after a while. */
   ended(process: SimProcess, isSilent: boolean): void {
-    const { time, breakMs = 2_000 } = this.#options;
-    for (const call of [...this.#open]) {
-      if (call.client === process) {
-        this.#open.delete(call);
-        time.after(isSilent ? breakMs : 1, () => call.server?.run(() => call.atServer.abort(connectionLost())));
-      } else if (call.server === process && !isSilent) {
-        this.#packet(call.to, call.from, () => call.fail(connectionLost()));
-      }
-    }
+    this.#calls.ended(process, isSilent ? this.#breakMs : undefined);
   }
 
   /** Calls from a process, which has the address `from`, to whoever listens at `to`. */
@@ -141,9 +92,10 @@ export class SimNetwork {
       unary: async (method, signal, timeoutMs, _header, input) => {
         if (!process.isAlive) await new Promise(() => undefined);
         const request = create(method.input, input);
-        this.#options.observe?.({ from, to, method, kind: 'request', message: request });
+        this.#options.observe?.({ from, to, method, kind: 'request', stage: 'leaves', message: request });
         const bytes = toBinary(method.input, request);
-        const message = (await this.#call({ from, to, process, method, bytes, signal, timeoutMs })) as never;
+        const call = { from, to, process, method, message: request, bytes, signal, timeoutMs };
+        const message = (await this.#call(call)) as never;
         return { stream: false, service: method.parent, method, header: noHeaders, trailer: noHeaders, message };
       },
       stream: async (method, signal, timeoutMs, _header, input) => {
@@ -154,106 +106,45 @@ export class SimNetwork {
     };
   }
 
-  #call(call: {
-    from: number;
-    to: number;
-    process: SimProcess;
-    method: DescMethod;
-    bytes: Uint8Array;
-    signal: AbortSignal | undefined;
-    timeoutMs: number | undefined;
-  }): Promise<MessageShape<DescMessage>> {
-    const { from, to, process, method, bytes, signal } = call;
+  #call(call: UnaryCall): Promise<MessageShape<DescMessage>> {
+    const { from, to, process, method, message, bytes, signal } = call;
     return new Promise((resolve, reject) => {
-      const { open, settle } = this.#openCall(call, (error) => reject(error));
+      const open = this.#calls.begin(call, reject);
       if (open === undefined) return;
-      const onAnswer = (answer: MessageShape<DescMessage>): void => {
-        if (settle()) resolve(answer);
-      };
-      const refuse = (): void => {
-        this.#packet(to, from, () => process.run(() => open.fail(refused(to))));
-      };
       const deliver = (endpoint: Endpoint): void => {
         open.server = endpoint.process;
         this.#options.onPacket?.(from, to, method, bytes);
-        void this.#serve(endpoint, { open, method, bytes }).then((outcome) => {
+        this.#options.observe?.({ from, to, method, kind: 'request', stage: 'arrives', message });
+        void this.#serve(endpoint, open, call).then((outcome) => {
           if (!endpoint.process.isAlive) return;
           if (isDomainError(outcome)) {
-            this.#packet(to, from, () => process.run(() => open.fail(overTheWire(outcome))));
+            this.#links.send(to, from, () => process.run(() => open.fail(overTheWire(outcome))));
             return;
           }
           const answer = fromBinary(method.output, outcome);
-          this.#options.observe?.({ from: to, to: from, method, kind: 'response', message: answer });
-          this.#packet(to, from, () =>
+          const seen = { from: to, to: from, method, kind: 'response', message: answer } as const;
+          this.#options.observe?.({ ...seen, stage: 'leaves' });
+          this.#links.send(to, from, () =>
             process.run(() => {
               this.#options.onPacket?.(to, from, method, outcome);
-              onAnswer(answer);
+              this.#options.observe?.({ ...seen, stage: 'arrives' });
+              if (open.settle()) resolve(answer);
             }),
           );
         });
       };
       if (signal?.aborted) return;
-      this.#packet(from, to, () => this.#arrive(to, deliver, refuse));
+      this.#links.send(from, to, () => this.#arrive(to, deliver, () => this.#refuse(open)));
     });
-  }
-
-  /** What both kinds of calls share: the deadline, the caller's signal, and one end. */
-  #openCall(
-    call: {
-      from: number;
-      to: number;
-      process: SimProcess;
-      signal: AbortSignal | undefined;
-      timeoutMs: number | undefined;
-    },
-    onFailure: (error: unknown) => void,
-  ): { open: OpenCall | undefined; settle: () => boolean } {
-    const { from, to, process, signal, timeoutMs } = call;
-    if (signal?.aborted === true) {
-      onFailure(signal.reason);
-      return { open: undefined, settle: () => false };
-    }
-    let timer: Scheduled | undefined;
-    const settle = (): boolean => {
-      if (!this.#open.delete(open)) return false;
-      timer?.cancel();
-      signal?.removeEventListener('abort', onAbort);
-      return true;
-    };
-    const giveUp = (error: unknown): void => {
-      if (!settle()) return;
-      this.#packet(from, to, () => {
-        open.server?.run(() => open.atServer.abort(new DomainError('CANCELLED', 'the caller gave up')));
-      });
-      onFailure(error);
-    };
-    const onAbort = (): void => giveUp(signal?.reason);
-    const open: OpenCall = {
-      client: process,
-      server: undefined,
-      from,
-      to,
-      fail: (error) => {
-        if (settle()) onFailure(error);
-      },
-      atServer: new AbortController(),
-    };
-    this.#open.add(open);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (timeoutMs !== undefined) {
-      timer = process.timers.after(timeoutMs, () => giveUp(new DomainError('TIMEOUT', `no answer in ${timeoutMs} ms`)));
-    }
-    return { open, settle };
   }
 
   async #serve(
     endpoint: Endpoint,
-    call: { open: OpenCall; method: DescMethod; bytes: Uint8Array },
+    open: OpenCall,
+    { method, bytes }: Pick<UnaryCall, 'method' | 'bytes'>,
   ): Promise<Uint8Array | DomainError> {
-    const handler = endpoint.unary.get(methodPath(call.method));
-    if (handler === undefined) return new DomainError('UNIMPLEMENTED', `${call.method.name} is not served here`);
     try {
-      return await handler(call.bytes, call.open.atServer.signal);
+      return await endpoint.unary(method)(bytes, open.signal);
     } catch (error) {
       if (isDomainError(error)) return error;
       if (endpoint.process.isAlive) this.#options.onBug(error);
@@ -261,60 +152,25 @@ export class SimNetwork {
     }
   }
 
-  #stream(call: {
-    from: number;
-    to: number;
-    process: SimProcess;
-    method: DescMethod;
-    input: AsyncIterable<unknown>;
-    signal: AbortSignal | undefined;
-    timeoutMs: number | undefined;
-  }): AsyncIterable<MessageShape<DescMessage>> {
+  #stream(call: StreamCall): AsyncIterable<MessageShape<DescMessage>> {
     const { from, to, process, method, input } = call;
     const answers = new AsyncQueue<MessageShape<DescMessage>>();
-    const { open, settle } = this.#openCall(call, (error) => answers.end(error));
+    const open = this.#calls.begin(call, (error) => answers.end(error));
     if (open === undefined) return answers;
     const requests = new AsyncQueue<Uint8Array>();
     const broken = (): void => {
-      const { time, breakMs = 2_000 } = this.#options;
-      time.after(breakMs, () => process.run(() => open.fail(connectionLost())));
-      time.after(breakMs, () => open.server?.run(() => open.atServer.abort(connectionLost())));
+      const { time } = this.#options;
+      time.after(this.#breakMs, () => process.run(() => open.fail(connectionLost())));
+      time.after(this.#breakMs, () => open.abort(connectionLost()));
     };
     // Until the server takes the stream, what arrives waits in its socket.
     const atServer = (work: () => void): void => (open.server === undefined ? work() : open.server.run(work));
-    const up = this.#ordered(from, to, broken);
-    const down = this.#ordered(to, from, broken);
-    const serve = async (endpoint: Endpoint): Promise<void> => {
-      open.server = endpoint.process;
-      const { signal } = open.atServer;
-      signal.addEventListener('abort', () => requests.end(signal.reason), { once: true });
-      const handler = endpoint.streams.get(methodPath(method));
-      let end: DomainError | undefined;
-      try {
-        if (handler === undefined) throw new DomainError('UNIMPLEMENTED', `${method.name} is not served here`);
-        for await (const bytes of handler(requests, signal)) {
-          // What was still running when the process died says nothing any more.
-          if (!endpoint.process.isAlive) return;
-          down(() =>
-            process.run(() => {
-              this.#options.onPacket?.(to, from, method, bytes);
-              answers.push(fromBinary(method.output, bytes));
-            }),
-          );
-        }
-      } catch (error) {
-        if (!isDomainError(error) && endpoint.process.isAlive) this.#options.onBug(error);
-        end = isDomainError(error) ? overTheWire(error) : new DomainError('UNKNOWN_ERROR', String(error));
-      }
-      if (!endpoint.process.isAlive) return;
-      down(() =>
-        process.run(() => {
-          if (settle()) answers.end(end);
-        }),
-      );
+    const up = this.#links.ordered(from, to, broken);
+    const down = this.#links.ordered(to, from, broken);
+    const serve = (endpoint: Endpoint): void => {
+      void this.#serveStream(endpoint, open, { method, requests, answers, down });
     };
-    const refuse = (): void => this.#packet(to, from, () => process.run(() => open.fail(refused(to))));
-    up(() => this.#arrive(to, (endpoint) => void serve(endpoint), refuse));
+    up(() => this.#arrive(to, serve, () => this.#refuse(open)));
     const send = async (): Promise<void> => {
       for await (const item of input) {
         if (!process.isAlive) return;
@@ -328,106 +184,55 @@ export class SimNetwork {
     return answers;
   }
 
+  async #serveStream(
+    endpoint: Endpoint,
+    open: OpenCall,
+    stream: {
+      readonly method: DescMethod;
+      readonly requests: AsyncQueue<Uint8Array>;
+      readonly answers: AsyncQueue<MessageShape<DescMessage>>;
+      /** Sends to the client. */
+      readonly down: (deliver: () => void) => void;
+    },
+  ): Promise<void> {
+    const { method, requests, answers, down } = stream;
+    const atClient = (work: () => void): void => down(() => open.client.run(work));
+    open.server = endpoint.process;
+    const { signal } = open;
+    signal.addEventListener('abort', () => requests.end(signal.reason), { once: true });
+    let end: DomainError | undefined;
+    try {
+      for await (const bytes of endpoint.stream(method)(requests, signal)) {
+        // What was still running when the process died says nothing any more.
+        if (!endpoint.process.isAlive) return;
+        atClient(() => {
+          this.#options.onPacket?.(open.to, open.from, method, bytes);
+          answers.push(fromBinary(method.output, bytes));
+        });
+      }
+    } catch (error) {
+      if (!isDomainError(error) && endpoint.process.isAlive) this.#options.onBug(error);
+      end = overTheWire(error);
+    }
+    if (!endpoint.process.isAlive) return;
+    atClient(() => {
+      if (open.settle()) answers.end(end);
+    });
+  }
+
   #arrive(to: number, deliver: (endpoint: Endpoint) => void, refuse: () => void): void {
     const endpoint = this.#endpoints.get(to);
     if (endpoint === undefined || !endpoint.process.isAlive) refuse();
     else endpoint.process.run(() => deliver(endpoint));
   }
 
-  /** Sends in order; `broken` is called once, when a packet met a cut. */
-  #ordered(from: number, to: number, broken: () => void): (deliver: () => void) => void {
-    const { time } = this.#options;
-    let lastMs = 0;
-    let isBroken = false;
-    return (deliver) => {
-      if (isBroken) return;
-      this.counters.packets++;
-      if (this.isCut(from, to)) {
-        this.counters.cut++;
-        isBroken = true;
-        broken();
-        return;
-      }
-      lastMs = Math.max(lastMs, time.nowMs + this.#delay());
-      time.at(lastMs, deliver);
-    };
-  }
-
-  #packet(from: number, to: number, deliver: () => void): void {
-    const { time, random, conditions } = this.#options;
-    const { counters } = this;
-    counters.packets++;
-    if (this.isCut(from, to)) {
-      counters.cut++;
-      return;
-    }
-    if (conditions.lossRate > 0 && random.next() < conditions.lossRate) {
-      counters.lost++;
-      return;
-    }
-    time.after(this.#delay(), deliver);
-    if (conditions.duplicateRate > 0 && random.next() < conditions.duplicateRate) {
-      counters.duplicated++;
-      time.after(this.#delay(), deliver);
-    }
-  }
-
-  #delay(): number {
-    const { random, conditions } = this.#options;
-    if (conditions.straggleRate > 0 && random.next() < conditions.straggleRate) {
-      this.counters.straggled++;
-      return random.next() * conditions.straggleMs;
-    }
-    return conditions.delayMs + random.next() * conditions.delaySpreadMs;
+  #refuse(open: OpenCall): void {
+    this.#links.send(open.to, open.from, () => open.client.run(() => open.fail(refused(open.to))));
   }
 }
 
 const noHeaders = new Headers();
 
-function linkOf(from: number, to: number): number {
-  return from * 1_000 + to;
-}
-
-function joined(message: RawMessage): Uint8Array {
-  assert(message instanceof Uint8Array, 'a raw answer in parts is not simulated');
-  return message;
-}
-
-function typedStream(method: DescMethod, handler: (...args: unknown[]) => unknown): StreamHandler {
-  return async function* serve(requests, signal) {
-    const decoded = mapped(requests, (bytes) => fromBinary(method.input, bytes));
-    if (method.methodKind === 'client_streaming') {
-      yield toBinary(method.output, (await handler(decoded, { signal })) as MessageShape<DescMessage>);
-      return;
-    }
-    const first = method.methodKind === 'server_streaming' ? await decoded.next() : undefined;
-    const answers = handler(first === undefined ? decoded : first.value, { signal });
-    for await (const answer of answers as AsyncIterable<MessageShape<DescMessage>>) {
-      yield toBinary(method.output, answer);
-    }
-  };
-}
-
-async function* mapped<Source, Target>(
-  source: AsyncIterable<Source>,
-  map: (value: Source) => Target,
-): AsyncGenerator<Target> {
-  for await (const value of source) yield map(value);
-}
-
-function overTheWire(error: DomainError): DomainError {
-  const { code, message, retriable, leaderHint, retryAfterMs } = error;
-  return new DomainError(code, message, {
-    retriable,
-    ...(leaderHint === undefined ? {} : { leaderHint }),
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  });
-}
-
 function refused(to: number): DomainError {
   return new DomainError('NOT_AVAILABLE', `nobody listens at ${to}`, { outcomeUnknown: false });
-}
-
-function connectionLost(): DomainError {
-  return new DomainError('NOT_AVAILABLE', 'the connection was lost', { outcomeUnknown: true });
 }

@@ -4,7 +4,7 @@
  * only found without it.
  */
 import { type Random, seededRandom } from '@fleetmq/shared';
-import type { NetworkConditions } from './network.ts';
+import type { NetworkConditions } from './links.ts';
 
 export const faultKinds = [
   'kill',
@@ -23,8 +23,14 @@ export const faultKinds = [
   'failing-disk',
   'full-disk',
   'wiped-disk',
+  'bit-rot',
+  'lost-file',
+  'misdirected-write',
   'clock-jump',
   'transfer',
+  'crash-in-change',
+  'isolate-in-change',
+  'crash-learner',
   'broker-crash',
   'broker-cut',
 ] as const;
@@ -33,7 +39,10 @@ export type FaultKind = (typeof faultKinds)[number];
 
 export interface ControllersSeed {
   readonly seed: number;
+  /** First voters. */
   readonly controllers: number;
+  /** Controllers that may be added. */
+  readonly spares: number;
   readonly brokers: number;
   readonly clients: number;
   readonly heartbeatMs: number;
@@ -55,6 +64,10 @@ export interface ControllersSeed {
   readonly faultLastsMs: number;
   /** Mean time between the operations of one client. */
   readonly operationEveryMs: number;
+  /** What operators do about the members: change them, replace those whose disks are gone, or nothing. */
+  readonly operators: 'change' | 'replace' | 'none';
+  /** Mean time between two things that operators do. */
+  readonly memberChangeEveryMs: number;
   /** Of each unsynced piece, how many survive a power loss. */
   readonly keptOnPowerLoss: number;
   /** Length of the phase with faults. */
@@ -62,6 +75,9 @@ export interface ControllersSeed {
   /** Everything must be well again so long after the last fault was healed. */
   readonly healMs: number;
 }
+
+/** Some of it, chosen by hand. */
+export type SeedPart = Partial<Omit<ControllersSeed, 'seed'>>;
 
 export function controllersSeed(seed: number): ControllersSeed {
   const random = seededRandom(seed);
@@ -71,8 +87,13 @@ export function controllersSeed(seed: number): ControllersSeed {
   const lockstep = chance(0.05);
   const heartbeatMs = pick(200, 250, 300);
   const faults = faultKinds.filter(() => chance(0.35));
+  const operators = pick('change', 'change', 'change', 'change', 'replace', 'replace', 'none');
+  const changesMembers = operators === 'change';
   return {
     seed,
+    spares: changesMembers ? pick(0, 1, 1, 2) : 0,
+    operators,
+    memberChangeEveryMs: pick(1_000, 2_000, 4_000),
     controllers: pick(3, 3, 3, 5, 5, chance(0.3) ? 1 : 3),
     brokers: pick(2, 3, 3),
     clients: pick(1, 2, 3),
@@ -92,7 +113,8 @@ export function controllersSeed(seed: number): ControllersSeed {
     operationEveryMs: pick(200, 500, 1_000),
     keptOnPowerLoss: pick(0, 0.1, 0.5, 0.9, 1),
     faultsMs: 30_000,
-    healMs: 40_000,
+    // A broker may ask one removed controller after the other, each with some patience, before it finds a member.
+    healMs: operators === 'none' ? 40_000 : 80_000,
   };
 }
 

@@ -56,16 +56,14 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
   };
   const vote = async (request: Omit<VoteRequest, '$typeName' | 'preVote'>, isPreVote: boolean, signal: AbortSignal) => {
     checkVersion(request.version);
-    const { senderId = 0 } = request.envelope ?? {};
     if (identity.isRetired(request.envelope)) {
-      return { term: BigInt(driver.status().term), removed: true, envelope: identity.envelopeFor(senderId) };
+      return { term: BigInt(driver.status().term), removed: true, envelope: identity.answerTo(request.envelope) };
     }
     const isAhead = quorum.isBehind(wire.lastEntryFromProto(request));
     const ends = await endsOf(request.envelope, { kind: 'candidate', isAhead });
     const answer = await inbox.ask(wire.voteFromProto(request, ends, isPreVote), { signal });
-    return wire.verdict(answer, back(answer));
+    return wire.verdict(answer, identity.answerTo(request.envelope));
   };
-  const back = (answer: wire.RaftMessage): RaftEnvelope => identity.envelopeFor(answer.to);
   return serviceRoutes(
     ControllerRaftService,
     {
@@ -74,7 +72,7 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
         checkVersion(request.version);
         const ends = await endsOf(request.envelope, { kind: 'leader' });
         const answer = await inbox.ask(wire.appendFromProto(request, ends), { signal });
-        return toBinary(AppendEntriesResponseSchema, wire.appendResponse(answer, back(answer)));
+        return toBinary(AppendEntriesResponseSchema, wire.appendResponse(answer, identity.answerTo(request.envelope)));
       },
     },
     {
@@ -85,18 +83,14 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
         return create(PreVoteResponseSchema, await vote(request, true, signal));
       },
       async installSnapshot(requests, { signal }) {
-        const { from, message, receivedBytes } = await snapshots.receive(requests, signal);
+        const { sender, message, receivedBytes } = await snapshots.receive(requests, signal);
+        const envelope = identity.answerTo(sender);
         if (message === undefined) {
           const term = BigInt(driver.status().term);
-          const kept = BigInt(receivedBytes);
-          return create(InstallSnapshotResponseSchema, {
-            term,
-            receivedBytes: kept,
-            envelope: identity.envelopeFor(from),
-          });
+          return create(InstallSnapshotResponseSchema, { term, receivedBytes: BigInt(receivedBytes), envelope });
         }
         const answer = await inbox.ask(message, { signal, timeoutMs: snapshots.answerTimeoutMs });
-        return wire.snapshotResponse(answer, back(answer), receivedBytes);
+        return wire.snapshotResponse(answer, envelope, receivedBytes);
       },
       async timeoutNow(request) {
         checkVersion(request.version);
@@ -105,7 +99,7 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
         driver.step(message);
         return create(TimeoutNowResponseSchema, {
           term: BigInt(driver.status().term),
-          envelope: identity.envelopeFor(message.from),
+          envelope: identity.answerTo(request.envelope),
         });
       },
       async addPeer(request, { signal }) {

@@ -29,9 +29,7 @@ export class ClusterName {
 
   constructor(options: ClusterNameOptions) {
     this.#options = options;
-    options.leadership.addListener(({ isReady }) => {
-      if (isReady && options.clusterId() === '' && !this.#isNaming) void this.#name();
-    });
+    options.leadership.addListener(() => this.#nameIfNobodyDid());
   }
 
   /** What this node knows: the log's, else the folder's, else empty. */
@@ -44,6 +42,8 @@ export class ClusterName {
     this.#options.leadership.requireReady();
     const clusterId = this.#options.clusterId();
     if (clusterId === '') {
+      // This leader's first try may have failed, on a full disk.
+      this.#nameIfNobodyDid();
       throw new DomainError('NOT_AVAILABLE', 'the cluster has no id yet: a quorum is being formed', {
         retryAfterMs: 100,
       });
@@ -66,6 +66,11 @@ export class ClusterName {
     await this.#binding;
   }
 
+  #nameIfNobodyDid(): void {
+    const { leadership, clusterId } = this.#options;
+    if (leadership.isReady && clusterId() === '' && !this.#isNaming) void this.#name();
+  }
+
   async #name(): Promise<void> {
     this.#isNaming = true;
     try {
@@ -74,7 +79,7 @@ export class ClusterName {
       this.#options.logger.info({ clusterId }, 'the cluster has got its id');
     } catch (error) {
       if (!isDomainError(error)) throw error;
-      // Another leader was faster, or this one leads no more: the next one looks again.
+      // Another leader was faster, this one leads no more, or it will be asked again.
       this.#options.logger.info({ error }, 'the cluster was not named by this node');
     } finally {
       this.#isNaming = false;

@@ -21,8 +21,11 @@ export interface NodePorts {
   /** How whoever runs at an address is reached, member or not. Default: connections to it. */
   readonly transportAt?: ((address: Pick<PeerAddress, 'host' | 'port'>) => Transport) | undefined;
   /** Replaces options of the Raft core, for tests. */
-  readonly raftOptions?: Partial<Pick<RaftOptions, 'preVote' | 'checkQuorum' | 'readOnlyOption'>> | undefined;
+  readonly raftOptions?: Partial<Pick<RaftOptions, RaftRule>> | undefined;
 }
+
+/** Options of the core that switch rules of Raft on and off. */
+type RaftRule = 'preVote' | 'checkQuorum' | 'readOnlyOption' | 'disableConfChangeValidation' | 'stepDownOnRemoval';
 
 /** What all steps of the start share. */
 export interface Start {

@@ -62,7 +62,9 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
     storage,
     stateMachine,
     send: (message) => (RaftInbox.isAnswer(message) ? inbox.answer(message) : peers.send(message)),
-    onLeadership: (next) => leadership.update(next),
+    // Somebody who lags may still lead one that was removed: that is no leader of this node any more.
+    onLeadership: (next) =>
+      leadership.update(standing.state === 'removed' ? { ...next, role: 'StateFollower', leaderId: 0 } : next),
     onReadState: (state) => reads.confirmed(state),
     onFatal: (error) => onFatal(error),
   });
@@ -174,6 +176,7 @@ function openIdentity(
         .map(({ context }) => decodeMembership(context)),
     disk: folder.disk,
     path: 'raft/peers.json',
+    checksum: ports.checksum,
     logger: ports.logger,
   });
 }

@@ -6,8 +6,8 @@
  *     that rest on a write leave when it is durable: to peers, or back into the core.
  *  2. Other messages leave at once, unless their term is newer than the durable one: no answer leaves under a term that a
  *     crash could take back (P24).
- *  3. Committed entries, which are durable here, are applied at once, in order; a snapshot that was installed replaces the
- *     state machine before any later entry is applied.
+ *  3. Committed entries, which are durable here, are applied at once, in order, on a leader a change of members once it is
+ *     noted that it is committed; a snapshot that was installed replaces the state machine before any later entry is applied.
  *  4. Now and then the state machine's snapshot replaces the log's beginning; and after each configuration change, since a
  *     new member begins with a snapshot that knows it. It is prepared in slices, so that it holds up nothing else.
  * Any failure of a write, and any broken invariant, stops the driver for good (`onFatal`): what is on disk is not known,
@@ -130,12 +130,11 @@ export class RaftDriver {
   /** Begins to tick. Once. */
   start(): void {
     this.#running = Promise.all([this.#guarded(() => this.#loop()), this.#guarded(() => this.#writeLoop())]);
-    if (this.#isQuiet) return;
     this.#ticker = this.#options.timers.every(this.#options.tickMs, () => this.#call(() => this.#tick()));
     const { voters, votersOutgoing } = this.#confState;
     // Alone there is nobody to wait for.
     const isAlone = voters.length === 1 && voters[0] === this.#raft.id && votersOutgoing.length === 0;
-    if (isAlone) this.#call(() => this.#raft.campaign());
+    if (isAlone && !this.#isQuiet) this.#call(() => this.#raft.campaign());
   }
 
   /** Ends the loops; writes under way are finished. Idempotent. */
@@ -204,10 +203,9 @@ export class RaftDriver {
       .map(({ type, data }) => decodeConfChange(type, data));
   }
 
-  /** Time stands still for this node: it starts no elections any more, but answers. For one that was removed. */
+  /** It starts no elections any more, but answers. For one that was removed. */
   quiet(): void {
     this.#isQuiet = true;
-    this.#ticker?.cancel();
   }
 
   readIndex(context: Uint8Array): DomainError | undefined {
@@ -228,7 +226,9 @@ export class RaftDriver {
   }
 
   #tick(): void {
-    this.#raft.tick();
+    // Somebody who does not know of the removal yet may need its vote: no lease of a leader may keep it from that.
+    if (this.#isQuiet) this.#raft.forgetLeader();
+    else this.#raft.tick();
     this.#maybeSnapshot();
   }
 
@@ -262,6 +262,7 @@ export class RaftDriver {
           this.#enqueueWrite(message);
         } else if (message.to === applyThread) {
           if (failpoint !== undefined) await failpoint('before-apply');
+          await this.#noteConfChange(message);
           this.#apply(message);
           if (failpoint !== undefined) await failpoint('after-apply');
         } else {
@@ -334,6 +335,19 @@ export class RaftDriver {
     const held = this.#held;
     this.#held = [];
     for (const message of held) this.#sendOrHold(message);
+  }
+
+  /**
+   * On the leader a change of members is known to be committed, also after a crash, before it takes effect: who was removed
+   * may be gone for good as soon as that is answered, and a leader that forgot would wait for its vote. The others need not
+   * wait for the disk; if the note fails, so does their next write.
+   */
+  async #noteConfChange({ entries }: Message): Promise<void> {
+    const change = entries.findLast(({ type }) => type !== 'EntryNormal');
+    if (change === undefined) return;
+    const noted = this.#options.storage.noteCommit(change.index);
+    if (this.#leadership.role === 'StateLeader') await noted;
+    else noted.catch(() => undefined);
   }
 
   #apply(message: Message): void {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { type RaftEnvelope, RaftEnvelopeSchema } from '@fleetmq/gen/controller/raft';
-import { isDomainError, silentLogger } from '@fleetmq/shared';
+import { isDomainError, silentLogger, tableChecksum } from '@fleetmq/shared';
 import { type Member, type Membership, noMembership, withMember, withoutMember } from '../domain/membership.ts';
 import { MemoryDisk } from '../testing/memory-disk.ts';
 import { type Claim, RaftIdentity, type RaftIdentityOptions } from './raft-identity.ts';
@@ -37,6 +37,7 @@ function identityWith(options: Partial<RaftIdentityOptions> = {}): Promise<RaftI
     unapplied: () => [],
     disk: new MemoryDisk(),
     path: 'peers.json',
+    checksum: tableChecksum,
     logger: silentLogger,
     ...options,
   });
@@ -84,6 +85,13 @@ describe('identity of controllers', () => {
     ['its old disk', { membership: () => renewed }, envelope(3), 'no no no no'],
     ['this node itself', {}, envelope(1), 'no no no no'],
     ['anybody, to one that waits to be added', joiner, envelope(2), 'no ok ok no'],
+    [
+      'somebody who does not know the disk of the one that waits to be added',
+      joiner,
+      envelope(2, { targetDiskId: '' }),
+      'WRONG_TARGET WRONG_TARGET WRONG_TARGET WRONG_TARGET',
+    ],
+    ['somebody who does not know the disk of a member', {}, envelope(2, { targetDiskId: '' }), 'ok ok ok ok'],
   ];
   for (const [name, options, message, expected] of table) {
     test(`${name}: ${expected}`, async () =>
@@ -117,6 +125,31 @@ describe('identity of controllers', () => {
     assert.equal(await again.check(envelope(3)), 3);
     assert.equal(again.diskOf(3), 'disk-3');
     assert.deepEqual([again.envelopeFor(2).targetDiskId, again.envelopeFor(9).targetDiskId], ['wiped', '']);
+  });
+
+  test('a node that is behind answers a leader that has come back with another disk, so that it can catch up', async () => {
+    const renewed = withMember(withoutMember(agreed, 2), member(2, 'new'), true);
+    const leading = await identityWith({ controllerId: 2, diskId: 'new', membership: () => renewed });
+    const lagging = await identityWith();
+    const request = leading.envelopeFor(1);
+    assert.equal(await lagging.check(request, leader), 2);
+    assert.equal(await leading.check(lagging.answerTo(request)), 1);
+    await assert.rejects(leading.check(lagging.envelopeFor(2)), { code: 'WRONG_TARGET' });
+  });
+
+  test('P20: a flipped bit in the file with the disks is found', async () => {
+    const disk = new MemoryDisk();
+    const options = { disk, membership: () => noMembership };
+    await (await identityWith(options)).check(envelope(2));
+    const bytes = disk.files.get('peers.json') as Uint8Array;
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      bytes[bit >> 3]! ^= 1 << (bit & 7);
+      const opened = await identityWith(options).catch((error: unknown) => error);
+      // Some bits between the values mean nothing.
+      if (opened instanceof RaftIdentity) assert.equal(opened.diskOf(2), 'disk-2');
+      else assert.equal(isDomainError(opened) && opened.code, 'CORRUPT_LOG');
+      bytes[bit >> 3]! ^= 1 << (bit & 7);
+    }
   });
 
   test('only who was removed is told so', async () => {

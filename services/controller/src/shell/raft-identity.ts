@@ -8,12 +8,14 @@
  *  - one that is named by a change in its log which is not applied yet counts as a member;
  *  - a leader's messages are taken, or this node could never catch up: who leads has had its disk checked by its voters;
  *  - a vote may go to a candidate whose log is ahead of this node's, where the change that made it a member must stand.
+ * A node that waits to be added takes messages that name its disk alone: who does not know the disk of a first voter that was
+ * removed since would take the new controller of that id for the old one.
  * Answers are taken from members alone. A node that does not know its cluster yet leaves the name empty, which matches any.
  * Source: Ongaro, dissertation (2014), sections 4.1 and 4.2.
  */
 import { create } from '@bufbuild/protobuf';
 import { type RaftEnvelope, RaftEnvelopeSchema } from '@fleetmq/gen/controller/raft';
-import { type Disk, DomainError, type Logger } from '@fleetmq/shared';
+import { type Checksum, type Disk, DomainError, type Logger } from '@fleetmq/shared';
 import { isRetired, type Membership, memberOf } from '../domain/membership.ts';
 
 export interface RaftIdentityOptions {
@@ -31,6 +33,7 @@ export interface RaftIdentityOptions {
   readonly disk: Disk;
   /** Of the file with the members' disks. */
   readonly path: string;
+  readonly checksum: Checksum;
   readonly logger: Logger;
 }
 
@@ -59,17 +62,29 @@ export class RaftIdentity {
   /** CORRUPT_LOG when the file is damaged. */
   static async open(options: RaftIdentityOptions): Promise<RaftIdentity> {
     const bytes = await options.disk.readFile(options.path);
-    return new RaftIdentity(options, bytes === undefined ? new Map() : parseDisks(bytes, options.path));
+    return new RaftIdentity(options, bytes === undefined ? new Map() : decodeDisks(bytes, options));
   }
 
   envelopeFor(targetId: number): RaftEnvelope {
+    return this.#envelope(targetId, this.diskOf(targetId) ?? '');
+  }
+
+  /**
+   * For an answer: to the disk that has asked. A node that is behind may know the leader's id with another disk, and is to
+   * catch up all the same.
+   */
+  answerTo(asked: RaftEnvelope | undefined): RaftEnvelope {
+    return this.#envelope(asked?.senderId ?? 0, asked?.senderDiskId ?? '');
+  }
+
+  #envelope(targetId: number, targetDiskId: string): RaftEnvelope {
     const { controllerId, diskId, clusterId } = this.#options;
     return create(RaftEnvelopeSchema, {
       clusterId: clusterId(),
       senderId: controllerId,
       targetId,
       senderDiskId: diskId,
-      targetDiskId: this.diskOf(targetId) ?? '',
+      targetDiskId,
     });
   }
 
@@ -102,14 +117,19 @@ export class RaftIdentity {
       throw new DomainError('WRONG_TARGET', `a message for controller ${envelope.targetId} came to ${controllerId}`);
     }
     const { targetDiskId } = envelope;
-    if (targetDiskId !== '' && targetDiskId !== diskId) {
+    if (targetDiskId !== diskId && (targetDiskId !== '' || this.#isJoining)) {
+      const named = targetDiskId === '' ? 'no disk' : `disk ${targetDiskId}`;
       throw new DomainError(
         'WRONG_TARGET',
-        `a message for disk ${targetDiskId} of controller ${controllerId} came to its disk ${diskId}: a controller with ` +
-          'a new disk must be removed and added anew',
+        `a message for ${named} of controller ${controllerId} came to its disk ${diskId}: a controller with a new disk ` +
+          'must be removed and added anew',
       );
     }
     return envelope;
+  }
+
+  get #isJoining(): boolean {
+    return this.#options.members.size === 0 && this.#options.membership().members.length === 0;
   }
 
   async #standingOf(senderId: number, senderDiskId: string): Promise<Standing> {
@@ -120,12 +140,11 @@ export class RaftIdentity {
   }
 
   async #agreedStanding(senderId: number, senderDiskId: string): Promise<Standing> {
-    const { controllerId, members } = this.#options;
+    const { controllerId } = this.#options;
     const membership = this.#options.membership();
     if (isRetired(membership, senderId, senderDiskId)) return 'retired';
+    if (!this.isMember(senderId) || senderId === controllerId) return 'unknown';
     const agreed = memberOf(membership, senderId);
-    const isKnown = membership.members.length > 0 ? agreed !== undefined : members.has(senderId);
-    if (!isKnown || senderId === controllerId) return 'unknown';
     if (agreed !== undefined && agreed.diskId !== '') return agreed.diskId === senderDiskId ? 'member' : 'other-disk';
     const known = this.#disks.get(senderId) ?? this.#namedInLog(senderId);
     const first = known ?? (await this.#remember(senderId, senderDiskId));
@@ -159,6 +178,13 @@ export class RaftIdentity {
     }
   }
 
+  /** As far as this node has applied it. */
+  isMember(controllerId: number): boolean {
+    const membership = this.#options.membership();
+    if (membership.members.length === 0) return this.#options.members.has(controllerId);
+    return memberOf(membership, controllerId) !== undefined;
+  }
+
   /** Undefined while the member has not spoken, and for who is no member. */
   diskOf(controllerId: number): string | undefined {
     if (controllerId === this.#options.controllerId) return this.#options.diskId;
@@ -175,8 +201,8 @@ export class RaftIdentity {
     const saved = this.#saving.then(async () => {
       if (this.#disks.has(senderId)) return;
       const disks = new Map(this.#disks).set(senderId, diskId);
-      const text = `${JSON.stringify(Object.fromEntries(disks), undefined, 2)}\n`;
-      await this.#options.disk.writeFileAtomic(this.#options.path, new TextEncoder().encode(text));
+      const { disk, path, checksum } = this.#options;
+      await disk.writeFileAtomic(path, encodeDisks(disks, checksum));
       this.#disks.set(senderId, diskId);
       this.#options.logger.info({ controller: senderId, diskId }, 'a controller spoke for the first time');
     });
@@ -187,11 +213,37 @@ export class RaftIdentity {
   }
 }
 
-function parseDisks(bytes: Uint8Array, path: string): Map<number, string> {
+/** JSON for people to read, with the CRC-32 of the disks in it. */
+function encodeDisks(disks: ReadonlyMap<number, string>, checksum: Checksum): Uint8Array {
+  const byId = Object.fromEntries(disks);
+  const text = JSON.stringify({ disks: byId, crc32: crcOf(byId, checksum) }, undefined, 2);
+  return new TextEncoder().encode(`${text}\n`);
+}
+
+function decodeDisks(
+  bytes: Uint8Array,
+  { path, checksum }: Pick<RaftIdentityOptions, 'path' | 'checksum'>,
+): Map<number, string> {
+  const { disks, crc32 } = parse(bytes, path);
+  // One disk instead of another would let a wiped one in.
+  if (crc32 !== crcOf(disks, checksum)) throw damaged(path);
+  return new Map(Object.entries(disks).map(([id, diskId]) => [Number(id), String(diskId)]));
+}
+
+function parse(bytes: Uint8Array, path: string): { disks: Record<string, unknown>; crc32: unknown } {
   try {
-    const entries = Object.entries(JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>);
-    return new Map(entries.map(([id, diskId]) => [Number(id), String(diskId)]));
+    const { disks, crc32 } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+    if (typeof disks === 'object' && disks !== null) return { disks: disks as Record<string, unknown>, crc32 };
   } catch (cause) {
-    throw new DomainError('CORRUPT_LOG', `${path} is damaged: bring it back from a copy of this disk`, { cause });
+    throw damaged(path, cause);
   }
+  throw damaged(path);
+}
+
+function crcOf(disks: Record<string, unknown>, checksum: Checksum): number {
+  return checksum.crc32(new TextEncoder().encode(JSON.stringify(disks)));
+}
+
+function damaged(path: string, cause?: unknown): DomainError {
+  return new DomainError('CORRUPT_LOG', `${path} is damaged: bring it back from a copy of this disk`, { cause });
 }

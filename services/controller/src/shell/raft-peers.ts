@@ -80,6 +80,7 @@ export class RaftPeers implements AsyncDisposable {
   /** Never throws and never waits. */
   send(message: Message): void {
     if (this.#stopping.signal.aborted) return;
+    if (!this.#isMeant(message)) return;
     if (message.type === 'MsgApp' || message.type === 'MsgHeartbeat') {
       if (!this.#outbox(message).send(message)) this.#lost(message, new DomainError('LIMIT_EXCEEDED', 'too many wait'));
       return;
@@ -137,6 +138,7 @@ export class RaftPeers implements AsyncDisposable {
   /** The call, and its answer into the core. */
   async #exchange(message: Message): Promise<void> {
     const { driver, callTimeoutMs } = this.#options;
+    if (!this.#isMeant(message)) return;
     try {
       const answer = await this.#call(message, { timeoutMs: callTimeoutMs, signal: this.#stopping.signal });
       if (answer === undefined || this.#stopping.signal.aborted) return;
@@ -185,6 +187,14 @@ export class RaftPeers implements AsyncDisposable {
     if (!response.removed) return wire.voteResponseFromProto(response, ends, message.type === 'MsgPreVote');
     this.#options.onRemoved(message.to);
     return undefined;
+  }
+
+  /**
+   * False when the node was removed between the message and now, also while it waited in an outbox: which disk it is meant
+   * for cannot be said any more, and another may be there.
+   */
+  #isMeant(message: Message): boolean {
+    return this.#options.identity.isMember(message.to);
   }
 
   #client(controllerId: number): RaftClient {

@@ -167,6 +167,30 @@ describe('Raft storage', () => {
     await assert.rejects(openStorage(disk), /whom it voted for/);
   });
 
+  test('P20: a folder that lacks its mark is made anew only if nothing was promised in it', async () => {
+    const { journal } = await runScript();
+    const copies = ['raft/hard-state.0', 'raft/hard-state.1'];
+    const damages: readonly ((disk: MemoryDisk) => void)[] = [
+      () => undefined,
+      (disk) => {
+        for (const copy of copies) (disk.files.get(copy) as Uint8Array)[20]! ^= 1;
+      },
+      (disk) => {
+        for (const copy of copies) disk.files.delete(copy);
+      },
+    ];
+    for (const damage of damages) {
+      const disk = new MemoryDisk(filesAfter(journal));
+      disk.files.delete('raft/format');
+      damage(disk);
+      await assert.rejects(openStorage(disk), { code: 'CORRUPT_LOG' });
+    }
+    const fresh = new MemoryDisk();
+    await (await openStorage(fresh)).close();
+    fresh.files.delete('raft/format');
+    await (await openStorage(fresh)).close();
+  });
+
   test('P21: after a failed fsync nothing is accepted any more', async () => {
     const disk = new MemoryDisk();
     const storage = await openStorage(disk);
@@ -193,6 +217,18 @@ describe('Raft storage', () => {
     // Then the power goes.
     const left = new MemoryDisk(durableFilesAfter(next.journal));
     assert.equal(contentOf(await openStorage(left)), recovered);
+  });
+
+  test('a commit index that came alone is noted with the entries that follow it', async () => {
+    const disk = new MemoryDisk();
+    const storage = await openStorage(disk);
+    await storage.persist(write({ term: 2, vote: 1, commit: 1, entries: [entry(2, 2)] }));
+    await storage.persist(write({ term: 2, vote: 1, commit: 2 }));
+    await storage.persist(write({ entries: [entry(3, 2)] }));
+    const crashed = await openStorage(new MemoryDisk(durableFilesAfter(disk.journal)));
+    assert.equal(crashed.initialState().hardState.commit, 2);
+    await crashed.noteCommit(3 as LogIndex);
+    await crashed.close();
   });
 
   test('compaction removes segments, and keeps what the older snapshot needs', async () => {

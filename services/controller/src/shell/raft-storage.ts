@@ -54,6 +54,8 @@ export class DiskRaftStorage implements RaftStorage {
   /** Entries up to here may leave the log on disk: a snapshot behind the newest one holds them. */
   #keptFrom: LogIndex;
   #commit: LogIndex;
+  /** The commit index that the log on disk has. */
+  #notedCommit: LogIndex;
   #last: Promise<void> = Promise.resolve();
 
   private constructor(parts: {
@@ -73,6 +75,7 @@ export class DiskRaftStorage implements RaftStorage {
     this.#memory.setHardState(hardStateWith(parts.hardState.ballot, parts.commit));
     this.#keptFrom = parts.oldestSnapshot.index;
     this.#commit = parts.commit;
+    this.#notedCommit = parts.commit;
   }
 
   /** Recovers the folder, or makes it. CORRUPT_LOG when something that was durable is damaged: the node must not vote. */
@@ -159,19 +162,32 @@ export class DiskRaftStorage implements RaftStorage {
       await this.#saveBallot(newest);
 
       const records = writes.flatMap(recordsOf);
-      if (records.length > 0 && newest !== undefined && newest.commit > this.#commit) {
-        records.push({ kind: 'commit', index: newest.commit });
+      const commit = newest?.commit ?? this.#commit;
+      // Whoever finds a change of members in its log after a crash must find, too, that the change before it is committed, or
+      // it would ask for votes in a configuration that is two changes old.
+      if (records.length > 0 && commit > this.#notedCommit) records.push({ kind: 'commit', index: commit });
+      if (records.length > 0) {
+        await this.#wal.append(records);
+        this.#notedCommit = commit;
       }
-      if (records.length > 0) await this.#wal.append(records);
 
       for (const write of writes) {
         if (write.snapshot !== undefined) this.#memory.applySnapshot(write.snapshot);
         this.#memory.append(write.entries);
       }
       if (newest === undefined) return;
-      const { term, vote, commit } = newest;
+      const { term, vote } = newest;
       this.#commit = commit;
       this.#memory.setHardState({ term, vote, commit });
+    });
+  }
+
+  /** Durable when it resolves: the next start knows that everything up to `index` is committed. */
+  noteCommit(index: LogIndex): Promise<void> {
+    return this.#inRow(async () => {
+      if (index <= this.#notedCommit) return;
+      await this.#wal.append([{ kind: 'commit', index }]);
+      this.#notedCommit = index;
     });
   }
 
@@ -259,16 +275,26 @@ function joinSnapshotAndLog(
   return { snapshot, entries: entries.slice(snapshot.index + 1 - first), isCutOff: false };
 }
 
+/** A folder that is not complete may be made anew only if this node cannot have promised anything. */
 async function refuseIfUsed(disk: Disk, folder: string, checksum: Checksum): Promise<void> {
+  let isBallotThere = false;
   for (const path of HardStateFiles.copyPaths(folder)) {
     if ((await disk.readFile(path)) === undefined) continue;
-    const files = await HardStateFiles.open(disk, folder, checksum).catch(() => undefined);
-    const ballot = files?.ballot;
-    await files?.close();
-    if (ballot === undefined || (ballot.term <= firstTerm && ballot.vote === 0)) continue;
+    isBallotThere = true;
+    // What is there was written whole: if it cannot be read it is damaged, and may have held a vote.
+    const files = await HardStateFiles.open(disk, folder, checksum);
+    const { ballot } = files;
+    await files.close();
+    if (ballot.term <= firstTerm && ballot.vote === 0) continue;
     throw new DomainError(
       'CORRUPT_LOG',
       `${folder}/format is missing, but this node has voted in term ${ballot.term}: bring the file back`,
     );
   }
+  // The log is made after the ballot.
+  if (isBallotThere || (await disk.list(`${folder}/wal`)).length === 0) return;
+  throw new DomainError(
+    'CORRUPT_LOG',
+    `${folder}/format and the vote files are missing, but there is a log: bring them back, or replace the node`,
+  );
 }

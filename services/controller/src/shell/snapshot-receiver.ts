@@ -5,7 +5,7 @@
  * snapshot comes: the sender asks for it with a header alone, and goes on from there.
  * Bounded: one snapshot at a time, from whichever leader; a newer one wins.
  */
-import type { InstallSnapshotHeader, InstallSnapshotRequest } from '@fleetmq/gen/controller/raft';
+import type { InstallSnapshotHeader, InstallSnapshotRequest, RaftEnvelope } from '@fleetmq/gen/controller/raft';
 import { checkVersion } from '@fleetmq/metadata/wire';
 import { createMessage, type Message } from '@fleetmq/raft';
 import { type Checksum, DomainError, toSafeInteger } from '@fleetmq/shared';
@@ -32,7 +32,7 @@ interface Incoming {
 
 /** `message` undefined: a header alone came, or the snapshot is not whole. */
 export interface ReceivedSnapshot {
-  readonly from: number;
+  readonly sender: RaftEnvelope | undefined;
   readonly message: Message | undefined;
   readonly receivedBytes: number;
 }
@@ -54,7 +54,8 @@ export class SnapshotReceiver {
   async receive(parts: AsyncIterable<InstallSnapshotRequest>, signal: AbortSignal): Promise<ReceivedSnapshot> {
     const iterator = parts[Symbol.asyncIterator]();
     const header = await this.#header(iterator);
-    const from = await this.#options.identity.check(header.envelope, { kind: 'leader' });
+    const { envelope: sender } = header;
+    const from = await this.#options.identity.check(sender, { kind: 'leader' });
     this.#receiving?.abort(new DomainError('CANCELLED', 'another transfer takes its place'));
     const replaced = new AbortController();
     this.#receiving = replaced;
@@ -62,12 +63,12 @@ export class SnapshotReceiver {
     const hasChunks = await this.#collect(incoming, iterator, AbortSignal.any([signal, replaced.signal]));
     const { receivedBytes, data } = incoming;
     if (receivedBytes < data.length || (!hasChunks && data.length > 0))
-      return { from, message: undefined, receivedBytes };
+      return { sender, message: undefined, receivedBytes };
     this.#incoming = undefined;
     if (this.#options.checksum.crc32(data) !== header.crc32) {
       throw new DomainError('INVALID_REQUEST', `the snapshot of ${data.length} bytes fails its checksum`);
     }
-    return { from, message: this.#message(header, from, data), receivedBytes };
+    return { sender, message: this.#message(header, from, data), receivedBytes };
   }
 
   async #header(iterator: AsyncIterator<InstallSnapshotRequest>): Promise<InstallSnapshotHeader> {

@@ -93,8 +93,9 @@ export class Standing implements AsyncDisposable {
       if (address.controllerId === controllerId || this.#stopping.signal.aborted) continue;
       try {
         const { appliedIndex: theirs, memberIds } = await ask(address, this.#stopping.signal);
-        if (theirs < appliedIndex() || memberIds.length === 0) continue;
-        if (!memberIds.includes(controllerId)) this.removed(`controller ${address.controllerId} says so`);
+        // One that counts this node may have been removed before it, and not know more: the others are asked, too.
+        if (theirs < appliedIndex() || memberIds.length === 0 || memberIds.includes(controllerId)) continue;
+        this.removed(`controller ${address.controllerId} says so`);
         return;
       } catch (error) {
         logger.debug({ error, controller: address.controllerId }, 'a member does not answer');

@@ -26,9 +26,6 @@ import { createMessage, type EntryId, type Message } from '@fleetmq/raft';
 import { type LogIndex, type Term, toSafeInteger, WireReader, WireWriter } from '@fleetmq/shared';
 import { entryFromProto, entryToProto } from './raft-entries.ts';
 
-/** For `rpc/`, which does not know the core. */
-export type RaftMessage = Message;
-
 /** Between which two controllers a message goes. */
 export interface Ends {
   readonly from: number;

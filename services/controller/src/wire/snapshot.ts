@@ -3,13 +3,15 @@ import { toBinary } from '@bufbuild/protobuf';
 import { MetadataSnapshotSchema } from '@fleetmq/gen/controller/metadata_log';
 import { MetadataImage } from '@fleetmq/metadata';
 import { decodeSnapshot, snapshotToProto } from '@fleetmq/metadata/wire';
-import type { Membership } from '../domain/membership.ts';
+import { type Membership, noMembership } from '../domain/membership.ts';
 import type { MetadataView } from '../domain/view.ts';
-import { membershipFromProto } from './membership.ts';
+import { membershipFromProto, membershipToProto } from './membership.ts';
 
 /** All at once; what a controller saves comes from `SnapshotPages`. */
-export function encodeImage(view: Pick<MetadataView, 'snapshot'>): Uint8Array {
-  return toBinary(MetadataSnapshotSchema, snapshotToProto(view.snapshot()));
+export function encodeImage(view: Pick<MetadataView, 'snapshot'>, membership = noMembership): Uint8Array {
+  const message = snapshotToProto(view.snapshot());
+  if (membership !== noMembership) message.membership = membershipToProto(membership);
+  return toBinary(MetadataSnapshotSchema, message);
 }
 
 /** INVALID_REQUEST for bytes that are no snapshot. */

@@ -11,7 +11,7 @@ import { SimProcess } from '../process.ts';
 import { describeError } from './cluster.ts';
 import type { History } from './history.ts';
 import type { Reference } from './reference.ts';
-import { brokerAddress, type World } from './world.ts';
+import { addressesOf, brokerAddress, type World } from './world.ts';
 
 const version = apiVersion;
 /** Every so many changes a watcher's metadata are compared as a whole. */
@@ -26,11 +26,19 @@ interface BrokerLife {
   isBeating: boolean;
 }
 
+export interface SimBrokerParts {
+  readonly reference: Reference;
+  readonly history: History;
+  /** All that may ever be members: what a broker is configured with must outlive those of today. */
+  readonly controllerIds: readonly number[];
+}
+
 export class SimBroker {
   readonly #world: World;
   readonly #reference: Reference;
   readonly #history: History;
   readonly #random: Random;
+  readonly #controllerIds: readonly number[];
   readonly brokerId: number;
   #life: BrokerLife | undefined;
   #lives = 0;
@@ -40,8 +48,9 @@ export class SimBroker {
   #oldPartition: PartitionImage | undefined;
   #isCalm = false;
 
-  constructor(world: World, parts: { reference: Reference; history: History }, brokerId: number) {
+  constructor(world: World, parts: SimBrokerParts, brokerId: number) {
     this.#world = world;
+    this.#controllerIds = parts.controllerIds;
     this.#reference = parts.reference;
     this.#history = parts.history;
     this.#random = world.random(`broker ${brokerId}`);
@@ -61,20 +70,15 @@ export class SimBroker {
     if (this.#life !== undefined) return;
     const { scheduler, network, seed } = this.#world;
     const process = new SimProcess({ name: `broker-${this.brokerId}`, time: scheduler.time });
-    const controllers = Array.from({ length: seed.controllers }, (_, position) => ({
-      controllerId: position + 1,
-      host: 'controller',
-      port: position + 1,
-    }));
     const common = {
-      controllers,
+      controllers: addressesOf(this.#controllerIds),
       transportOf: ({ port }: { port: number }) => network.transport(this.address, process, port),
       clock: process.clock,
       timers: process.timers,
       random: this.#random,
     };
     const watch = new MetadataWatch({ ...common, watcher: process.name });
-    const calls = new ControllerCalls({ ...common, leaderId: () => watch.leaderId });
+    const calls = new ControllerCalls({ ...common, known: () => watch.controllers, leaderId: () => watch.leaderId });
     const incarnationId = `${this.brokerId}-${++this.#lives}`;
     const life: BrokerLife = { process, watch, calls, incarnationId, epoch: 0n, isBeating: false };
     this.#life = life;

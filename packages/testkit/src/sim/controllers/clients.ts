@@ -13,11 +13,18 @@ import { isDomainError, type Random } from '@fleetmq/shared';
 import { SimProcess } from '../process.ts';
 import { describeError } from './cluster.ts';
 import type { History } from './history.ts';
-import { clientAddress, type World } from './world.ts';
+import { addressesOf, clientAddress, type World } from './world.ts';
 
 const topicNames = ['a', 'b', 'c', 'd', 'e'];
 const version = apiVersion;
 const timeoutMs = 4_000;
+
+export interface SimClientOptions {
+  /** From 1. */
+  readonly number: number;
+  /** All that may ever be members. */
+  readonly controllerIds: readonly number[];
+}
 
 export class SimClient {
   readonly #world: World;
@@ -29,18 +36,14 @@ export class SimClient {
   #isIdle = false;
   #nextValue = 0;
 
-  constructor(world: World, history: History, number: number) {
+  constructor(world: World, history: History, { number, controllerIds }: SimClientOptions) {
     this.#world = world;
     this.#history = history;
     this.#number = number;
     this.#random = world.random(`client ${number}`);
     this.#process = new SimProcess({ name: `client-${number}`, time: world.scheduler.time });
     this.#calls = new ControllerCalls({
-      controllers: Array.from({ length: world.seed.controllers }, (_, position) => ({
-        controllerId: position + 1,
-        host: 'controller',
-        port: position + 1,
-      })),
+      controllers: addressesOf(controllerIds),
       transportOf: ({ port }) => world.network.transport(clientAddress + number, this.#process, port),
       clock: this.#process.clock,
       timers: this.#process.timers,

@@ -2,7 +2,7 @@
  * The controllers of a run: started, crashed, stopped and started again on what is left of their disks. Each life of a
  * controller is one process with a node of the production code in it; nothing of a dead one is heard of again.
  */
-
+import type { Transport } from '@connectrpc/connect';
 import {
   type ControllerConfig,
   type ControllerNode,
@@ -12,40 +12,14 @@ import {
   type Failpoint,
   type NodePorts,
 } from '@fleetmq/controller/sim';
-import type { MemoryDisk } from '@fleetmq/log/testing';
 import { AssertionFailure, DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
 import { nodeChecksum } from '@fleetmq/shared/runtime';
-import {
-  type CrashKind,
-  type DiskCounters,
-  type DiskState,
-  diskAfterCrash,
-  emptyDisk,
-  healthyDisk,
-  SimDisk,
-} from '../disk.ts';
+import { type CrashKind, type DiskCounters, type DiskState, diskAfterCrash, emptyDisk, SimDisk } from '../disk.ts';
 import { openSimFolder } from '../folder.ts';
 import { SimProcess } from '../process.ts';
 import type { Invariants } from './invariants.ts';
+import { isStranger, type Life, newSeat, type Seat } from './seat.ts';
 import type { World } from './world.ts';
-
-export interface Life {
-  readonly process: SimProcess;
-  node: ControllerNode | undefined;
-  readonly stopping: AbortController;
-}
-
-export interface Seat {
-  readonly id: number;
-  memory: MemoryDisk;
-  readonly disk: DiskState;
-  /** Undefined while it is down. */
-  life: Life | undefined;
-  /** Its disk was wiped: it may never count again. */
-  isRetired: boolean;
-  /** A crash that waits for its moment. */
-  armed: { readonly point: Failpoint; left: number; readonly kind: CrashKind } | undefined;
-}
 
 /** What planted bugs change in a node's surroundings. */
 export interface ClusterTwists {
@@ -59,8 +33,11 @@ export class SimCluster {
   readonly #twists: ClusterTwists;
   readonly #random: Random;
   readonly #logger: Logger;
+  readonly #configs = new Map<string, ControllerConfig>();
   readonly seats: readonly Seat[];
   readonly diskCounters: DiskCounters = { syncs: 0, failures: 0, full: 0 };
+  /** Called when a leader has asked its core for a change of the members. */
+  onMemberChange: ((leader: Seat) => void) | undefined;
 
   constructor(world: World, invariants: Invariants, options: { twists: ClusterTwists; logger: Logger }) {
     this.#world = world;
@@ -68,10 +45,11 @@ export class SimCluster {
     this.#twists = options.twists;
     this.#logger = options.logger;
     this.#random = world.random('cluster');
-    this.seats = Array.from({ length: world.seed.controllers }, (_, position) => {
-      const disk = healthyDisk();
-      options.twists.disk?.(disk);
-      return { id: position + 1, memory: emptyDisk(), disk, life: undefined, isRetired: false, armed: undefined };
+    const { controllers, spares } = world.seed;
+    this.seats = Array.from({ length: controllers + spares }, (_, position) => {
+      const seat = newSeat(position + 1, position < controllers);
+      options.twists.disk?.(seat.disk);
+      return seat;
     });
   }
 
@@ -91,9 +69,10 @@ export class SimCluster {
     return this.seats.find(({ life }) => life?.node?.leadership.isLeader === true);
   }
 
+  /** Nothing happens where a node runs already, or nobody wants one. */
   start(seat: Seat): void {
     const { trace, counts, scheduler, seed } = this.#world;
-    if (seat.life !== undefined) return;
+    if (seat.life !== undefined || !seat.isInUse) return;
     trace.note('start', [seat.id]);
     counts.add('controller starts');
     const drift = seed.clockDrift * (2 * this.#random.next() - 1);
@@ -122,7 +101,7 @@ export class SimCluster {
     seat.life = undefined;
     seat.armed = undefined;
     seat.memory = diskAfterCrash(seat.memory, kind, this.#random, this.#world.seed.keptOnPowerLoss);
-    this.#invariants.crashed(seat.id);
+    this.#invariants.ended(seat.id);
   }
 
   /** Runs to its end, in virtual time; then the seat is down. */
@@ -142,12 +121,27 @@ export class SimCluster {
     if (seat.life === life) this.crash(seat, 'kill');
   }
 
-  /** Its disk is gone; what starts on a new one is a stranger to the others. */
-  wipe(seat: Seat): void {
+  /** Its disk is gone; what starts on a new one is a stranger to the others. `joins`: it waits to be added. */
+  wipe(seat: Seat, joins: boolean): void {
     this.crash(seat, 'power-loss');
     seat.memory = emptyDisk();
-    seat.isRetired = true;
-    this.#invariants.wiped(seat.id);
+    Object.assign(seat, { diskId: undefined, isWiped: true, isDamaged: false, isLogDamaged: false, isBroken: false });
+    Object.assign(seat.disk, { misdirects: undefined, mustKeep: undefined });
+    seat.joins = joins;
+  }
+
+  /** An operator gives it a new disk, to be added to the quorum: nobody counts on the one before any more. */
+  renew(seat: Seat): void {
+    this.wipe(seat, true);
+    seat.isInUse = true;
+    this.start(seat);
+  }
+
+  /** For good, until it is renewed. */
+  async retire(seat: Seat): Promise<void> {
+    seat.isInUse = false;
+    await this.stop(seat);
+    this.crash(seat, 'kill');
   }
 
   async #open(seat: Seat, life: Life): Promise<void> {
@@ -161,14 +155,17 @@ export class SimCluster {
       counters: this.diskCounters,
     });
     const folder = await openSimFolder(disk, this.#random);
-    const endpoints = new Map(
-      this.seats.map(({ id }) => [id, { controllerId: id, host: 'controller', port: id }] as const),
-    );
-    const config = this.#config(seat.id);
+    if (seat.life !== life) return;
+    seat.diskId = folder.diskId;
+    const first = this.seats.filter(({ isFirst }) => isFirst);
+    const endpoints = new Map(first.map(({ id }) => [id, { controllerId: id, host: 'controller', port: id }] as const));
+    const config = this.#config(seat);
     const node = await createNode(config, folder, endpoints, this.#ports(seat, life));
     if (seat.life !== life) return;
     life.node = node;
-    this.#invariants.started(seat.id, node, process);
+    seat.isBroken = false;
+    this.#invariants.started(node, process);
+    this.#watchChanges(seat, node);
     network.listen(seat.id, process, controllerRoutes(node, config, life.stopping.signal));
     node.start();
   }
@@ -185,9 +182,30 @@ export class SimCluster {
         if (seat.life === life && process.isAlive) this.#ended(seat, error);
       },
       failpoint: (point) => this.#reach(seat, life, point),
-      transportTo: (id) => this.#world.network.transport(seat.id, process, id),
+      transportAt: this.#transports(seat, life),
     };
     return this.#twists.ports?.(ports) ?? ports;
+  }
+
+  /** One for each address, as connections are pooled. */
+  #transports(seat: Seat, { process }: Life): (address: { readonly port: number }) => Transport {
+    const transports = new Map<number, Transport>();
+    return ({ port }) => {
+      const known = transports.get(port);
+      if (known !== undefined) return known;
+      const transport = this.#world.network.transport(seat.id, process, port);
+      transports.set(port, transport);
+      return transport;
+    };
+  }
+
+  #watchChanges(seat: Seat, { driver }: ControllerNode): void {
+    const propose = driver.proposeConfChange.bind(driver);
+    driver.proposeConfChange = (change) => {
+      const place = propose(change);
+      this.onMemberChange?.(seat);
+      return place;
+    };
   }
 
   /** Undefined goes on; what never resolves is the end of this life. */
@@ -201,31 +219,39 @@ export class SimCluster {
     return new Promise(() => undefined);
   }
 
-  /** The node gave up by itself. Failing disks may do that; anything else is a bug. */
+  /** The node gave up by itself. Failing and damaged disks may do that; anything else is a bug. */
   #ended(seat: Seat, error: unknown): void {
-    const isStranger = seat.isRetired && isDomainError(error);
-    if (!isDiskError(error) && !isStranger) {
+    const errors = errorsIn(error);
+    seat.isBroken = seat.isDamaged && errors.some((each) => isDomainError(each) && each.code === 'CORRUPT_LOG');
+    const isExpected = (each: unknown): boolean =>
+      isDiskError(each) || (isDomainError(each) && (seat.isBroken || isStranger(seat)));
+    if (!errors.every(isExpected)) {
       const name = error instanceof AssertionFailure ? 'an assertion failed' : 'a controller gave up';
       this.#world.fail('crash', name, `controller ${seat.id}: ${describeError(error)}`);
     }
-    this.#world.counts.add(`gave up: ${isDomainError(error) ? error.code : 'bug'}`);
+    for (const each of errors) this.#world.counts.add(`gave up: ${isDomainError(each) ? each.code : 'bug'}`);
     this.crash(seat, 'kill');
-    this.#restartSoon(seat);
+    // Who refuses what it finds is mostly left alone.
+    if (!seat.isBroken || this.#random.next() < 0.3) this.#restartSoon(seat);
   }
 
   #restartSoon(seat: Seat): void {
     this.#world.scheduler.time.after(200 + this.#random.next() * 2_000, () => this.start(seat));
   }
 
-  #config(id: number): ControllerConfig {
+  #config({ id, joins }: Seat): ControllerConfig {
     const { seed } = this.#world;
-    const peers = this.seats.map((each) => `${each.id}@controller:${each.id}`).join(',');
-    return controllerSchema.parse({
+    const key = `${id} ${joins}`;
+    const known = this.#configs.get(key);
+    if (known !== undefined) return known;
+    const first = this.seats.filter(({ isFirst }) => isFirst);
+    const peers = first.map((each) => `${each.id}@controller:${each.id}`).join(',');
+    const config = controllerSchema.parse({
       node: { id },
       data: {},
       security: { mode: 'open' },
       listen: { internal: {}, ops: {} },
-      quorum: { peers },
+      quorum: { peers, join: joins },
       raft: {
         'election-timeout-ms': seed.electionMs,
         'heartbeat-ms': seed.heartbeatMs,
@@ -236,7 +262,14 @@ export class SimCluster {
       limits: { 'watch-history-events': 100 },
       log: {},
     });
+    this.#configs.set(key, config);
+    return config;
   }
+}
+
+/** An error, and those that came up while everything was closed because of it. */
+function errorsIn(error: unknown): readonly unknown[] {
+  return error instanceof SuppressedError ? [...errorsIn(error.error), ...errorsIn(error.suppressed)] : [error];
 }
 
 function isDiskError(error: unknown): boolean {

@@ -14,9 +14,9 @@ describe('simulation of the controllers', () => {
     Error.stackTraceLimit = 0;
     try {
       for (let seed = 1; seed <= 30; seed++) {
-        const first = await runControllers({ seed, faultsMs });
+        const first = await runControllers({ seed, fixed: { faultsMs } });
         assert.equal(first.failure, undefined, `seed ${seed}: ${JSON.stringify(first.failure)}`);
-        const second = await runControllers({ seed, faultsMs });
+        const second = await runControllers({ seed, fixed: { faultsMs } });
         assert.equal(second.traceHash, first.traceHash, `seed ${seed}`);
         counts.merge(first.counts);
       }

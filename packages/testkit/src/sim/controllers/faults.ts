@@ -1,16 +1,19 @@
 /**
  * What goes wrong in a run, and when: faults begin at random moments, last a while, and are undone. Any number may be there
- * at once, all nodes may be down together: what is promised to be safe is safe then, too. Only a wiped disk has a limit, as
- * a majority must keep theirs.
+ * at once, all nodes may be down together: what is promised to be safe is safe then, too. Only what happens to disks has a
+ * limit, as a majority must keep theirs (`survival.ts`).
  */
 import type { Failpoint } from '@fleetmq/controller/sim';
 import type { Random } from '@fleetmq/shared';
 import { type CrashKind, healthyDisk } from '../disk.ts';
+import type { DamageKind } from '../rot.ts';
 import type { FaultKind } from '../seed.ts';
 import type { SimBroker } from './brokers.ts';
-import type { Seat, SimCluster } from './cluster.ts';
-import { quorumOf } from './invariants.ts';
-import { clientAddress, type World } from './world.ts';
+import type { SimCluster } from './cluster.ts';
+import { DiskDamage } from './disk-damage.ts';
+import type { Seat } from './seat.ts';
+import type { Survival } from './survival.ts';
+import { clientAddress, operatorAddress, type World } from './world.ts';
 
 const failpoints: readonly Failpoint[] = [
   'before-persist',
@@ -23,18 +26,34 @@ const failpoints: readonly Failpoint[] = [
 /** A run without a fault shows nothing. */
 const firstFaultByMs = 5_000;
 
+/** What follows the proposal of a change comes so soon, in the mean. */
+const inChangeMs = 15;
+
+export interface FaultParts {
+  readonly cluster: SimCluster;
+  readonly brokers: readonly SimBroker[];
+  readonly survival: Survival;
+}
+
 export class Faults {
   readonly #world: World;
   readonly #cluster: SimCluster;
   readonly #brokers: readonly SimBroker[];
+  readonly #survival: Survival;
+  readonly #damage: DiskDamage;
   readonly #random: Random;
+  /** Waits for a leader to propose a change of the members. */
+  #inChange: ((leader: Seat) => void) | undefined;
   #isOver = false;
 
-  constructor(world: World, cluster: SimCluster, brokers: readonly SimBroker[]) {
+  constructor(world: World, { cluster, brokers, survival }: FaultParts) {
     this.#world = world;
     this.#cluster = cluster;
     this.#brokers = brokers;
+    this.#survival = survival;
+    this.#damage = new DiskDamage(world);
     this.#random = world.random('faults');
+    cluster.onMemberChange = (leader) => this.#changing(leader);
   }
 
   start(): void {
@@ -46,6 +65,7 @@ export class Faults {
     const { network, seed, trace } = this.#world;
     trace.note('heal');
     this.#isOver = true;
+    this.#inChange = undefined;
     network.healAll();
     Object.assign(seed.network, { lossRate: 0, straggleRate: 0, duplicateRate: 0 });
     for (const seat of this.#cluster.seats) {
@@ -114,6 +134,22 @@ export class Faults {
       this.#undoLater(() => this.#repair(disk));
     },
     'wiped-disk': (seat) => this.#wipe(seat),
+    'crash-in-change': () => {
+      const kind: CrashKind = this.#random.next() < 0.5 ? 'kill' : 'power-loss';
+      this.#inChange = (leader) => this.#crash(leader, kind);
+    },
+    'isolate-in-change': () => {
+      this.#inChange = ({ id }) => this.#cutOff(id);
+    },
+    'crash-learner': () => {
+      const learner = this.#anyLearner();
+      if (learner !== undefined) this.#crash(learner, this.#random.next() < 0.5 ? 'kill' : 'power-loss');
+    },
+    'bit-rot': (seat) => this.#damageDisk(seat, ['flip', 'flip', 'zero']),
+    'lost-file': (seat) => this.#damageDisk(seat, ['cut', 'lost']),
+    'misdirected-write': (seat) => {
+      if (this.#survival.mayDamage(seat)) this.#damage.misdirect(seat);
+    },
     'clock-jump': ({ life }) => life?.process.jumpWallClock((this.#random.next() - 0.5) * 7.2e6),
     transfer: () => this.#transfer(),
     'broker-crash': () => {
@@ -122,12 +158,8 @@ export class Faults {
       this.#undoLater(() => broker.start());
     },
     'broker-cut': () => {
-      const { network, seed } = this.#world;
       const { address } = this.#anyBroker();
-      for (let id = 1; id <= seed.controllers; id++) {
-        network.cut(address, id);
-        network.cut(id, address);
-      }
+      for (const { id } of this.#cluster.seats) this.#cutBoth(address, id);
       this.#healLater();
     },
   };
@@ -180,21 +212,43 @@ export class Faults {
     this.#world.network.cut(right, left);
   }
 
-  /** A disk may go when a majority keeps theirs, and everybody knows the one that goes (design of RaftIdentity). */
   #wipe(seat: Seat): void {
-    const { seats, nodes } = this.#cluster;
-    const left = seats.filter((each) => !each.isRetired && each !== seat).length;
-    const isKnown =
-      nodes.length === seats.length && nodes.every(({ identity }) => identity.diskOf(seat.id) !== undefined);
-    if (left < quorumOf(seats.length) || !isKnown) return;
+    if (!seat.isInUse || this.#survival.isLost(seat)) return;
+    // Some operators bring the node back as it was configured, others have it wait to be added.
+    const joins = !seat.isFirst || this.#random.next() < 0.5;
+    if (this.#survival.isFree(seat)) {
+      this.#cluster.renew(seat);
+      return;
+    }
+    if (!this.#survival.mayLose(seat, { joins })) return;
     this.#world.counts.add('disks wiped');
-    this.#cluster.wipe(seat);
+    this.#cluster.wipe(seat, joins);
     this.#restartLater(seat);
+  }
+
+  #damageDisk(seat: Seat, kinds: readonly DamageKind[]): void {
+    if (!this.#survival.mayDamage(seat)) return;
+    // Some of it happens under a node that runs, and shows when it starts the next time.
+    if (kinds.includes('lost') || this.#random.next() < 0.6) {
+      this.#crash(seat, this.#random.next() < 0.5 ? 'kill' : 'power-loss');
+    }
+    const count = this.#random.next() < 0.8 ? 1 : 2 + Math.floor(this.#random.next() * 8);
+    for (let left = count; left > 0; left--) this.#damage.damage(seat, kinds);
+  }
+
+  #changing(leader: Seat): void {
+    const inChange = this.#inChange;
+    this.#inChange = undefined;
+    if (inChange === undefined) return;
+    this.#world.counts.add('faults in a change of members');
+    this.#world.scheduler.time.after(this.#exponential(inChangeMs), () => {
+      if (!this.#isOver) inChange(leader);
+    });
   }
 
   #transfer(): void {
     const node = this.#cluster.leaderSeat?.life?.node;
-    if (node === undefined || this.#cluster.seats.length === 1) return;
+    if (node === undefined || node.driver.confState.voters.length === 1) return;
     node.quorum.transferLeadership(0, new AbortController().signal).then(
       () => this.#world.counts.add('leaderships handed over'),
       () => this.#world.counts.add('leaderships not handed over'),
@@ -219,11 +273,19 @@ export class Faults {
   #addresses(): readonly number[] {
     const { seed } = this.#world;
     const clients = Array.from({ length: seed.clients }, (_, position) => clientAddress + position + 1);
-    return [...this.#cluster.seats.map(({ id }) => id), ...this.#brokers.map(({ address }) => address), ...clients];
+    const others = [...this.#brokers.map(({ address }) => address), ...clients, operatorAddress];
+    return [...this.#cluster.seats.map(({ id }) => id), ...others];
   }
 
+  #anyLearner(): Seat | undefined {
+    const { learners = [] } = this.#cluster.leaderSeat?.life?.node?.driver.confState ?? {};
+    const id = learners[Math.floor(this.#random.next() * learners.length)];
+    return id === undefined ? undefined : this.#cluster.seat(id);
+  }
+
+  /** Where somebody runs, or should. */
   #anySeat(): Seat {
-    const { seats } = this.#cluster;
+    const seats = this.#cluster.seats.filter(({ isInUse }) => isInUse);
     return seats[Math.floor(this.#random.next() * seats.length)] as Seat;
   }
 

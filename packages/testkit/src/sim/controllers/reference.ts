@@ -13,11 +13,11 @@ import {
   StateMachine,
   splitEntryData,
 } from '@fleetmq/controller/sim';
-import { MetadataImage, type PartitionImage } from '@fleetmq/metadata';
-import type { Entry } from '@fleetmq/raft';
-import { emptyConfState } from '@fleetmq/raft';
+import { type BrokerImage, MetadataImage, type PartitionImage } from '@fleetmq/metadata';
+import { decodeConfChange, type Entry, emptyConfState, leaveJointChange } from '@fleetmq/raft';
 import type { LogIndex, Term } from '@fleetmq/shared';
 import { nodeChecksum } from '@fleetmq/shared/runtime';
+import { Configurations, type Membership } from './configurations.ts';
 import type { World } from './world.ts';
 
 type Fail = (name: string, text: string) => void;
@@ -25,15 +25,51 @@ type Outcome = Parameters<NonNullable<Parameters<StateMachine['addListener']>[0]
 
 const firstIndex = 1;
 
+/** The metadata of one moment, whose values nobody changes; checksums are made when somebody asks. */
+class State {
+  readonly version: number;
+  readonly membership: Membership;
+  readonly #snapshot: ReturnType<MetadataImage['snapshot']>;
+  #crc: number | undefined;
+  #imageCrc: number | undefined;
+
+  constructor(image: MetadataImage, membership: Membership) {
+    this.version = image.version;
+    this.membership = membership;
+    this.#snapshot = image.snapshot();
+  }
+
+  /** Of all that is in a snapshot of the controllers. */
+  get crc(): number {
+    this.#crc ??= nodeChecksum.crc32(encodeImage({ snapshot: () => this.#snapshot }, this.membership));
+    return this.#crc;
+  }
+
+  /** Of what watchers see. */
+  get imageCrc(): number {
+    this.#imageCrc ??= nodeChecksum.crc32(encodeImage({ snapshot: () => this.#snapshot }));
+    return this.#imageCrc;
+  }
+
+  broker(id: number): BrokerImage | undefined {
+    return this.#snapshot.brokers.find(({ brokerId }) => brokerId === id);
+  }
+
+  partition({ topicId, partition }: Pick<PartitionImage, 'topicId' | 'partition'>): PartitionImage | undefined {
+    return this.#snapshot.partitions.find((each) => each.topicId === topicId && each.partition === partition);
+  }
+}
+
 export class Reference {
   readonly #world: World;
   readonly #fail: Fail;
   readonly #machine: StateMachine;
   readonly #entries: Entry[] = [];
-  /** Checksum of the state after each index, and of the metadata at each version. */
-  readonly #states: number[] = [];
-  readonly #stateOfVersion = new Map<number, number>();
+  /** After each index, and of each version. */
+  readonly #states: State[] = [];
+  readonly #statesOfVersions = new Map<number, State>();
   readonly #settings = new Map<string, number>();
+  readonly configurations: Configurations;
   #outcome: Outcome;
   #producerIdsEnd = 0n;
 
@@ -51,6 +87,8 @@ export class Reference {
         this.#outcome = outcome;
       },
     });
+    const voters = Array.from({ length: world.seed.controllers }, (_, position) => position + 1);
+    this.configurations = new Configurations(voters, this.#machine.membership, firstIndex);
     this.#noteState();
   }
 
@@ -94,36 +132,39 @@ export class Reference {
   /** The state of a node after `index`, as the bytes of its snapshot. */
   compareNode(node: ControllerNode, name: string): void {
     const index = node.stateMachine.appliedIndex;
-    const expected = this.#states[index];
     const actual = nodeChecksum.crc32(node.stateMachine.snapshotBytes());
-    if (expected !== actual) this.#fail(name, `controller ${node.controllerId} differs at index ${index}`);
+    if (this.#states[index]?.crc !== actual)
+      this.#fail(name, `controller ${node.controllerId} differs at index ${index}`);
   }
 
   compareSnapshot(controllerId: number, index: number, data: Uint8Array): void {
-    if (this.#states[index] === nodeChecksum.crc32(data)) return;
+    if (this.#states[index]?.crc === nodeChecksum.crc32(data)) return;
     this.#fail('a snapshot equals the replay of its log', `snapshot ${index} of controller ${controllerId} differs`);
   }
 
   compareWatch(watcher: string, image: MetadataImage): void {
     if (image.version === 0) return;
-    const expected = this.#stateOfVersion.get(image.version);
+    const expected = this.#statesOfVersions.get(image.version)?.imageCrc;
     if (expected === nodeChecksum.crc32(encodeImage(image))) return;
     this.#fail('a watcher has the metadata of its version', `${watcher} differs at version ${image.version}`);
   }
 
   #apply(entry: Entry): void {
-    const { image } = this.#machine;
     const command = commandOf(entry);
-    const before = command === undefined ? undefined : situationOf(image, command);
+    const before = this.#states[this.appliedIndex] as State;
     this.#outcome = undefined;
     this.#machine.apply(entry);
-    this.#noteState(entry);
+    this.#noteState();
+    if (entry.type !== 'EntryNormal') {
+      const change = entry.data.length === 0 ? leaveJointChange : decodeConfChange(entry.type, entry.data);
+      this.configurations.add(entry.index, change, this.#machine.membership);
+    }
     if (command === undefined) return;
     const outcome = this.#taken();
     if (outcome === undefined) return;
     this.#world.counts.add(`command: ${command.kind}${'error' in outcome ? ' refused' : ''}`);
     if ('error' in outcome) return;
-    if (before !== undefined) this.#checkEntitled(command, before);
+    this.#checkEntitled(command, before);
     for (const event of outcome.events) {
       if (event.kind === 'partition-changed') this.#checkPartition(event.partition, before);
     }
@@ -135,13 +176,13 @@ export class Reference {
     return this.#outcome;
   }
 
-  #noteState(entry?: Entry): void {
-    const { appliedIndex, image } = this.#machine;
-    const isNewImage = entry === undefined || Number(image.version) === appliedIndex;
-    const isNew = isNewImage || entry.type !== 'EntryNormal';
-    const before = this.#states[appliedIndex - 1] as number;
-    this.#states[appliedIndex] = isNew ? nodeChecksum.crc32(this.#machine.snapshotBytes()) : before;
-    if (isNewImage) this.#stateOfVersion.set(image.version, nodeChecksum.crc32(encodeImage(image)));
+  #noteState(): void {
+    const { appliedIndex, image, membership } = this.#machine;
+    const before = this.#states[appliedIndex - 1];
+    const isOld = before?.version === image.version && before.membership === membership;
+    const state = isOld ? before : new State(image, membership);
+    this.#states[appliedIndex] = state;
+    this.#statesOfVersions.set(image.version, state);
   }
 
   #noteResult(command: MetadataCommand, index: number, result: unknown): void {
@@ -154,13 +195,15 @@ export class Reference {
     this.#producerIdsEnd = first + BigInt(count);
   }
 
-  #checkEntitled(command: MetadataCommand, before: Situation): void {
-    if ('brokerEpoch' in command && before.brokerEpoch !== command.brokerEpoch) {
-      const text = `${command.kind} of broker ${command.brokerId} has epoch ${command.brokerEpoch}, not ${before.brokerEpoch}`;
+  #checkEntitled(command: MetadataCommand, before: State): void {
+    const epoch = 'brokerEpoch' in command ? before.broker(command.brokerId)?.brokerEpoch : undefined;
+    if ('brokerEpoch' in command && epoch !== command.brokerEpoch) {
+      const text = `${command.kind} of broker ${command.brokerId} has epoch ${command.brokerEpoch}, not ${epoch}`;
       this.#fail('commands of an old broker epoch change nothing', text);
     }
-    const { partition } = before;
-    if (partition === undefined || (command.kind !== 'change-isr' && command.kind !== 'elect-leader')) return;
+    if (command.kind !== 'change-isr' && command.kind !== 'elect-leader') return;
+    const partition = before.partition(command);
+    if (partition === undefined) return;
     if (command.leaderEpoch !== undefined && command.leaderEpoch !== partition.leaderEpoch) {
       const text = `${command.kind} with leader epoch ${command.leaderEpoch}, not ${partition.leaderEpoch}`;
       this.#fail('the ISR and the leader change only with matching epochs', text);
@@ -172,20 +215,20 @@ export class Reference {
       this.#fail('the ISR and the leader change only with matching epochs', text);
     }
     for (const { brokerId, brokerEpoch } of command.inSyncReplicas) {
-      const life = before.lives.get(brokerId);
+      const broker = before.broker(brokerId);
       const joins = !partition.inSyncReplicas.includes(brokerId);
-      if (life?.epoch === brokerEpoch && (!joins || life.state === 'active')) continue;
+      if (broker?.brokerEpoch === brokerEpoch && (!joins || broker.state === 'active')) continue;
       this.#fail('members join the ISR in service and under their epoch', `broker ${brokerId}, epoch ${brokerEpoch}`);
     }
   }
 
-  #checkPartition(after: PartitionImage, before: Situation | undefined): void {
+  #checkPartition(after: PartitionImage, before: State): void {
     const { leaderId, inSyncReplicas, replicas } = after;
     const name = `partition ${after.topicId}/${after.partition}`;
     if (leaderId !== 0 && !inSyncReplicas.includes(leaderId)) this.#fail('the leader is in the ISR', name);
     if (inSyncReplicas.length === 0) this.#fail('the ISR is never empty', name);
     if (!inSyncReplicas.every((id) => replicas.includes(id))) this.#fail('the ISR is part of the replicas', name);
-    const old = before?.partitions.get(`${after.topicId}/${after.partition}`);
+    const old = before.partition(after);
     if (old === undefined) return;
     this.#world.counts.add('partition changes');
     if (after.leaderEpoch < old.leaderEpoch || after.partitionEpoch <= old.partitionEpoch) {
@@ -196,29 +239,6 @@ export class Reference {
       if (leaderId !== 0 && !old.inSyncReplicas.includes(leaderId)) this.#fail('leaders come from the ISR', name);
     }
   }
-}
-
-/** What a command finds, as far as it must be compared. */
-interface Situation {
-  readonly brokerEpoch: number | undefined;
-  readonly partition: PartitionImage | undefined;
-  readonly partitions: ReadonlyMap<string, PartitionImage>;
-  readonly lives: ReadonlyMap<number, { readonly epoch: number; readonly state: string }>;
-}
-
-function situationOf(image: MetadataImage, command: MetadataCommand): Situation {
-  const lives = new Map(image.brokers().map((each) => [each.brokerId, { epoch: each.brokerEpoch, state: each.state }]));
-  const partitions = new Map<string, PartitionImage>();
-  for (const { topicId } of image.topics()) {
-    for (const each of image.partitions(topicId)) partitions.set(`${topicId}/${each.partition}`, each);
-  }
-  const isAboutPartition = command.kind === 'change-isr' || command.kind === 'elect-leader';
-  return {
-    brokerEpoch: 'brokerEpoch' in command ? lives.get(command.brokerId)?.epoch : undefined,
-    partition: isAboutPartition ? partitions.get(`${command.topicId}/${command.partition}`) : undefined,
-    partitions,
-    lives,
-  };
 }
 
 function commandOf(entry: Entry): MetadataCommand | undefined {

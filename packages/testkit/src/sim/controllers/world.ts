@@ -47,3 +47,11 @@ export interface World {
 /** Addresses: controllers have their ids, the others begin here. */
 export const brokerAddress = 100;
 export const clientAddress = 200;
+export const operatorAddress = 300;
+
+/** Where controllers listen. */
+export function addressesOf(
+  controllerIds: readonly number[],
+): readonly { readonly controllerId: number; readonly host: string; readonly port: number }[] {
+  return controllerIds.map((controllerId) => ({ controllerId, host: 'controller', port: controllerId }));
+}

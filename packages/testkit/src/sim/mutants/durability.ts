@@ -1,0 +1,112 @@
+/** Planted bugs of a node's disk: what is written, synced, checked and kept. */
+import { DiskRaftStorage, HardStateFiles, RaftWal, SnapshotFiles } from '@fleetmq/controller/sim';
+import { emptyConfState } from '@fleetmq/raft';
+import type { LogIndex } from '@fleetmq/shared';
+import { liar, type Mutant, patch, together, twist } from './mutant.ts';
+
+export const durabilityMutants: readonly Mutant[] = [
+  {
+    name: 'vote-not-written',
+    about: 'term and vote are answered but never written',
+    plant: () => patch(HardStateFiles.prototype, 'save', () => async () => undefined),
+  },
+  {
+    name: 'ballot-not-synced',
+    about: 'term and vote are written but not synced',
+    twists: liar(/hard-state/),
+  },
+  {
+    name: 'log-not-synced',
+    about: 'entries are acknowledged before they are durable',
+    twists: liar(/\.wal$/),
+  },
+  {
+    name: 'new-segment-not-synced',
+    about: 'the folder is not synced when a segment begins',
+    twists: liar(/^raft\/wal$/),
+  },
+  {
+    name: 'checksum-ignored',
+    about: 'torn records of the log are taken for whole',
+    fixed: { faults: ['power-loss', 'power-loss-of-all', 'crash-at-failpoint', 'slow-disk'] },
+    twists: twist(() => ({ checksum: { crc32: () => 0 } })),
+  },
+  {
+    name: 'snapshot-not-written',
+    about: 'the log is cut for a snapshot that is nowhere',
+    plant: () => patch(SnapshotFiles.prototype, 'save', () => async (snapshot) => snapshot.index),
+  },
+  {
+    name: 'snapshot-without-members',
+    about: 'a snapshot lacks the configuration',
+    plant: () =>
+      patch(
+        SnapshotFiles.prototype,
+        'save',
+        (real) =>
+          function save(this: SnapshotFiles, snapshot) {
+            return real.call(this as never, { ...snapshot, confState: emptyConfState } as never) as Promise<LogIndex>;
+          },
+      ),
+  },
+  {
+    name: 'old-log-behind-snapshot',
+    about: 'the log is not emptied when a snapshot is installed',
+    plant: () =>
+      patch(
+        RaftWal.prototype,
+        'append',
+        (real) =>
+          async function append(this: RaftWal, records) {
+            const kept = records.filter(({ kind }) => kind !== 'reset');
+            if (kept.length > 0) await (real.call(this as never, kept as never) as Promise<void>);
+          },
+      ),
+  },
+  {
+    name: 'answered-before-durable',
+    about: 'a write is called durable while it is still under way',
+    plant: () =>
+      patch(
+        HardStateFiles.prototype,
+        'save',
+        (real) =>
+          async function save(this: HardStateFiles, ballot) {
+            void (real.call(this as never, ballot as never) as Promise<void>).catch(() => undefined);
+          },
+      ),
+  },
+  {
+    name: 'commit-not-noted',
+    about: 'what is committed is not noted on disk: a restart may go by a configuration that is two changes old',
+    plant: () =>
+      together(
+        patch(DiskRaftStorage.prototype, 'noteCommit', () => async () => undefined),
+        patch(
+          RaftWal.prototype,
+          'append',
+          (real) =>
+            async function append(this: RaftWal, records) {
+              const kept = records.filter(({ kind }) => kind !== 'commit');
+              if (kept.length > 0) await (real.call(this as never, kept as never) as Promise<void>);
+            },
+        ),
+      ),
+  },
+  {
+    name: 'committed-before-noted',
+    about: 'a change of the members takes effect before it is noted that it is committed',
+    fixed: {
+      operators: 'change',
+      controllers: 1,
+      spares: 1,
+      memberChangeEveryMs: 300,
+      faults: ['crash-in-change'],
+      faultEveryMs: 500,
+      brokers: 1,
+      clients: 1,
+      operationEveryMs: 2_000,
+    },
+    plant: () => patch(DiskRaftStorage.prototype, 'noteCommit', () => async () => undefined),
+  },
+];
