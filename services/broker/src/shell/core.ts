@@ -55,7 +55,7 @@ export interface CoreOptions {
 export type Core = ReturnType<typeof createCore>;
 
 export function createCore(options: CoreOptions) {
-  const { config, clock, timers, random, logger, watch, calls, pool, metrics } = options;
+  const { config, clock, timers, random, logger, watch, calls, pool } = options;
   const { image } = watch;
   const localId = config.node.id;
   const budgets = createBudgets(config);
@@ -97,20 +97,7 @@ export function createCore(options: CoreOptions) {
   });
   const serving = servingChecks(localId, link, life);
   const served = createServed(options, { partitions, budgets, serving, brokerEpoch, clusterId });
-  const isrProposer = new IsrProposer({
-    ...{ localId, partitions, image, calls, clock, logger, brokerEpoch },
-    lagMaxMs: config.replica['lag-time-max-ms'],
-    callsMax: 32,
-    onChange: (kind) => metrics.isrChanges.series(kind).add(),
-  });
-  const retention = new Retention({ partitions, clock, logger });
-  const scrubber = new Scrubber({
-    ...{ partitions, clock, random, logger },
-    bytesPerTick: config.broker['scrub-bytes-per-second'],
-    roundMs: config.broker['scrub-round-ms'],
-    onRead: (bytes) => metrics.scrubbedBytes.add(bytes),
-    onDamage: () => metrics.scrubbedDamage.add(),
-  });
+  const chores = createChores(options, { partitions, brokerEpoch });
 
   const apply = (events: readonly MetadataEvent[]): void => {
     partitions.apply(events);
@@ -132,7 +119,8 @@ export function createCore(options: CoreOptions) {
     );
   };
   return {
-    ...{ link, replicator, partitions, isrProposer, retention, scrubber, budgets },
+    ...{ link, replicator, partitions, budgets },
+    ...chores,
     ...served,
     ...serving,
     follow,
@@ -141,6 +129,30 @@ export function createCore(options: CoreOptions) {
       life.isStopping = true;
     },
   };
+}
+
+/** What is done again and again. */
+function createChores(
+  { config, clock, random, logger, calls, watch, metrics }: CoreOptions,
+  { partitions, brokerEpoch }: Pick<ServedParts, 'partitions' | 'brokerEpoch'>,
+) {
+  const localId = config.node.id;
+  const { image } = watch;
+  const isrProposer = new IsrProposer({
+    ...{ localId, partitions, image, calls, clock, logger, brokerEpoch },
+    lagMaxMs: config.replica['lag-time-max-ms'],
+    callsMax: 32,
+    onChange: (kind) => metrics.isrChanges.series(kind).add(),
+  });
+  const retention = new Retention({ partitions, clock, logger });
+  const scrubber = new Scrubber({
+    ...{ partitions, clock, random, logger },
+    bytesPerTick: config.broker['scrub-bytes-per-second'],
+    roundMs: config.broker['scrub-round-ms'],
+    onRead: (bytes) => metrics.scrubbedBytes.add(bytes),
+    onDamage: () => metrics.scrubbedDamage.add(),
+  });
+  return { isrProposer, retention, scrubber };
 }
 
 interface ServedParts {

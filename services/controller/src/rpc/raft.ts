@@ -3,6 +3,7 @@
  * it is the call that every command waits for.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { ServiceImpl } from '@connectrpc/connect';
 import {
   AddPeerResponseSchema,
   AppendEntriesRequestSchema,
@@ -48,7 +49,7 @@ export interface RaftRoutesOptions {
 }
 
 export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
-  const { controllerId, driver, inbox, identity, snapshots, reads, quorum, members, standing, clusterName } = options;
+  const { controllerId, driver, inbox, identity, snapshots, quorum } = options;
   const endsOf = async (envelope: RaftEnvelope | undefined, claim?: Claim): Promise<wire.Ends> => {
     const from = await identity.check(envelope, claim);
     quorum.heard(from);
@@ -102,43 +103,56 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
           envelope: identity.answerTo(request.envelope),
         });
       },
-      async addPeer(request, { signal }) {
-        checkVersion(request.version);
-        const { peer, learnerOnly } = request;
-        if (peer === undefined) throw new DomainError('INVALID_REQUEST', 'peer is missing: who is to be added?');
-        await members.add({ ...memberFromProto(peer), learnerOnly }, signal);
-        return create(AddPeerResponseSchema, { configuration: reportedConfiguration(quorum.report()) });
-      },
-      async removePeer(request, { signal }) {
-        checkVersion(request.version);
-        await members.remove(request.controllerId, { force: request.force, signal });
-        return create(RemovePeerResponseSchema, { configuration: reportedConfiguration(quorum.report()) });
-      },
-      async getConfiguration(request, { signal }) {
-        checkVersion(request.version);
-        if (request.linearizable) await reads.read(signal);
-        const { known: clusterId } = clusterName;
-        return quorumToProto(quorum.report(), {
-          diskId: identity.diskOf(controllerId) ?? '',
-          state: standing.state,
-          clusterId,
-        });
-      },
-      async readIndex(request, { signal }) {
-        checkVersion(request.version);
-        if (request.envelope !== undefined) await identity.check(request.envelope);
-        const index = await reads.read(signal);
-        return create(ReadIndexResponseSchema, {
-          index: BigInt(index),
-          term: BigInt(driver.status().term),
-          leaderId: controllerId,
-        });
-      },
-      async transferControllerLeadership(request, { signal }) {
-        checkVersion(request.version);
-        const { leaderId, term } = await quorum.transferLeadership(request.targetId, signal);
-        return create(TransferControllerLeadershipResponseSchema, { leaderId, term: BigInt(term) });
-      },
+      ...operatorCalls(options),
     },
   );
+}
+
+type OperatorCalls = Pick<
+  ServiceImpl<typeof ControllerRaftService>,
+  'addPeer' | 'removePeer' | 'getConfiguration' | 'readIndex' | 'transferControllerLeadership'
+>;
+
+/** What is asked by others than the controllers' cores. */
+function operatorCalls(options: RaftRoutesOptions): OperatorCalls {
+  const { controllerId, driver, identity, reads, quorum, members, standing, clusterName } = options;
+  return {
+    async addPeer(request, { signal }) {
+      checkVersion(request.version);
+      const { peer, learnerOnly } = request;
+      if (peer === undefined) throw new DomainError('INVALID_REQUEST', 'peer is missing: who is to be added?');
+      await members.add({ ...memberFromProto(peer), learnerOnly }, signal);
+      return create(AddPeerResponseSchema, { configuration: reportedConfiguration(quorum.report()) });
+    },
+    async removePeer(request, { signal }) {
+      checkVersion(request.version);
+      await members.remove(request.controllerId, { force: request.force, signal });
+      return create(RemovePeerResponseSchema, { configuration: reportedConfiguration(quorum.report()) });
+    },
+    async getConfiguration(request, { signal }) {
+      checkVersion(request.version);
+      if (request.linearizable) await reads.read(signal);
+      const { known: clusterId } = clusterName;
+      return quorumToProto(quorum.report(), {
+        diskId: identity.diskOf(controllerId) ?? '',
+        state: standing.state,
+        clusterId,
+      });
+    },
+    async readIndex(request, { signal }) {
+      checkVersion(request.version);
+      if (request.envelope !== undefined) await identity.check(request.envelope);
+      const index = await reads.read(signal);
+      return create(ReadIndexResponseSchema, {
+        index: BigInt(index),
+        term: BigInt(driver.status().term),
+        leaderId: controllerId,
+      });
+    },
+    async transferControllerLeadership(request, { signal }) {
+      checkVersion(request.version);
+      const { leaderId, term } = await quorum.transferLeadership(request.targetId, signal);
+      return create(TransferControllerLeadershipResponseSchema, { leaderId, term: BigInt(term) });
+    },
+  };
 }

@@ -23,7 +23,7 @@ import { Quorum } from './quorum.ts';
 import { RaftDriver } from './raft-driver.ts';
 import { RaftIdentity } from './raft-identity.ts';
 import { RaftInbox } from './raft-inbox.ts';
-import { RaftPeers } from './raft-peers.ts';
+import { RaftPeers, type RaftPeersOptions } from './raft-peers.ts';
 import { DiskRaftStorage, type RaftStorageOptions } from './raft-storage.ts';
 import { SnapshotReceiver } from './snapshot-receiver.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -52,7 +52,7 @@ export type RaftParts = Awaited<ReturnType<typeof createRaft>>;
 
 export async function createRaft(start: Start, storage: DiskRaftStorage, stateMachine: StateMachine) {
   const { config, endpoints, ports, opened } = start;
-  const { clock, timers, checksum, logger } = ports;
+  const { clock, timers, checksum } = ports;
   const controllerId = config.node.id;
   const electionTimeoutMs = config.raft['election-timeout-ms'];
   const appliedIndex = () => stateMachine.appliedIndex;
@@ -86,33 +86,17 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
     clusterId: () => clusterName.known,
   });
   const transportAt = ports.transportAt ?? connections(start);
-  const peers = opened.use(
-    new RaftPeers({
-      identity,
-      driver,
-      transportTo: ports.transportTo ?? ((id) => transportAt(addressOf(addresses, id))),
-      onHeard: (id) => quorum.heard(id),
-      onRemoved: (by) => standing.removed(`controller ${by} says so`),
-      checksum,
-      logger,
-      heartbeatMs: config.raft['heartbeat-ms'],
-      callTimeoutMs: electionTimeoutMs,
-      timers,
-      snapshots: {
-        chunkBytes: 256 * 1024,
-        bytesPerSecond: config.raft['snapshot-bytes-per-second'],
-        stallTimeoutMs: 5_000,
-        answerTimeoutMs: 30_000,
-      },
-    }),
-  );
-  const inbox = new RaftInbox({ step: (message) => driver.step(message), timers, answerTimeoutMs: electionTimeoutMs });
-  const snapshotBytesMax = config.raft['snapshot-bytes-max'];
-  const snapshots = new SnapshotReceiver({
-    controllerId,
+  const peers = createPeers(start, {
     identity,
-    checksum,
-    snapshotBytesMax,
+    driver,
+    transportTo: ports.transportTo ?? ((id) => transportAt(addressOf(addresses, id))),
+    onHeard: (id) => quorum.heard(id),
+    onRemoved: (by) => standing.removed(`controller ${by} says so`),
+  });
+  const inbox = new RaftInbox({ step: (message) => driver.step(message), timers, answerTimeoutMs: electionTimeoutMs });
+  const snapshots = new SnapshotReceiver({
+    ...{ controllerId, identity, checksum },
+    snapshotBytesMax: config.raft['snapshot-bytes-max'],
     answerTimeoutMs: 30_000,
   });
   const known = { controllerId, driver, storage, identity, leadership, addresses, membership, appliedIndex };
@@ -150,6 +134,27 @@ export async function createRaft(start: Start, storage: DiskRaftStorage, stateMa
     reads,
     clusterName,
   };
+}
+
+function createPeers(
+  { config, ports, opened }: Start,
+  parts: Pick<RaftPeersOptions, 'identity' | 'driver' | 'transportTo' | 'onHeard' | 'onRemoved'>,
+): RaftPeers {
+  const { timers, checksum, logger } = ports;
+  return opened.use(
+    new RaftPeers({
+      ...parts,
+      ...{ timers, checksum, logger },
+      heartbeatMs: config.raft['heartbeat-ms'],
+      callTimeoutMs: config.raft['election-timeout-ms'],
+      snapshots: {
+        chunkBytes: 256 * 1024,
+        bytesPerSecond: config.raft['snapshot-bytes-per-second'],
+        stallTimeoutMs: 5_000,
+        answerTimeoutMs: 30_000,
+      },
+    }),
+  );
 }
 
 function openIdentity(
