@@ -26,6 +26,9 @@ export class Replication {
   /** (term, index) -> position of the configuration that its leader went by. */
   readonly #appendedUnder = new Map<string, number>();
 
+  /** The places at which a log has begun, the newest last. */
+  readonly #begins = new WeakMap<Storage, { readonly firstIndex: number; readonly sinceMs: number }[]>();
+
   constructor(world: World, reference: Reference, disks: ObservedDisks) {
     this.#world = world;
     this.#reference = reference;
@@ -44,7 +47,7 @@ export class Replication {
 
   acknowledged(seen: Observed, { success, heartbeat, matchIndex, nextIndex }: AppendEntriesResponse): void {
     if (heartbeat) return;
-    const firstIndex = seen.storage.firstIndex();
+    const firstIndex = this.#firstIndexOf(seen.storage);
     if (!success && Number(nextIndex) < firstIndex) {
       const text = `${nameOf(seen)} asks for ${nextIndex}, and its log begins at ${firstIndex}`;
       this.#fail('a follower asks for nothing that it has given up', text);
@@ -56,11 +59,23 @@ export class Replication {
     }
   }
 
+  /** Where the log began an election timeout ago, or later: answers to what came before a snapshot may leave after it. */
+  #firstIndexOf(storage: Storage): number {
+    const nowMs = this.#world.scheduler.time.nowMs;
+    const firstIndex = storage.firstIndex();
+    const begins = this.#begins.get(storage) ?? [];
+    this.#begins.set(storage, begins);
+    if (begins.at(-1)?.firstIndex !== firstIndex) begins.push({ firstIndex, sinceMs: nowMs });
+    while ((begins[1]?.sinceMs ?? nowMs) <= nowMs - this.#world.seed.electionMs) begins.shift();
+    return begins[0]?.firstIndex ?? firstIndex;
+  }
+
   lookAtCommit(seen: Observed, node: ControllerNode): void {
     const { commit, lastIndex } = node.driver.status();
     if (commit < seen.commit) this.#fail('commit never falls', `${nameOf(seen)}: ${commit} after ${seen.commit}`);
     if (commit > lastIndex) this.#fail('commit is within the log', `${nameOf(seen)}: ${commit} of ${lastIndex}`);
     seen.commit = commit;
+    this.#firstIndexOf(seen.storage);
   }
 
   /** The state machine went on, by an entry or a snapshot. */
