@@ -44,6 +44,7 @@ interface Waiter {
 export class ClientCall {
   readonly #options: ClientCallOptions;
   readonly #responded = Promise.withResolvers<IncomingHttpHeaders>();
+  #onSent: (() => void) | undefined;
   #stream: ClientHttp2Stream | undefined;
   #held: RawMessage[] = [];
   #heldBytes = 0;
@@ -96,6 +97,7 @@ export class ClientCall {
     stream.on('end', () => this.#guard(() => this.#onEnd()));
     stream.on('close', () => this.#onClose(stream));
     stream.on('drain', () => this.#wake());
+    stream.on('finish', () => this.#onSent?.());
     this.#sendHeld(stream);
   }
 
@@ -123,6 +125,14 @@ export class ClientCall {
     this.#hasEnded = true;
     if (this.#stream === undefined) this.#held.push(message);
     else endWithFrame(this.#stream, message, length);
+  }
+
+  /** Resolves when all of the request has left, or the call is over. To be called once. */
+  sent(): Promise<void> {
+    if (this.#over || this.#stream?.writableFinished === true) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onSent = resolve;
+    });
   }
 
   /** Ends the request; the answer still comes. */
@@ -274,6 +284,7 @@ export class ClientCall {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#held = [];
     this.#heldBytes = 0;
+    this.#onSent?.();
     // An error costs its stack: none is made for a call that ended well with nobody waiting, which is nearly every call.
     if (error !== undefined || this.#waiters.length > 0) {
       const failure = this.#overError();

@@ -21,9 +21,10 @@ import {
 } from '@bufbuild/protobuf';
 import type { StreamResponse, Transport, UnaryResponse } from '@connectrpc/connect';
 import { DomainError, isDomainError } from '@fleetmq/shared';
+import { BodyTurns, longBodyBytes } from './body-turns.ts';
 import { ClientCall, type Receiver } from './client-call.ts';
 import { plainHeaders, pushHeaders, webHeaders } from './client-headers.ts';
-import type { RawMessage } from './frames.ts';
+import { messageLength, type RawMessage } from './frames.ts';
 import { Inbound } from './inbound.ts';
 import { methodPath } from './raw.ts';
 import { type ClientTls, LaneSession } from './session.ts';
@@ -117,6 +118,7 @@ class LaneClient implements LaneTransport {
   readonly #callHeaders: LaneTransportOptions['headers'];
   readonly #baseHeaders: readonly string[];
   readonly #calls = new Set<ClientCall>();
+  readonly #bodies = new BodyTurns();
 
   constructor(options: LaneTransportOptions) {
     this.baseUrl = options.baseUrl;
@@ -244,13 +246,30 @@ class LaneClient implements LaneTransport {
       const receiver = new UnaryReceiver(this.#limits.readMaxBytes);
       const call = this.#open(method, receiver, { ...options, timeoutMs: leftMs });
       try {
-        if (!call.isOver) call.sendLast(message);
+        this.#sendOnly(call, message);
         return { message: await receiver.answer, call, responseHeaders: call.headers };
       } catch (error) {
         if (!call.isOver && isDomainError(error)) call.fail(error);
         if (!call.unprocessed || attempt > 1) throw error;
       }
     }
+  }
+
+  #sendOnly(call: ClientCall, message: RawMessage): void {
+    if (messageLength(message) < longBodyBytes) {
+      if (!call.isOver) call.sendLast(message);
+      return;
+    }
+    this.#bodies.take(async () => {
+      if (call.isOver) return;
+      try {
+        call.sendLast(message);
+        await call.sent();
+      } catch (error) {
+        if (!isDomainError(error)) throw error;
+        call.fail(error);
+      }
+    });
   }
 
   #stream(method: DescMethod, options: RawCallOptions): { readonly call: ClientCall; readonly inbound: Inbound } {
