@@ -74,7 +74,6 @@ export class PartitionQueue {
   append(
     record: OutgoingRecord,
     cost: number,
-    nowMs: number,
     caller: { readonly context: unknown; readonly isAwaited: boolean },
   ): { readonly batch: ProducerBatch; readonly index: number } {
     const keyBytes = record.key?.length ?? 0;
@@ -88,7 +87,7 @@ export class PartitionQueue {
       this.#closeOpen();
     }
     if (this.#open === undefined) {
-      this.#open = this.#newBatch(keyBytes + valueBytes + record.headerBytes, nowMs);
+      this.#open = this.#newBatch(keyBytes + valueBytes + record.headerBytes, performance.now());
       this.#isFlushing = false;
     }
     const batch = this.#open;

@@ -8,7 +8,7 @@
  * Bounds: the budget (bytes, records, waiting callers) covers everything that was accepted and is not settled.
  */
 import type { Codecs } from '@fleetmq/record';
-import { BufferPool, type Checksum, DomainError, isDomainError, type Random } from '@fleetmq/shared';
+import { BufferPool, type Checksum, DomainError, isDomainError, isTopicName, type Random } from '@fleetmq/shared';
 import type { CallBounds, Metadata, TopicView } from '../metadata.ts';
 import { toClientError } from '../rpc/errors.ts';
 import { jitter, withDeadline } from '../rpc/retry.ts';
@@ -180,6 +180,9 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
 
   #accept(topic: string, value: Value | null, options: SendOptions<Key>): Accepted {
     if (this.#isClosed) throw new DomainError('CANCELLED', 'the producer is closed');
+    if (!this.#topics.has(topic) && !isTopicName(topic)) {
+      throw new DomainError('INVALID_REQUEST', `"${topic}" is no topic name`);
+    }
     return acceptRecord(topic, value, options, this.#serdes, this.#deps.wallMs ?? Date.now);
   }
 
@@ -247,7 +250,6 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   }
 
   #place(state: TopicState, record: Accepted, onPlaced: Waiting['onPlaced']): void {
-    const nowMs = performance.now();
     try {
       const number =
         fixedPartition(state.view, record, this.#partitioner) ??
@@ -257,7 +259,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       const isFirst = queue.isBetweenBatches;
       if (isFirst) this.#deps.metadata.refreshIfOlder(record.topic, metadataAgeMaxMs);
       const caller = { context: record.context, isAwaited: onPlaced !== undefined };
-      const placed = queue.append(record, record.cost, nowMs, caller);
+      const placed = queue.append(record, record.cost, caller);
       onPlaced?.(placed);
       const isDue =
         this.#budget.hasWaiters || placed.batch.byteLength >= this.#options.batchBytes || queue.closedCount > 0;

@@ -3,7 +3,7 @@
  * Bound: no record is larger than `recordBytesMax`, whatever the topic allows.
  */
 import type { RecordHeader } from '@fleetmq/record';
-import { DomainError, isTopicName, type Offset, toOffset } from '@fleetmq/shared';
+import { DomainError, type Offset, toOffset } from '@fleetmq/shared';
 import type { Plain, Serde } from '../serde.ts';
 import type { ProducerBatch } from './batch.ts';
 import type { OutgoingRecord } from './partition-queue.ts';
@@ -67,7 +67,6 @@ export function acceptRecord<Key, Value>(
   serdes: { readonly key: Serde<Key>; readonly value: Serde<Value> },
   wallMs: () => number,
 ): Accepted {
-  if (!isTopicName(topic)) throw new DomainError('INVALID_REQUEST', `"${topic}" is no topic name`);
   const { timestamp, partition, context } = options;
   const key = options.key === undefined || options.key === null ? undefined : serdes.key.encode(options.key);
   const bytes = value === null ? undefined : serdes.value.encode(value);
