@@ -127,7 +127,8 @@ class Trial {
     }
     count = Math.ceil(Math.max(least, count));
     const seconds = Math.max(2, (measure.kind === 'calls' ? callSeconds : latencySeconds) * scale);
-    this.#size = { count, warmUp: Math.min(count, Math.max(least, Math.ceil(count / 8))), seconds };
+    // Half as much again, so that the code is compiled and the memory in use that a program which runs for long has.
+    this.#size = { count, warmUp: Math.min(count, Math.max(least, Math.ceil(count / 2))), seconds };
   }
 
   /**
