@@ -1,6 +1,7 @@
 /**
  * What candidates and pre-candidates do with messages of their own term: count answers to their own question, and give
- * way to a leader of the term. Answers to the question of the other role are stale and ignored.
+ * way to a leader of the term. Answers to the question of the other role are stale and ignored, and so is a pre-vote for a
+ * term that this node has entered meanwhile.
  */
 import type { DomainError } from '@fleetmq/shared';
 import type { RaftCore } from './core.ts';
@@ -29,7 +30,7 @@ export function stepCandidate(core: RaftCore, message: Message): DomainError | u
       followLeader(core, message);
       return undefined;
     case ownAnswer:
-      countVote(core, message);
+      if (!isOutdatedPreVote(core, message)) countVote(core, message);
       return undefined;
     case 'MsgTimeoutNow':
       logger.debug(
@@ -39,6 +40,13 @@ export function stepCandidate(core: RaftCore, message: Message): DomainError | u
     default:
       return undefined;
   }
+}
+
+/** Granted for the present term when the node was not in it yet: it says nothing about the next one, which is asked for now. */
+function isOutdatedPreVote(core: RaftCore, { type, from, term, reject }: Message): boolean {
+  if (type !== 'MsgPreVoteResp' || reject || term > core.term) return false;
+  core.config.logger.info(`${hex(core.id)} [term: ${core.term}] ignored ${type} of ${hex(from)} for term ${term}`);
+  return true;
 }
 
 function countVote(core: RaftCore, message: Message): void {

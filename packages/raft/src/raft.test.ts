@@ -187,6 +187,26 @@ describe('elections', () => {
     assert.deepEqual(types(false), ['MsgVote()', 'MsgVote()', 'MsgStorageAppend(MsgVoteResp)']);
   });
 
+  test('a pre-vote for a term that the node has entered meanwhile does not count for the next one', () => {
+    const node = createNode({}, 5);
+    const preVote = (from: NodeId, answered: number): void => {
+      node.raft.step(createMessage('MsgPreVoteResp', { from, to: 1, term: term(answered) }));
+    };
+    const atEnd = { index: index(5), logTerm: term(1) };
+    node.raft.campaign();
+    perform(node);
+    node.raft.step(createMessage('MsgVote', { from: 3, to: 1, term: term(1), ...atEnd }));
+    perform(node);
+    node.raft.campaign();
+    perform(node);
+    preVote(2, 2);
+    // Held up since it was asked for term 1.
+    preVote(4, 1);
+    assert.deepEqual([node.raft.status().role, node.raft.status().term], ['StatePreCandidate', 1]);
+    preVote(4, 2);
+    assert.deepEqual([node.raft.status().role, node.raft.status().term], ['StateCandidate', 2]);
+  });
+
   test('a node that never heard of a term does not answer a hopeless pre-vote', () => {
     const node = createNode();
     const message = createMessage('MsgPreVote', { from: 2, term: term(1), index: index(4), logTerm: term(1) });
