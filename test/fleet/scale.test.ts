@@ -10,7 +10,7 @@ import { OffsetBoundary, SubscribeRequestSchema } from '@fleetmq/gen/client/cons
 import { startTestFleet, type TestFleet } from '@fleetmq/testkit';
 
 /** The bounds of docs/operations.md. */
-const bounds = { brokerMb: 500, gatewayMb: 600 };
+const bounds = { brokerMb: 500, gatewayMb: 800 };
 const topics = 10;
 const partitionsPerTopic = 1_000;
 /** The others stay empty: a record in each takes as many syncs. */

@@ -378,6 +378,9 @@ describe('members of the quorum', { timeout: 120_000 }, () => {
     await admin.create('before');
     await cluster.startJoiner(2);
     await rejectsWith(admin.replace(9, 2), 'INVALID_REQUEST', /controller 9 does not vote/);
+    // One that waits to be added knows nothing, not even what the cluster can do.
+    const joiner = cluster.client(AdminService, 2);
+    await rejectsWith(joiner.replaceController({ ...cluster.addressOf(2), replacedId: 1 }), 'NOT_LEADER');
     await admin.replace(1, 2);
     await eventually('the new one to lead', () => cluster.one(2).node.leadership.isReady);
     assert.deepEqual(votersOf(cluster.one(2)), [2]);

@@ -129,6 +129,8 @@ export class MemberChanges implements Disposable {
   async replace(request: ReplaceRequest, signal: AbortSignal): Promise<number> {
     const { replacedId } = request;
     const what = 'replacing a controller';
+    // A controller that lags, that waits to be added, or that was deposed without knowing it, knows no level to refuse by.
+    await this.#options.reads.read(signal);
     requireLevel(this.#options.featuresInUse(), { name: 'metadata.version', level: 2, what });
     const member = await this.#newcomer(request, signal);
     const { driver } = this.#options;
