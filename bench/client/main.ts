@@ -87,7 +87,7 @@ async function measureCalls(open: Driver, { topic, workload, callers, seconds }:
   const call = await open.call?.(topic, workload);
   if (call === undefined) throw new Error('this driver makes no single calls');
   const values = valuesOf(workload);
-  const result = await closedLoop({ callers, seconds, warmUpSeconds: 1 }, (caller) =>
+  const result = await closedLoop({ callers, seconds, warmUpSeconds: 4 }, (caller) =>
     call(values[caller & (values.length - 1)] as Buffer),
   );
   if (result.errors > 0) throw new Error(`${result.errors} calls failed`);
