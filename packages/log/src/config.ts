@@ -31,8 +31,6 @@ export interface LogConfig {
   readonly maxReadBytes: number;
   /** New log after which the recovery point is recorded: what a restart after a crash has to scan. Default 32 MiB. */
   readonly checkpointBytes: number;
-  /** Sealed segments whose file is open and whose index is in memory. Default 8. */
-  readonly maxOpenSegments: number;
   /** Callers that wait for durability. Default 100,000. */
   readonly maxWaiters: number;
   /** Producer ids that are remembered; a new one above it is LIMIT_EXCEEDED until an old one expires. Default 10,000. */
@@ -57,7 +55,6 @@ export const defaultLogConfig: LogConfig = {
   maxFrameBytes: 16 * mebibyte,
   maxReadBytes: 8 * mebibyte,
   checkpointBytes: 32 * mebibyte,
-  maxOpenSegments: 8,
   maxWaiters: 100_000,
   producerIdsMax: 10_000,
   producerExpiryMs: 24 * hourMs,
@@ -80,7 +77,6 @@ const ranges: Record<NumericSetting, readonly [number, number]> = {
   maxFrameBytes: [kibibyte, frameBytesMax],
   maxReadBytes: [1, 128 * mebibyte],
   checkpointBytes: [1, 1024 * mebibyte],
-  maxOpenSegments: [1, 1000],
   maxWaiters: [1, 10_000_000],
   producerIdsMax: [1, 1_000_000],
   producerExpiryMs: [1, yearsMs],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DomainError, toOffset } from '@fleetmq/shared';
 import { Gate, Serial } from './gate.ts';
+import { OpenSegments } from './open-segments.ts';
 import { batch, epoch, openTestLog, recordsOf } from './testing/batches.ts';
 import { MemoryDisk } from './testing/memory-disk.ts';
 
@@ -65,11 +66,10 @@ test('reads beside appends, truncation and deletion see whole records of some mo
   const config = {
     segmentBytes: 300,
     indexIntervalBytes: 80,
-    maxOpenSegments: 1,
     checkpointBytes: 400,
     retentionMs: -1,
   };
-  const log = await openTestLog(new MemoryDisk(), config);
+  const log = await openTestLog(new MemoryDisk(), config, { openSegments: new OpenSegments(1) });
   let done = false;
   let reads = 0;
   const reader = async (seed: number): Promise<void> => {

@@ -1,6 +1,7 @@
 export { defaultLogConfig, type LogConfig, logConfig } from './config.ts';
 export type { EpochEnd, EpochEntry } from './epochs.ts';
 export { openLog } from './open.ts';
+export { OpenSegments } from './open-segments.ts';
 export type {
   AppendOutcome,
   LeaderStamp,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DomainError, type Offset, toOffset } from '@fleetmq/shared';
+import { OpenSegments } from './open-segments.ts';
 import { batch, contentOf, epoch, folder, openTestLog, readAll, recordsOf } from './testing/batches.ts';
 import { MemoryDisk } from './testing/memory-disk.ts';
 
@@ -62,12 +63,8 @@ test('a read starts with the frame that holds the offset, has whole frames, and 
 
 test('segments roll by size and by time, and reads go on across them', async () => {
   const disk = new MemoryDisk();
-  const log = await openTestLog(disk, {
-    segmentBytes: 300,
-    segmentMs: 1000,
-    maxOpenSegments: 1,
-    indexIntervalBytes: 64,
-  });
+  const config = { segmentBytes: 300, segmentMs: 1000, indexIntervalBytes: 64 };
+  const log = await openTestLog(disk, config, { openSegments: new OpenSegments(1) });
   for (let i = 0; i < 40; i++) log.appendAsLeader(batch([`value ${i}`]), at(i < 30 ? i : i * 2000));
   await log.flush();
   const segments = disk.paths().filter((path) => path.endsWith('.log'));

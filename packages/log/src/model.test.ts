@@ -4,6 +4,7 @@ import { readBatchHeader, splitFrames } from '@fleetmq/record';
 import { tableChecksum, toOffset } from '@fleetmq/shared';
 import fc from 'fast-check';
 import type { PartitionLog } from './index.ts';
+import { OpenSegments } from './open-segments.ts';
 import { SparseIndex } from './sparse-index.ts';
 import { batch, contentOf, epoch, folder, openTestLog, recordsOf } from './testing/batches.ts';
 import { MemoryDisk } from './testing/memory-disk.ts';
@@ -102,7 +103,6 @@ const config = {
   segmentBytes: 600,
   indexIntervalBytes: 120,
   checkpointBytes: 500,
-  maxOpenSegments: 2,
   retentionMs: -1,
 };
 
@@ -111,7 +111,7 @@ test('a log does what the plain model does, whatever the order of commands', asy
     fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 60 }), async (commands) => {
       const model = new ModelLog();
       let disk = new MemoryDisk();
-      let log = await openTestLog(disk, config);
+      let log = await openTestLog(disk, config, { openSegments: new OpenSegments(2) });
       let leaderEpoch = 1;
       for (const step of commands) {
         switch (step.kind) {
@@ -146,7 +146,7 @@ test('a log does what the plain model does, whatever the order of commands', asy
             if (step.how === 'clean') await log.close();
             if (step.how === 'kill') disk = disk.afterKill();
             if (step.how === 'power') disk = disk.afterPowerLoss(() => false);
-            log = await openTestLog(disk, config);
+            log = await openTestLog(disk, config, { openSegments: new OpenSegments(2) });
             break;
           case 'read':
             await compareRead(log, model, step);
@@ -157,7 +157,7 @@ test('a log does what the plain model does, whatever the order of commands', asy
       await compare(log, model);
       await compareIndexes(disk);
       await log.close();
-      await compare(await openTestLog(disk, config), model);
+      await compare(await openTestLog(disk, config, { openSegments: new OpenSegments(2) }), model);
     }),
     { numRuns: 120 },
   );

@@ -11,11 +11,15 @@ import { decodeEpochs, EpochCache } from './epochs.ts';
 import { checkpointName, epochsName, fileName, offsetsOfKind } from './files.ts';
 import { Gate } from './gate.ts';
 import { Log } from './log.ts';
+import { OpenSegments } from './open-segments.ts';
 import type { LogOptions, PartitionLog } from './partition-log.ts';
 import { ProducerMemory } from './producer-snapshot.ts';
 import { missingCheckpoint, type RecoveredSegments, recoverSegments } from './recover.ts';
 import type { LogFolder } from './segment.ts';
 import { Segments } from './segments.ts';
+
+/** When it has no others to share with. */
+const openSegmentsOfOneLog = 8;
 
 /**
  * Errors: INVALID_CONFIG; CORRUPT_LOG (file and byte in the message); DISK_FULL, when a new log cannot be made;
@@ -27,7 +31,12 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
   const checkpoint = await readOrMakeCheckpoint(folder, options.startOffset ?? toOffset(0));
   const names = await folder.disk.list(folder.path);
   const recovered = await recoverSegments(folder, checkpoint, names);
-  const segments = new Segments(folder, config, recovered.segments);
+  const segments = new Segments(
+    folder,
+    config,
+    recovered.segments,
+    options.openSegments ?? new OpenSegments(openSegmentsOfOneLog),
+  );
   const epochs = await loadEpochs(segments, checkpoint, recovered);
   const producers = new ProducerMemory(config);
   const snapshots = offsetsOfKind(names, 'producers');

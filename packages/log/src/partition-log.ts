@@ -6,6 +6,7 @@ import type { ValidatedBatch } from '@fleetmq/record';
 import type { BufferPool, Checksum, Disk, DomainError, LeaderEpoch, Lease, Offset } from '@fleetmq/shared';
 import type { LogConfig } from './config.ts';
 import type { EpochEnd, EpochEntry } from './epochs.ts';
+import type { OpenSegments } from './open-segments.ts';
 import type { ProducerState } from './producers.ts';
 import type { ReadAnswer, ReadRequest } from './reader.ts';
 
@@ -20,6 +21,8 @@ export interface LogOptions {
   readonly startOffset?: Offset;
   /** Where answers of reads are put. Default: memory of their own. */
   readonly buffers?: BufferPool | undefined;
+  /** Bounds the open files of sealed segments, together with those of other logs that share it. Default: 8 of its own. */
+  readonly openSegments?: OpenSegments | undefined;
   /** Called once per group commit, with the new durable end. It must not throw. */
   readonly onDurable?: (end: Offset) => void;
   /** Called once, when the log takes no more writes for ever (P21). It must not throw. */

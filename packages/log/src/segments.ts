@@ -1,14 +1,15 @@
 /**
  * The segments of a log, oldest first, and the files that are open. It rolls, cuts and removes; when is decided elsewhere.
  *
- * Invariants: each segment ends where the next one begins; only the last one, the active, grows; the files of at most
- * `maxOpenSegments` sealed segments are open, those in use excepted. Before a segment is rolled its file is synced, before
- * anything counts in the new one the folder is.
+ * Invariants: each segment ends where the next one begins; only the last one, the active, grows; how many files of sealed ones
+ * are open is bounded by `OpenSegments`. Before a segment is rolled its file is synced, before anything counts in the new one
+ * the folder is.
  */
 import type { FrameCursor } from '@fleetmq/record';
 import { assert, type DiskFile, type Offset } from '@fleetmq/shared';
 import type { LogConfig } from './config.ts';
 import { corruptLog } from './files.ts';
+import type { OpenSegments } from './open-segments.ts';
 import { scanFrames } from './scan.ts';
 import { type LogFolder, Segment, syncOrFail } from './segment.ts';
 import { SparseIndex } from './sparse-index.ts';
@@ -16,12 +17,13 @@ import { SparseIndex } from './sparse-index.ts';
 export class Segments {
   readonly folder: LogFolder;
   #list: Segment[];
-  /** Sealed segments whose file or index is held, least recently used first. */
-  readonly #held = new Set<Segment>();
+  /** Those of other logs may be among them. */
+  readonly #held: OpenSegments;
   #config: LogConfig;
 
-  constructor(folder: LogFolder, config: LogConfig, list: readonly Segment[]) {
+  constructor(folder: LogFolder, config: LogConfig, list: readonly Segment[], held: OpenSegments) {
     this.folder = folder;
+    this.#held = held;
     this.#config = config;
     this.#list = [...list];
   }
@@ -129,7 +131,7 @@ export class Segments {
   /** Removes the files of segments that are no longer in the list. */
   async removeFiles(segments: readonly Segment[]): Promise<void> {
     for (const segment of segments) {
-      this.#held.delete(segment);
+      this.#held.forget(segment);
       await segment.close();
       await this.folder.disk.remove(segment.indexPath);
       await this.folder.disk.remove(segment.path);
@@ -145,7 +147,7 @@ export class Segments {
       newest.isRemoved = true;
       await this.removeFiles([newest]);
     }
-    this.#held.delete(segment);
+    this.#held.forget(segment);
     const index = await this.#indexUpTo(segment, size);
     await this.folder.disk.remove(segment.indexPath);
     await (await segment.file()).truncate(size);
@@ -157,13 +159,15 @@ export class Segments {
 
   /** Writes the index of a sealed segment to its file, for the next life. */
   async saveIndex(segment: Segment): Promise<void> {
-    const index = await segment.loadIndex(this.#config.indexIntervalBytes);
-    await this.folder.disk.writeFileAtomic(segment.indexPath, index.encode(this.folder.checksum));
+    const { disk, checksum } = this.folder;
+    await this.with(segment, (_, index) => disk.writeFileAtomic(segment.indexPath, index.encode(checksum)));
   }
 
   async close(): Promise<void> {
-    for (const segment of this.#list) await segment.close();
-    this.#held.clear();
+    for (const segment of this.#list) {
+      this.#held.forget(segment);
+      await segment.close();
+    }
   }
 
   async #indexUpTo(segment: Segment, size: number): Promise<SparseIndex> {
@@ -173,17 +177,8 @@ export class Segments {
     return index;
   }
 
-  /** Keeps the number of held sealed segments within its bound. */
   async #noteUse(segment: Segment): Promise<void> {
-    this.#held.delete(segment);
-    if (!segment.isRemoved && segment !== this.active) this.#held.add(segment);
-    for (const oldest of this.#held) {
-      if (this.#held.size <= this.#config.maxOpenSegments) return;
-      if (oldest.users > 0) continue;
-      this.#held.delete(oldest);
-      oldest.index = undefined;
-      oldest.indexIsProven = false;
-      await oldest.close();
-    }
+    if (segment.isRemoved || segment === this.active) this.#held.forget(segment);
+    else await this.#held.noteUse(segment);
   }
 }

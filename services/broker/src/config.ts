@@ -79,6 +79,8 @@ export const brokerSchema = z.strictObject({
   limits: z.strictObject({
     /** Replicas that this broker holds. */
     partitions: z.number().int().min(1).max(100_000).default(10_000),
+    /** Sealed segments of all logs whose file is open; each log that was written to has one open file more. */
+    'open-segments': z.number().int().min(16).max(1_000_000).default(2_000),
     /** Bytes of all logs that wait for the disk; produce requests beyond are LIMIT_EXCEEDED. */
     'pending-bytes': z
       .number()

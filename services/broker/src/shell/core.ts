@@ -225,6 +225,7 @@ function partitionLimits({ limits }: BrokerConfig) {
   return {
     ...defaultPartitionLimits,
     partitionsMax: limits.partitions,
+    openSegmentsMax: limits['open-segments'],
     ackWaitersMax: limits['ack-waiters'],
     pendingBytesPerLog: limits['pending-bytes-per-log'],
   };

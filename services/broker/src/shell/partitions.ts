@@ -8,7 +8,7 @@
  * found damaged is rebuilt from the leader, but only once this replica is in no ISR: until then it may be the last copy.
  * One job at a time per partition changes its folder; at most `opensMax` logs are opened at once.
  */
-import { type LogConfig, openLog, type PartitionLog } from '@fleetmq/log';
+import { type LogConfig, OpenSegments, openLog, type PartitionLog } from '@fleetmq/log';
 import {
   effectiveTopicConfig,
   type ListenerName,
@@ -60,8 +60,8 @@ export interface PartitionLimits {
   readonly ackWaitersMax: number;
   /** Bytes of one log that are not durable yet. Default 32 MiB. */
   readonly pendingBytesPerLog: number;
-  /** Sealed segments of one log whose file is open. Default 2. */
-  readonly openSegmentsPerLog: number;
+  /** Sealed segments of all logs whose file is open. Default 2,000. */
+  readonly openSegmentsMax: number;
   /** Producer ids that one log remembers. Default 10,000. */
   readonly producerIdsPerLog: number;
   /** Idempotency keys that one log remembers. Default 20,000. */
@@ -77,7 +77,7 @@ export const defaultPartitionLimits: PartitionLimits = {
   opensMax: 8,
   ackWaitersMax: 10_000,
   pendingBytesPerLog: 32 * 1024 * 1024,
-  openSegmentsPerLog: 2,
+  openSegmentsMax: 2_000,
   producerIdsPerLog: 10_000,
   idempotencyKeysPerLog: 20_000,
   strayRetentionMs: 3_600_000,
@@ -89,6 +89,7 @@ export class Partitions {
   /** By topic id and number; the arrays are sparse. */
   readonly #replicas = new Map<string, Replica[]>();
   readonly #folders: LogFolders;
+  readonly #openSegments: OpenSegments;
   readonly #opens: Semaphore;
   /** When a folder was last rebuilt. */
   readonly #rebuiltAtMs = new Map<string, number>();
@@ -98,6 +99,7 @@ export class Partitions {
   constructor(options: PartitionsOptions) {
     this.#options = options;
     this.#opens = new Semaphore(options.limits.opensMax);
+    this.#openSegments = new OpenSegments(options.limits.openSegmentsMax);
     this.#folders = new LogFolders({ ...options, strayRetentionMs: options.limits.strayRetentionMs });
   }
 
@@ -270,6 +272,7 @@ export class Partitions {
           folder,
           checksum,
           buffers,
+          openSegments: this.#openSegments,
           config: this.#logConfig(replica.config),
           onDurable: (end) => replica.onDurable(end),
           onFailure: (error) => this.#onFailure(replica, error),
@@ -332,7 +335,6 @@ export class Partitions {
       retentionMs: config.retentionMs === undefined ? -1 : Math.min(config.retentionMs, logAgeMaxMs),
       flushPolicy: config.flushPolicy,
       maxPendingBytes: limits.pendingBytesPerLog,
-      maxOpenSegments: limits.openSegmentsPerLog,
       producerIdsMax: limits.producerIdsPerLog,
       idempotencyKeysMax: limits.idempotencyKeysPerLog,
     };
