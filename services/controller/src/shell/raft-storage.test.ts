@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type Entry, emptyConfState, type Snapshot } from '@fleetmq/raft';
-import { DomainError, type LogIndex, silentLogger, type Term, tableChecksum } from '@fleetmq/shared';
+import { DomainError, isDomainError, type LogIndex, silentLogger, type Term, tableChecksum } from '@fleetmq/shared';
 import { type DiskStep, durableFilesAfter, filesAfter, MemoryDisk } from '../testing/memory-disk.ts';
 import { DiskRaftStorage, type StorageWrite } from './raft-storage.ts';
 
@@ -189,6 +189,29 @@ describe('Raft storage', () => {
     await (await openStorage(fresh)).close();
     fresh.files.delete('raft/format');
     await (await openStorage(fresh)).close();
+  });
+
+  test('P20: segments of the log that are lost are missed, whenever the node stopped, or hold nothing that is needed', async () => {
+    const { journal } = await runScript();
+    let refused = 0;
+    for (let position = 1; position <= journal.length; position++) {
+      const files = filesAfter(journal.slice(0, position));
+      const segments = [...files.keys()].filter((path) => path.endsWith('.wal')).sort();
+      if (segments.length < 2) continue;
+      const whole = contentOf(await openStorage(new MemoryDisk(filesAfter(journal.slice(0, position)))));
+      for (let lost = 1; lost < segments.length; lost++) {
+        const left = new MemoryDisk(filesAfter(journal.slice(0, position)));
+        for (const path of segments.slice(0, lost)) left.files.delete(path);
+        try {
+          assert.equal(contentOf(await openStorage(left)), whole, `after step ${position}, ${lost} lost`);
+        } catch (error) {
+          if (!isDomainError(error)) throw error;
+          assert.equal(error.code, 'CORRUPT_LOG');
+          refused++;
+        }
+      }
+    }
+    assert.ok(refused > 10, `${refused} were refused`);
   });
 
   test('P21: after a failed fsync nothing is accepted any more', async () => {

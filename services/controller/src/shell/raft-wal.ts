@@ -44,12 +44,21 @@ export class RaftWal {
   #file: DiskFile;
   #position: number;
   #lastBatch: number;
+  /** Of the log as it is now. */
+  #lastIndex: number;
   #endWrite: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   private constructor(
     options: WalOptions,
-    state: { segments: Segment[]; file: DiskFile; endFile: DiskFile; position: number; lastBatch: number },
+    state: {
+      segments: Segment[];
+      file: DiskFile;
+      endFile: DiskFile;
+      position: number;
+      lastBatch: number;
+      lastIndex: number;
+    },
   ) {
     this.#options = options;
     this.#active = state.segments[state.segments.length - 1] as Segment;
@@ -58,12 +67,13 @@ export class RaftWal {
     this.#endFile = state.endFile;
     this.#position = state.position;
     this.#lastBatch = state.lastBatch;
+    this.#lastIndex = state.lastIndex;
   }
 
   /** Makes an empty log. */
   static async create(options: WalOptions): Promise<void> {
     await options.disk.makeFolder(options.folder);
-    const { file } = await createSegment(options, 1, 1);
+    const { file } = await createSegment(options, { segment: 1, batch: 1, lastIndex: 0 });
     await file.close();
   }
 
@@ -85,11 +95,14 @@ export class RaftWal {
     if (recovered.tornBytes > 0) {
       logger.warn({ segment: last.segment, bytes: recovered.tornBytes }, 'cutting a torn write off the log');
     }
-    const { lastBatch } = recovered;
+    const { lastBatch, entries, base } = recovered;
+    const lastIndex = entries[entries.length - 1]?.index ?? base;
     if (last.end === 0) {
       // The node died while it made this segment: nothing was ever in it.
-      const { file, position } = await createSegment(options, last.segment, lastBatch + 1);
-      return { wal: new RaftWal(options, { segments, file, endFile, position, lastBatch: lastBatch + 1 }), recovered };
+      const begun = { segment: last.segment, batch: lastBatch + 1, lastIndex };
+      const { file, position } = await createSegment(options, begun);
+      const state = { segments, file, endFile, position, lastBatch: lastBatch + 1, lastIndex };
+      return { wal: new RaftWal(options, state), recovered };
     }
     const file = await disk.open(segmentPath(folder, last.segment), 'read-write');
     if (recovered.tornBytes > 0) await file.truncate(last.end);
@@ -97,7 +110,8 @@ export class RaftWal {
     // as durable from here on must be.
     await file.sync();
     await disk.syncFolder(folder);
-    return { wal: new RaftWal(options, { segments, file, endFile, position: last.end, lastBatch }), recovered };
+    const state = { segments, file, endFile, position: last.end, lastBatch, lastIndex };
+    return { wal: new RaftWal(options, state), recovered };
   }
 
   /** A call has failed: what is on disk is not known, and every further one is refused. */
@@ -116,6 +130,8 @@ export class RaftWal {
       this.#lastBatch++;
       for (const record of records) {
         if (record.kind === 'entry') this.#active.lastIndex = Math.max(this.#active.lastIndex, record.entry.index);
+        if (record.kind === 'entry') this.#lastIndex = record.entry.index;
+        else if (record.kind === 'reset') this.#lastIndex = record.index;
       }
       await this.#noteEnd();
     });
@@ -145,7 +161,8 @@ export class RaftWal {
 
   async #roll(): Promise<void> {
     const next: Segment = { segment: this.#active.segment + 1, lastIndex: 0 };
-    const { file, position } = await createSegment(this.#options, next.segment, this.#lastBatch + 1);
+    const begun = { segment: next.segment, batch: this.#lastBatch + 1, lastIndex: this.#lastIndex };
+    const { file, position } = await createSegment(this.#options, begun);
     await this.#file.close();
     this.#closed.push(this.#active);
     this.#active = next;
@@ -186,11 +203,10 @@ function segmentPath(folder: string, segment: number): string {
 
 async function createSegment(
   options: WalOptions,
-  segment: number,
-  batch: number,
+  { segment, batch, lastIndex }: { readonly segment: number; readonly batch: number; readonly lastIndex: number },
 ): Promise<{ file: DiskFile; position: number }> {
   const { disk, folder, checksum } = options;
-  const bytes = encodeBatch(batch, [{ kind: 'start', version: walVersion, segment }], checksum);
+  const bytes = encodeBatch(batch, [{ kind: 'start', version: walVersion, segment, lastIndex }], checksum);
   const file = await disk.open(segmentPath(folder, segment), 'create');
   await file.truncate(0);
   await file.write([bytes], 0);

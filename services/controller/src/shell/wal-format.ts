@@ -7,7 +7,7 @@
  *   crc     4 bytes  CRC-32 of the length's bytes and the body
  *   body             kind (1 byte: 1 start, 2 entry, 3 commit, 4 reset; plus 128 in the last record of a batch),
  *                    batch number (varint), then by kind:
- *                    start: format version, segment number; entry: term, index, type, data; commit: index; reset: index, term
+ *                    start: format version, segment number, index of the last entry before; entry: term, index, type, data; commit: index; reset: index, term
  * A batch is what one append wrote and one fsync made durable; batches are numbered without a gap across segments. A start
  * record opens each segment. An entry replaces whatever the log held from its index on. A reset empties the log: a
  * snapshot that ends at this entry took its place.
@@ -26,7 +26,8 @@ const headBytes = 8;
 const bodyBytesMax = 64 * 1024 * 1024;
 
 export type WalRecord =
-  | { readonly kind: 'start'; readonly version: number; readonly segment: number }
+  /** `lastIndex`: of the log when the segment was begun; 0: it was empty, or a version that did not note it wrote this. */
+  | { readonly kind: 'start'; readonly version: number; readonly segment: number; readonly lastIndex: number }
   | { readonly kind: 'entry'; readonly entry: Entry }
   | { readonly kind: 'commit'; readonly index: LogIndex }
   | { readonly kind: 'reset'; readonly index: LogIndex; readonly term: Term };
@@ -55,7 +56,7 @@ function encodeBody(batch: number, record: WalRecord, isLast: boolean): Uint8Arr
   writer.raw(Uint8Array.of(kinds.indexOf(record.kind) + 1 + (isLast ? lastOfBatch : 0))).varint(batch);
   switch (record.kind) {
     case 'start':
-      return writer.varint(record.version).varint(record.segment).finish();
+      return writer.varint(record.version).varint(record.segment).varint(record.lastIndex).finish();
     case 'commit':
       return writer.varint(record.index).finish();
     case 'reset':
@@ -95,7 +96,16 @@ function decodeBody(body: Uint8Array): Omit<Framed, 'next'> {
   const kind = kinds[(first % lastOfBatch) - 1];
   switch (kind) {
     case 'start':
-      return { record: { kind, version: reader.varint(), segment: reader.varint() }, batch, isLast };
+      return {
+        record: {
+          kind,
+          version: reader.varint(),
+          segment: reader.varint(),
+          lastIndex: reader.done ? 0 : reader.varint(),
+        },
+        batch,
+        isLast,
+      };
     case 'commit':
       return { record: { kind, index: reader.varint() as LogIndex }, batch, isLast };
     case 'reset':
@@ -140,7 +150,7 @@ export interface RecoveredWal {
   readonly lastBatch: number;
   /** What the log holds after all records: contiguous, by index. */
   readonly entries: readonly Entry[];
-  /** Entry before the first one as of the last reset; 0: there was none. */
+  /** Entry before the first one, by the last reset or the start of the first segment; 0: there was none. */
   readonly base: number;
   readonly commit: LogIndex;
 }
@@ -249,6 +259,9 @@ class ReplayedLog {
       this.commit = record.index;
     } else if (record.kind === 'entry') {
       this.#append(record.entry, segment);
+    } else if (this.entries.length === 0) {
+      // What a segment says that is gone by now: a snapshot has it, or it was lost.
+      this.base = Math.max(this.base, record.lastIndex);
     }
   }
 
