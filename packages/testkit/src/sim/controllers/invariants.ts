@@ -219,10 +219,11 @@ export class Invariants {
     };
   }
 
-  #watchChanges(seen: Observed, { driver }: ControllerNode, process: SimProcess): void {
+  #watchChanges(seen: Observed, node: ControllerNode, process: SimProcess): void {
+    const { driver } = node;
     const propose = driver.proposeConfChange.bind(driver);
     driver.proposeConfChange = (change) => {
-      if (process.isAlive) this.#members.asked(seen, change);
+      if (process.isAlive) this.#members.asked(seen, node, change);
       return propose(change);
     };
   }

@@ -63,22 +63,33 @@ export class Members {
 
   /**
    * A leader asks its core for this change. A learner that is to vote has what was committed some time ago: its last round of
-   * catching up was no longer than an election timeout, and it is looked at with every heartbeat.
+   * catching up was no longer than an election timeout, and it is looked at with every heartbeat. One that was deposed without
+   * knowing it judges by its own log: what its successors alone have is not owed, since its change cannot be committed.
    */
-  asked(seen: Observed, change: ConfChange): void {
-    const { configurations } = this.#reference;
-    const { electionMs, heartbeatMs, clockDrift } = this.#world.seed;
-    const waitMs = (electionMs + 2 * heartbeatMs) / (1 - clockDrift);
-    const owed = this.#committedAtMs.findLastIndex((atMs) => atMs < this.#world.scheduler.time.nowMs - waitMs);
-    const term = this.#reference.termAt(owed);
+  asked(seen: Observed, node: ControllerNode, change: ConfChange): void {
+    const { driver, stateMachine } = node;
     for (const { type, nodeId } of asJointChange(change).changes) {
-      if (type !== 'ConfChangeAddNode' || configurations.newest.confState.voters.includes(nodeId)) continue;
+      if (type !== 'ConfChangeAddNode' || driver.confState.voters.includes(nodeId)) continue;
       this.#world.counts.add('promotions proposed');
-      const holder = this.#disks.holderOf(nodeId, configurations.newest);
-      if (term === undefined || (holder !== undefined && hasEntry(holder.storage, { index: owed, term }))) continue;
-      const text = `${nameOf(seen)} promotes ${nodeId}, which lacks ${owed} and ends at ${holder?.storage.lastIndex()}`;
+      const owed = this.#committedInLogOf(seen, driver.status().term);
+      const holder = this.#disks.holderOf(nodeId, stateMachine);
+      if (owed === undefined || (holder !== undefined && hasEntry(holder.storage, owed))) continue;
+      const text = `${nameOf(seen)} promotes ${nodeId}, which lacks ${owed.index} and ends at ${holder?.storage.lastIndex()}`;
       this.#fail('who is promoted has caught up', text);
     }
+  }
+
+  /** The last entry committed some time ago that this leader has: durable, or made in its own term and maybe not durable yet. */
+  #committedInLogOf({ storage }: Observed, leaderTerm: number): { index: number; term: number } | undefined {
+    const { electionMs, heartbeatMs, clockDrift } = this.#world.seed;
+    const waitMs = (electionMs + 2 * heartbeatMs) / (1 - clockDrift);
+    const untilMs = this.#world.scheduler.time.nowMs - waitMs;
+    for (let index = this.#committedAtMs.findLastIndex((atMs) => atMs < untilMs); index > 0; index--) {
+      const term = this.#reference.termAt(index);
+      if (term === undefined) return undefined;
+      if (term === leaderTerm || hasEntry(storage, { index, term })) return { index, term };
+    }
+    return undefined;
   }
 
   /** It goes by what it has applied; of what follows in its log it may have one change alone, or its majority is too old. */
