@@ -58,7 +58,7 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
   const vote = async (request: Omit<VoteRequest, '$typeName' | 'preVote'>, isPreVote: boolean, signal: AbortSignal) => {
     checkVersion(request.version);
     if (identity.isRetired(request.envelope)) {
-      return { term: BigInt(driver.status().term), removed: true, envelope: identity.answerTo(request.envelope) };
+      return { term: BigInt(driver.durableTerm), removed: true, envelope: identity.answerTo(request.envelope) };
     }
     const isAhead = quorum.isBehind(wire.lastEntryFromProto(request));
     const ends = await endsOf(request.envelope, { kind: 'candidate', isAhead });
@@ -87,7 +87,7 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
         const { sender, message, receivedBytes } = await snapshots.receive(requests, signal);
         const envelope = identity.answerTo(sender);
         if (message === undefined) {
-          const term = BigInt(driver.status().term);
+          const term = BigInt(driver.durableTerm);
           return create(InstallSnapshotResponseSchema, { term, receivedBytes: BigInt(receivedBytes), envelope });
         }
         const answer = await inbox.ask(message, { signal, timeoutMs: snapshots.answerTimeoutMs });
@@ -99,7 +99,7 @@ export function raftRoutes(options: RaftRoutesOptions): ServiceRoutes {
         quorum.requireLeaderOfTerm(message);
         driver.step(message);
         return create(TimeoutNowResponseSchema, {
-          term: BigInt(driver.status().term),
+          term: BigInt(driver.durableTerm),
           envelope: identity.answerTo(request.envelope),
         });
       },
@@ -145,7 +145,7 @@ function operatorCalls(options: RaftRoutesOptions): OperatorCalls {
       const index = await reads.read(signal);
       return create(ReadIndexResponseSchema, {
         index: BigInt(index),
-        term: BigInt(driver.status().term),
+        term: BigInt(driver.durableTerm),
         leaderId: controllerId,
       });
     },

@@ -9,7 +9,7 @@ import { eventually } from '../testing/cluster.ts';
 import { durableFilesAfter, MemoryDisk } from '../testing/memory-disk.ts';
 import { encodeMembership } from '../wire/membership.ts';
 import { encodeImage } from '../wire/snapshot.ts';
-import { RaftDriver } from './raft-driver.ts';
+import { RaftDriver, type RaftDriverOptions } from './raft-driver.ts';
 import { DiskRaftStorage } from './raft-storage.ts';
 import { StateMachine } from './state-machine.ts';
 
@@ -27,7 +27,11 @@ interface TestDriver extends AsyncDisposable {
   readonly sent: readonly Message[];
 }
 
-async function openDriver(disk: MemoryDisk, voters: readonly number[]): Promise<TestDriver> {
+async function openDriver(
+  disk: MemoryDisk,
+  voters: readonly number[],
+  failpoint?: RaftDriverOptions['failpoint'],
+): Promise<TestDriver> {
   const storage = await openStorage(disk, voters);
   const stateMachine = new StateMachine(storage.currentSnapshot());
   const sent: Message[] = [];
@@ -44,6 +48,7 @@ async function openDriver(disk: MemoryDisk, voters: readonly number[]): Promise<
     onLeadership: () => undefined,
     onReadState: () => undefined,
     onFatal: (error) => assert.fail(String(error)),
+    failpoint,
   });
   return {
     driver,
@@ -95,5 +100,24 @@ describe('the Raft driver', () => {
       return sent.some(({ type, reject }) => type === 'MsgPreVoteResp' && !reject);
     });
     assert.ok(sent.every(({ type }) => type !== 'MsgPreVote' && type !== 'MsgVote'));
+  });
+
+  test('a new term is not told before it is durable', async () => {
+    const disk = Promise.withResolvers<void>();
+    await using opened = await openDriver(new MemoryDisk(), [1, 2], (point) =>
+      point === 'before-persist' ? disk.promise : undefined,
+    );
+    const { driver, sent } = opened;
+    const term = 6 as Term;
+    driver.start();
+    driver.step(createMessage('MsgHeartbeat', { from: 2, to: 1, term }));
+    await eventually('the term', () => driver.leadership.term === term);
+    assert.equal(driver.status().term, term);
+    assert.equal(driver.durableTerm, 1);
+    assert.deepEqual(sent, []);
+
+    disk.resolve();
+    await eventually('an answer', () => sent.length > 0);
+    assert.equal(driver.durableTerm, term);
   });
 });

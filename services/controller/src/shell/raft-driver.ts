@@ -162,6 +162,11 @@ export class RaftDriver {
     return this.#lastSnapshot;
   }
 
+  /** The newest term that a crash cannot take back. What this node tells of its term is this one, not that of `status`. */
+  get durableTerm(): Term {
+    return this.#durableTerm;
+  }
+
   status(): RaftStatus {
     return this.#raft.status();
   }

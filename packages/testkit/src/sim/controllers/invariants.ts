@@ -9,6 +9,8 @@ import type { ControllerNode, StorageWrite } from '@fleetmq/controller/sim';
 import type {
   AppendEntriesRequest,
   AppendEntriesResponse,
+  InstallSnapshotResponse,
+  TimeoutNowResponse,
   VoteRequest,
   VoteResponse,
 } from '@fleetmq/gen/controller/raft';
@@ -131,6 +133,8 @@ export class Invariants {
     } else if (method === 'preVote') {
       this.#elections.answeredPreVote(seen, to, message as VoteResponse);
       this.#leases.voted(seen, to, message as VoteResponse);
+    } else if (method === 'timeoutNow' || method === 'installSnapshot') {
+      this.#elections.spoke(seen, (message as TimeoutNowResponse | InstallSnapshotResponse).term);
     }
   }
 
@@ -184,10 +188,12 @@ export class Invariants {
         seen.writing = writes;
         this.#writes(seen, node, writes);
       }
+      const end = storage.lastIndex();
       await persist(writes);
       if (!process.isAlive) return;
       seen.writing = undefined;
       const last = writes.findLast(({ entries, snapshot }) => entries.length > 0 || snapshot !== undefined);
+      this.#replication.persisted(storage, writes, end);
       for (const write of writes) this.#replication.wrote(seen, storage, write, write === last);
     };
   }

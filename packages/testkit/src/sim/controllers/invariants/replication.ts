@@ -29,6 +29,9 @@ export class Replication {
   /** The places at which a log has begun, the newest last. */
   readonly #begins = new WeakMap<Storage, { readonly firstIndex: number; readonly sinceMs: number }[]>();
 
+  /** Where the log ended before entries of a later leader, up to this term, took the place of its end. */
+  readonly #cuts = new WeakMap<Storage, { readonly term: number; readonly end: number }[]>();
+
   constructor(world: World, reference: Reference, disks: ObservedDisks) {
     this.#world = world;
     this.#reference = reference;
@@ -45,7 +48,7 @@ export class Replication {
     }
   }
 
-  acknowledged(seen: Observed, { success, heartbeat, matchIndex, nextIndex }: AppendEntriesResponse): void {
+  acknowledged(seen: Observed, { term, success, heartbeat, matchIndex, nextIndex }: AppendEntriesResponse): void {
     if (heartbeat) return;
     const firstIndex = this.#firstIndexOf(seen.storage);
     if (!success && Number(nextIndex) < firstIndex) {
@@ -53,9 +56,33 @@ export class Replication {
       this.#fail('a follower asks for nothing that it has given up', text);
     }
     if (!success) return;
-    if (Number(matchIndex) > seen.storage.lastIndex()) {
+    if (Number(matchIndex) > this.#durableEnd(seen.storage, Number(term))) {
       const text = `${nameOf(seen)} acknowledges ${matchIndex}, its log ends at ${seen.storage.lastIndex()}`;
       this.#fail('entries are durable before they are acknowledged', text);
+    }
+  }
+
+  /**
+   * What an answer of this term may acknowledge. An entry and what a later leader puts in its place may become durable
+   * together: the answers to both leave then. The first is as true as if the disk had been faster: it is of a term that was
+   * over when the later leader got this node's vote, and it counts in that term only.
+   */
+  #durableEnd(storage: Storage, term: number): number {
+    const cuts = (this.#cuts.get(storage) ?? []).filter((cut) => term < cut.term);
+    return Math.max(storage.lastIndex(), ...cuts.map(({ end }) => end));
+  }
+
+  /** Writes have become durable together, on a log that ended at `end`. */
+  persisted(storage: Storage, writes: readonly StorageWrite[], end: number): void {
+    let last = end;
+    for (const { entries, snapshot } of writes) {
+      const [first, newest] = [entries[0], entries[entries.length - 1]];
+      if (first !== undefined && newest !== undefined && first.index <= last) {
+        const cuts = this.#cuts.get(storage) ?? [];
+        this.#cuts.set(storage, cuts);
+        cuts.push({ term: newest.term, end: last });
+      }
+      last = newest?.index ?? snapshot?.index ?? last;
     }
   }
 
