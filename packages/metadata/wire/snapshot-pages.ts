@@ -14,7 +14,7 @@ import {
   type MetadataImage,
   type PartitionImage,
 } from '@fleetmq/metadata';
-import { type TopicId, WireWriter } from '@fleetmq/shared';
+import { concatBytes, type TopicId, WireWriter } from '@fleetmq/shared';
 import { PartitionWriter } from './partition-bytes.ts';
 import { brokerStateMessage, clusterStateMessage, reassignmentStateMessage, topicStateMessage } from './values.ts';
 
@@ -68,7 +68,7 @@ export class SnapshotPages {
   /** The whole snapshot, as of now. `membership`: of the quorum, in the controllers' own snapshots. */
   encode(membership?: MetadataSnapshot['membership']): Uint8Array {
     const pages = this.#upToDate();
-    return joined([
+    return concatBytes([
       this.#head(this.#image.brokers()),
       ...pages.map(({ topics }) => topics),
       ...pages.flatMap(({ partitions }) => partitions),
@@ -175,16 +175,4 @@ function encodePartitions(partitions: readonly PartitionImage[]): readonly Uint8
     pieces.push(writer.finish().slice());
   }
   return pieces;
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const piece of pieces) length += piece.length;
-  const bytes = new Uint8Array(length);
-  let position = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, position);
-    position += piece.length;
-  }
-  return bytes;
 }

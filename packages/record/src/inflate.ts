@@ -5,7 +5,7 @@
  * Nothing is inflated beyond the output cap and the ratio cap, and inflated bytes pass the same structure check as those of
  * an uncompressed producer, so a compressed batch cannot smuggle in what validate.ts would have refused.
  */
-import type { Checksum } from '@fleetmq/shared';
+import { type Checksum, concatBytes } from '@fleetmq/shared';
 import { type Codecs, inflateRecords, requireCodec } from './compression.ts';
 import { checkInflated } from './decode.ts';
 import { encodeHeader } from './encode.ts';
@@ -63,7 +63,7 @@ export function inflateFrames(
     pieces.push(piece);
     total += piece.length;
   }
-  return { bytes: changed ? concatenate(pieces, total) : bytes, frames: pieces.length };
+  return { bytes: changed ? concatBytes(pieces) : bytes, frames: pieces.length };
 }
 
 function inflateCurrent(cursor: FrameCursor, options: InflateOptions): Uint8Array {
@@ -77,7 +77,7 @@ function inflateCurrent(cursor: FrameCursor, options: InflateOptions): Uint8Arra
   if (count !== trailer.recordCount)
     throw corruptBatch(`record_count is ${trailer.recordCount}, ${count} were inflated`);
   const head = encodeHeader({ ...header, compressionType: codecId.none, crc: options.checksum.crc32(records) });
-  const batch = concatenate([head, records], head.length + records.length);
+  const batch = concatBytes([head, records]);
   return joinFrame(
     sealFrame(
       { bytes: batch, recordCount: count, lastOffsetDelta: trailer.lastOffsetDelta },
@@ -85,14 +85,4 @@ function inflateCurrent(cursor: FrameCursor, options: InflateOptions): Uint8Arra
       options.checksum,
     ),
   );
-}
-
-function concatenate(pieces: readonly Uint8Array[], total: number): Uint8Array {
-  const joined = new Uint8Array(total);
-  let at = 0;
-  for (const piece of pieces) {
-    joined.set(piece, at);
-    at += piece.length;
-  }
-  return joined;
 }

@@ -257,3 +257,16 @@ export class WireWriter {
     this.#bytes = grown;
   }
 }
+
+/** The pieces as one stretch of new memory. */
+export function concatBytes(pieces: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}

@@ -15,6 +15,7 @@ import {
 } from '@bufbuild/protobuf';
 import { type Empty, EmptySchema } from '@bufbuild/protobuf/wkt';
 import type { Transport } from '@connectrpc/connect';
+import { concatBytes } from '@fleetmq/shared';
 import type { Channel, RawMessage } from './channel.ts';
 import { toClientError } from './errors.ts';
 
@@ -57,7 +58,7 @@ export function createConnectChannel(address: string, transport: Transport): Cha
 }
 
 function wrap(request: RawMessage): Empty {
-  return fromBinary(EmptySchema, joinPieces(request));
+  return fromBinary(EmptySchema, request instanceof Uint8Array ? request : concatBytes(request));
 }
 
 function unwrap(message: Message): Uint8Array {
@@ -66,17 +67,4 @@ function unwrap(message: Message): Uint8Array {
 
 async function* once<Item>(item: Item): AsyncGenerator<Item> {
   yield item;
-}
-
-function joinPieces(message: RawMessage): Uint8Array {
-  if (message instanceof Uint8Array) return message;
-  let length = 0;
-  for (const piece of message) length += piece.length;
-  const joined = new Uint8Array(length);
-  let at = 0;
-  for (const piece of message) {
-    joined.set(piece, at);
-    at += piece.length;
-  }
-  return joined;
 }

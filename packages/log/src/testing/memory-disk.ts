@@ -6,7 +6,7 @@
  *
  * Deterministic: no clock, no randomness of its own. Each call of the port is one or more operations that `intercept` sees.
  */
-import { type Disk, type DiskFile, DomainError, type OpenMode } from '@fleetmq/shared';
+import { concatBytes, type Disk, type DiskFile, DomainError, type OpenMode } from '@fleetmq/shared';
 
 export type OperationKind = 'open' | 'write' | 'read' | 'sync' | 'truncate' | 'rename' | 'remove' | 'sync-folder';
 
@@ -304,7 +304,7 @@ class MemoryFile implements DiskFile {
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    const bytes = joined(buffers);
+    const bytes = concatBytes(buffers);
     const admitted = this.#admit('write', bytes.length, position + bytes.length - this.#inode.content.length);
     if (admitted.bytes > 0) this.#inode.apply({ position, bytes: bytes.subarray(0, admitted.bytes) });
     if (admitted.error !== undefined) throw admitted.error;
@@ -393,14 +393,4 @@ function folderOf(path: string): string {
 function childOf(folder: string, path: string): string | undefined {
   const prefix = folder === '' ? '' : `${folder}/`;
   return path.startsWith(prefix) && path !== folder ? path.slice(prefix.length).split('/')[0] : undefined;
-}
-
-function joined(buffers: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(buffers.reduce((total, { length }) => total + length, 0));
-  let at = 0;
-  for (const buffer of buffers) {
-    bytes.set(buffer, at);
-    at += buffer.length;
-  }
-  return bytes;
 }

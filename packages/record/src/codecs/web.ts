@@ -6,7 +6,7 @@
  */
 /// <reference path="./lz4js.d.ts" />
 /// <reference path="./snappyjs.d.ts" />
-import { DomainError } from '@fleetmq/shared';
+import { concatBytes, DomainError } from '@fleetmq/shared';
 import { Decompress, decompress as inflateZstd } from 'fzstd';
 import * as lz4js from 'lz4js';
 import * as snappyjs from 'snappyjs';
@@ -66,13 +66,7 @@ function inflateUndeclared(bytes: Uint8Array, maxOutputBytes: number): Uint8Arra
     pieces.push(piece.slice());
   });
   stream.push(bytes, true);
-  const inflated = new Uint8Array(total);
-  let at = 0;
-  for (const piece of pieces) {
-    inflated.set(piece, at);
-    at += piece.length;
-  }
-  return inflated;
+  return concatBytes(pieces);
 }
 
 /** All three codecs; zstd inflates only. */

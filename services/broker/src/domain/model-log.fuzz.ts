@@ -1,6 +1,6 @@
 /** A log in memory for the replication properties: real frames, no files, no time. */
 import { BatchBuilder, FrameCursor, joinFrame, sealFrame } from '@fleetmq/record';
-import { tableChecksum } from '@fleetmq/shared';
+import { concatBytes, tableChecksum } from '@fleetmq/shared';
 
 export interface ModelBatch {
   readonly baseOffset: number;
@@ -87,13 +87,7 @@ export class ModelLog {
       total += batch.frame.length;
       end = batch.endOffset;
     }
-    const bytes = new Uint8Array(total);
-    let at = 0;
-    for (const piece of pieces) {
-      bytes.set(piece, at);
-      at += piece.length;
-    }
-    return { bytes, endOffset: end };
+    return { bytes: concatBytes(pieces), endOffset: end };
   }
 
   clone(): ModelLog {

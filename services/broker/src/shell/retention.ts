@@ -3,6 +3,7 @@
  * Nothing at or above the high watermark goes; times come from the records, bounded by the logs (P23).
  */
 import { type Clock, isDomainError, type Logger, type Offset } from '@fleetmq/shared';
+import { Chore } from './chore.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 
@@ -14,30 +15,25 @@ export interface RetentionOptions {
 
 export class Retention {
   readonly #options: RetentionOptions;
-  #running: Promise<void> | undefined;
-  #stopped = false;
+  readonly #chore: Chore = new Chore(() => this.#round());
 
   constructor(options: RetentionOptions) {
     this.#options = options;
   }
 
-  /** To be called periodically. Does nothing while the round before is not done. */
+  /** To be called periodically. */
   tick(): void {
-    if (this.#stopped) return;
-    this.#running ??= this.#round().finally(() => {
-      this.#running = undefined;
-    });
+    this.#chore.tick();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#chore.stop();
   }
 
   async #round(): Promise<void> {
     const { partitions, logger } = this.#options;
     for (const replica of [...partitions.all()]) {
-      if (this.#stopped) return;
+      if (this.#chore.isStopped) return;
       try {
         await this.#apply(replica);
       } catch (error) {

@@ -4,6 +4,7 @@
  * is read verifies each frame. Bounded: one read at a time, of at most `pieceBytes`.
  */
 import { type Clock, isDomainError, type Logger, type Offset, type Random } from '@fleetmq/shared';
+import { Chore } from './chore.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 
@@ -33,29 +34,24 @@ export class Scrubber {
   #left: Replica[] = [];
   #place: Place | undefined;
   #nextRoundMs = 0;
-  #running: Promise<void> | undefined;
-  #isStopped = false;
+  readonly #chore: Chore = new Chore(() => this.#read());
 
   constructor(options: ScrubberOptions) {
     this.#options = options;
   }
 
-  /** To be called periodically. Does nothing while what the tick before began is not done. */
+  /** To be called periodically. */
   tick(): void {
-    if (this.#isStopped || this.#options.bytesPerTick === 0) return;
-    this.#running ??= this.#read().finally(() => {
-      this.#running = undefined;
-    });
+    this.#chore.tick();
   }
 
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#chore.stop();
   }
 
   async #read(): Promise<void> {
     let bytes = 0;
-    while (!this.#isStopped && bytes < this.#options.bytesPerTick) {
+    while (!this.#chore.isStopped && bytes < this.#options.bytesPerTick) {
       this.#place ??= this.#nextPlace();
       if (this.#place === undefined) return;
       bytes += await this.#readPiece(this.#place);

@@ -129,9 +129,12 @@ export class RaftWal {
       this.#position += bytes.length;
       this.#lastBatch++;
       for (const record of records) {
-        if (record.kind === 'entry') this.#active.lastIndex = Math.max(this.#active.lastIndex, record.entry.index);
-        if (record.kind === 'entry') this.#lastIndex = record.entry.index;
-        else if (record.kind === 'reset') this.#lastIndex = record.index;
+        if (record.kind === 'entry') {
+          this.#lastIndex = record.entry.index;
+          this.#active.lastIndex = Math.max(this.#active.lastIndex, record.entry.index);
+        } else if (record.kind === 'reset') {
+          this.#lastIndex = record.index;
+        }
       }
       await this.#noteEnd();
     });

@@ -11,7 +11,7 @@ import { SimProcess } from '../process.ts';
 import { describeError } from './cluster.ts';
 import type { History } from './history.ts';
 import type { Reference } from './reference.ts';
-import { addressesOf, brokerAddress, type World } from './world.ts';
+import { brokerAddress, callOptions, type World } from './world.ts';
 
 const version = apiVersion;
 /** Every so many changes a watcher's metadata are compared as a whole. */
@@ -68,15 +68,10 @@ export class SimBroker {
 
   start(): void {
     if (this.#life !== undefined) return;
-    const { scheduler, network, seed } = this.#world;
+    const { scheduler, seed } = this.#world;
     const process = new SimProcess({ name: `broker-${this.brokerId}`, time: scheduler.time });
-    const common = {
-      controllers: addressesOf(this.#controllerIds),
-      transportOf: ({ port }: { port: number }) => network.transport(this.address, process, port),
-      clock: process.clock,
-      timers: process.timers,
-      random: this.#random,
-    };
+    const who = { process, address: this.address, controllerIds: this.#controllerIds, random: this.#random };
+    const common = callOptions(this.#world, who);
     const watch = new MetadataWatch({ ...common, watcher: process.name });
     const calls = new ControllerCalls({ ...common, known: () => watch.controllers, leaderId: () => watch.leaderId });
     const incarnationId = `${this.brokerId}-${++this.#lives}`;

@@ -13,7 +13,7 @@ import { isDomainError, type Random } from '@fleetmq/shared';
 import { SimProcess } from '../process.ts';
 import { describeError } from './cluster.ts';
 import type { History } from './history.ts';
-import { addressesOf, clientAddress, type World } from './world.ts';
+import { callOptions, clientAddress, type World } from './world.ts';
 
 const topicNames = ['a', 'b', 'c', 'd', 'e'];
 const version = apiVersion;
@@ -42,13 +42,8 @@ export class SimClient {
     this.#number = number;
     this.#random = world.random(`client ${number}`);
     this.#process = new SimProcess({ name: `client-${number}`, time: world.scheduler.time });
-    this.#calls = new ControllerCalls({
-      controllers: addressesOf(controllerIds),
-      transportOf: ({ port }) => world.network.transport(clientAddress + number, this.#process, port),
-      clock: this.#process.clock,
-      timers: this.#process.timers,
-      random: this.#random,
-    });
+    const who = { process: this.#process, address: clientAddress + number, controllerIds, random: this.#random };
+    this.#calls = new ControllerCalls(callOptions(world, who));
   }
 
   start(): void {

@@ -13,7 +13,7 @@ import type { MemberHistory, MemberRequestKind } from './member-history.ts';
 import type { Reference } from './reference.ts';
 import type { Seat } from './seat.ts';
 import type { Survival } from './survival.ts';
-import { addressesOf, operatorAddress, type World } from './world.ts';
+import { callOptions, operatorAddress, type World } from './world.ts';
 
 const version = apiVersion;
 const timeoutMs = 6_000;
@@ -43,13 +43,9 @@ export class SimOperator {
     this.#parts = parts;
     this.#random = world.random('operator');
     this.#process = new SimProcess({ name: 'operator', time: world.scheduler.time });
-    this.#calls = new ControllerCalls({
-      controllers: addressesOf(parts.cluster.seats.map(({ id }) => id)),
-      transportOf: ({ port }) => world.network.transport(operatorAddress, this.#process, port),
-      clock: this.#process.clock,
-      timers: this.#process.timers,
-      random: this.#random,
-    });
+    const controllerIds = parts.cluster.seats.map(({ id }) => id);
+    const who = { process: this.#process, address: operatorAddress, controllerIds, random: this.#random };
+    this.#calls = new ControllerCalls(callOptions(world, who));
   }
 
   start(): void {

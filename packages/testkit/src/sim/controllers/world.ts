@@ -5,6 +5,7 @@
 import type { Random } from '@fleetmq/shared';
 import type { Failure, FailureKind } from '../failure.ts';
 import type { SimNetwork } from '../network.ts';
+import type { SimProcess } from '../process.ts';
 import type { Scheduler } from '../scheduler.ts';
 import type { ControllersSeed } from '../seed.ts';
 import type { Trace } from '../trace.ts';
@@ -49,9 +50,22 @@ export const brokerAddress = 100;
 export const clientAddress = 200;
 export const operatorAddress = 300;
 
-/** Where controllers listen. */
-export function addressesOf(
-  controllerIds: readonly number[],
-): readonly { readonly controllerId: number; readonly host: string; readonly port: number }[] {
-  return controllerIds.map((controllerId) => ({ controllerId, host: 'controller', port: controllerId }));
+/** How one who is not a controller reaches the controllers: for `ControllerCalls` and `MetadataWatch`. */
+export function callOptions(
+  { network }: World,
+  who: {
+    readonly process: SimProcess;
+    readonly address: number;
+    readonly controllerIds: readonly number[];
+    readonly random: Random;
+  },
+) {
+  const { process, address, controllerIds, random } = who;
+  return {
+    controllers: controllerIds.map((controllerId) => ({ controllerId, host: 'controller', port: controllerId })),
+    transportOf: ({ port }: { readonly port: number }) => network.transport(address, process, port),
+    clock: process.clock,
+    timers: process.timers,
+    random,
+  };
 }
