@@ -3,7 +3,7 @@
  * majority of every configuration that may come to be in force keeps its disks. Requests and log entries whose outcome is not
  * known yet count as carried out, or as not, whichever is worse.
  */
-import { asJointChange, decodeConfChange, type Entry } from '@fleetmq/raft';
+import { asJointChange, type ConfState, decodeConfChange, type Entry } from '@fleetmq/raft';
 import type { LogIndex } from '@fleetmq/shared';
 import type { SimCluster } from './cluster.ts';
 import { isMemberOf, membersOf } from './configurations.ts';
@@ -78,12 +78,28 @@ export class Survival {
     const asked = removed === undefined ? [] : [removed.id];
     const goes = new Set([...requested('remove'), ...inLogs, ...replaced, ...asked]);
     const comes = new Set([...requested('add'), ...inLogs, ...this.#newest.confState.learners]);
+    const older = this.#olderOf(isHealthy).flatMap((confState) => halvesOf(confState));
+    if (!older.every((half) => half.filter(isHealthy).length >= quorumOf(half.length))) return false;
     return halvesOf(this.#newest.confState).every((half) => {
       const healthy = half.filter(isHealthy);
       const leaving = healthy.filter((id) => goes.has(id)).length;
       const joining = [...comes].filter((id) => !half.includes(id) && !isHealthy(id)).length;
       return healthy.length - leaving >= quorumOf(half.length - leaving + joining);
     });
+  }
+
+  /** What voters still go by who have not applied the newest one: with nobody to tell them, they ask for votes by that. */
+  #olderOf(isHealthy: (id: number) => boolean): readonly ConfState[] {
+    const { reference, disks } = this.#invariants;
+    const newest = this.#newest;
+    const held = halvesOf(newest.confState)
+      .flat()
+      .filter(isHealthy)
+      .flatMap((id) => disks.holderOf(id, newest) ?? []);
+    const known = held.map(({ node, storage }) =>
+      reference.configurations.at(node?.stateMachine.appliedIndex ?? storage.initialState().hardState.commit),
+    );
+    return known.filter((each) => each !== newest).map(({ confState }) => confState);
   }
 
   /** Design of RaftIdentity: a wiped disk is kept out by those who know the one before. */

@@ -28,7 +28,13 @@ export const durabilityMutants: readonly Mutant[] = [
   {
     name: 'checksum-ignored',
     about: 'torn records of the log are taken for whole',
-    fixed: { faults: ['power-loss', 'power-loss-of-all', 'crash-at-failpoint', 'slow-disk'] },
+    fixed: {
+      operationEveryMs: 100,
+      faults: ['slow-disk', 'slow-disk', 'power-loss', 'power-loss-of-all'],
+      faultEveryMs: 300,
+      faultLastsMs: 1_000,
+      keptOnPowerLoss: 0.5,
+    },
     twists: twist(() => ({ checksum: { crc32: () => 0 } })),
   },
   {
