@@ -1,11 +1,11 @@
 /**
- * Publish-to-receive latency at a fixed rate, counted from when a record was due (open-loop.ts). The sender looks once per
- * millisecond for what is due, whatever the target is.
+ * Publish-to-receive latency at a fixed rate, counted from when a record was due (open-loop.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Workload } from '../workload.ts';
 import type { Driver, Publisher } from './driver.ts';
 import { OpenLoop } from './open-loop.ts';
+import { Ticker } from './ticker.ts';
 
 export interface LatencyJob {
   readonly topic: string;
@@ -14,7 +14,9 @@ export interface LatencyJob {
   readonly seconds: number;
 }
 
-const warmUpSeconds = 1;
+const warmUpSeconds = 3;
+/** Until the thread that ticks has begun. */
+const startDelayMs = 200;
 /** What has not arrived so long after the last record was sent will not. */
 const patienceMs = 20_000;
 
@@ -40,7 +42,11 @@ export async function measureLatency(driver: Driver, job: LatencyJob): Promise<n
 }
 
 async function send(publisher: Publisher, count: number, { perSecond, workload }: LatencyJob): Promise<void> {
-  for (const loop = new OpenLoop({ startMs: performance.now(), perSecond, count }); !loop.isDone; await sleep(1)) {
+  const startMs = performance.now() + startDelayMs;
+  const loop = new OpenLoop({ startMs, perSecond, count });
+  await using ticker = new Ticker({ startMs, perSecond });
+  while (!loop.isDone) {
+    await ticker.next();
     for (const dueMs of loop.take(performance.now())) {
       const value = Buffer.alloc(workload.size);
       value.writeDoubleBE(dueMs);

@@ -76,6 +76,7 @@ function laneChannel(baseUrl: string, transport: () => LaneTransport): Channel {
         throw toClientError(thrown);
       }
     },
+    rawBidi: (method, call) => transport().rawBidi(method, call),
   };
 }
 

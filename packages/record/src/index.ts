@@ -30,5 +30,6 @@ export {
   type InflationLimits,
   inflationCap,
 } from './limits.ts';
+export { looseRecords } from './loose.ts';
 export { frameSize, joinFrame, type LeaderFields, type SealableBatch, type SealedFrame, sealFrame } from './seal.ts';
 export { type ValidatedBatch, validateProduced } from './validate.ts';

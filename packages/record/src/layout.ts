@@ -57,6 +57,8 @@ export const recordField = {
 export const frameTag = 0x32;
 /** Tag of an entry of `records`: field 7 of RecordBatch, length-delimited. */
 export const recordTag = 0x3a;
+/** Tag of a record outside of a batch: field 4 of ProduceRequest, length-delimited. */
+export const looseRecordTag = 0x22;
 export const batchMagic = 1;
 
 export const trailerBytes = 43;

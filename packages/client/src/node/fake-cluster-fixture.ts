@@ -2,7 +2,9 @@
  * A small cluster in memory for the client's tests: brokers and a gateway on real sockets, one shared state, the contract's
  * answers. It keeps the rules that a client depends on (leaders, sequences, high watermark) and lets a test break things.
  */
+import { PassThrough } from 'node:stream';
 import { create, type DescService, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
 import {
   ConsumerService,
   type FetchPartitionResponse,
@@ -16,16 +18,19 @@ import {
   ProduceBatchRequestSchema,
   ProduceBatchResponseSchema,
   type ProducePartitionResponse,
+  ProduceRequestSchema,
+  ProduceResponseSchema,
   ProducerService,
 } from '@fleetmq/gen/client/producer';
 import type { ErrorCode } from '@fleetmq/gen/common/errors';
-import { RecordBatchSchema } from '@fleetmq/gen/common/types';
+import { type RecordBatch, RecordBatchSchema } from '@fleetmq/gen/common/types';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { defaultBatchLimits, validateProduced } from '@fleetmq/record';
 import { DomainError, type ErrorName, errorNumber, isDomainError } from '@fleetmq/shared';
 import {
   nodeChecksum,
   type RpcServer,
+  rawBidi,
   rawServerStream,
   rawUnary,
   type ServiceRoutes,
@@ -80,7 +85,10 @@ export class FakeCluster implements AsyncDisposable {
   nextProducerId = 100n;
   /** Batches in the order in which they were looked at: partition, producer, sequence. */
   readonly seen: { topic: string; partition: number; producerId: bigint; sequence: number; records: number }[] = [];
+  /** ProduceBatch calls. */
   calls = 0;
+  /** ProduceStreams that were opened. */
+  streams = 0;
   onProduce: (topic: string, partition: number, sequence: number) => ProduceFault | undefined = () => undefined;
   /** Answers an error for a subscription's partition once. */
   onSubscribe: (topic: string, partition: number, offset: number) => ErrorName | undefined = () => undefined;
@@ -155,12 +163,13 @@ export class FakeCluster implements AsyncDisposable {
   #routes(id: number): ServiceRoutes[] {
     const raw = [
       rawUnary(ProducerService.method.produceBatch, (request) => this.#produce(id, request)),
+      rawBidi(ProducerService.method.produceStream, (requests) => this.#produceStream(id, requests)),
       rawServerStream(ConsumerService.method.subscribe, (request, { signal }) => this.#subscribe(id, request, signal)),
     ];
     const producer = mount(
       ProducerService,
       { initTransaction: () => ({ producerId: this.nextProducerId++ }) },
-      raw.slice(0, 1),
+      raw.slice(0, 2),
     );
     const consumer = mount(
       ConsumerService,
@@ -181,7 +190,7 @@ export class FakeCluster implements AsyncDisposable {
           ),
         }),
       },
-      raw.slice(1),
+      raw.slice(2),
     );
     const services = [producer, consumer, this.#metadataRoutes()];
     return id === 0 ? [...services, this.#adminRoutes()] : services;
@@ -262,20 +271,9 @@ export class FakeCluster implements AsyncDisposable {
     const partitions: Partial<ProducePartitionResponse>[] = [];
     let broken: ErrorName | undefined;
     for (const { topicPartition, batch } of request.partitions) {
-      const place = topicPartition as Place;
-      const batchBytes = toBinary(RecordBatchSchema, batch as NonNullable<typeof batch>);
-      const fault = this.onProduce(place.topic, place.partition, batch?.baseSequence ?? 0);
-      await fault?.hold;
-      try {
-        if (fault?.refuse !== undefined) throw new DomainError(fault.refuse, 'fault');
-        const offset = this.#append(this.#led(id, place), place, batchBytes);
-        broken ??= fault?.breakCall;
-        if (fault?.after !== undefined) throw new DomainError(fault.after, 'fault');
-        partitions.push({ topicPartition: topicPartition as never, offset: BigInt(offset), logAppendTimeMs: 1000n });
-      } catch (error) {
-        if (!isDomainError(error)) throw error;
-        partitions.push({ topicPartition: topicPartition as never, ...bodyOf(error) });
-      }
+      const answered = await this.#produceBatch(id, topicPartition as Place, batch as RecordBatch);
+      broken ??= answered.broken;
+      partitions.push({ topicPartition: topicPartition as never, ...answered.result });
     }
     this.#notify();
     if (broken !== undefined) throw new DomainError(broken, 'fault');
@@ -283,6 +281,60 @@ export class FakeCluster implements AsyncDisposable {
       ProduceBatchResponseSchema,
       create(ProduceBatchResponseSchema, { partitions: partitions as never }),
     );
+  }
+
+  /** Answers in the order of their batches' ends, whatever the order of the requests. */
+  async *#produceStream(id: number, requests: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    this.streams++;
+    const answers = new PassThrough({ objectMode: true });
+    const take = async (bytes: Uint8Array): Promise<void> => {
+      const { topicPartition, correlationId, records, producerId, producerEpoch, baseSequence } = fromBinary(
+        ProduceRequestSchema,
+        bytes,
+      );
+      const times = records.flatMap(({ timestamp }) => timestamp ?? []).sort((a, b) => timestampMs(a) - timestampMs(b));
+      const batch = { records, recordCount: records.length, producerId, producerEpoch, baseSequence };
+      const made = create(RecordBatchSchema, {
+        magic: 1,
+        ...batch,
+        ...(times.length > 0 && { maxTimestamp: times.at(-1) as Timestamp }),
+      });
+      const { result, broken } = await this.#produceBatch(id, topicPartition as Place, made);
+      this.#notify();
+      if (broken !== undefined) answers.destroy(new DomainError(broken, 'fault'));
+      const { logAppendTimeMs: logAppendTime = 0n, ...rest } = result;
+      answers.write(
+        toBinary(
+          ProduceResponseSchema,
+          create(ProduceResponseSchema, { ...rest, logAppendTime, correlationId } as never),
+        ),
+      );
+    };
+    void (async () => {
+      const taken: Promise<void>[] = [];
+      for await (const bytes of requests) taken.push(take(bytes));
+      await Promise.all(taken);
+      answers.end();
+    })().catch((error: Error) => answers.destroy(error));
+    yield* answers;
+  }
+
+  async #produceBatch(
+    id: number,
+    place: Place,
+    batch: RecordBatch,
+  ): Promise<{ readonly result: Partial<ProducePartitionResponse>; readonly broken: ErrorName | undefined }> {
+    const fault = this.onProduce(place.topic, place.partition, batch.baseSequence);
+    await fault?.hold;
+    try {
+      if (fault?.refuse !== undefined) throw new DomainError(fault.refuse, 'fault');
+      const offset = this.#append(this.#led(id, place), place, toBinary(RecordBatchSchema, batch));
+      if (fault?.after !== undefined) throw new DomainError(fault.after, 'fault');
+      return { result: { offset: BigInt(offset), logAppendTimeMs: 1000n }, broken: fault?.breakCall };
+    } catch (error) {
+      if (!isDomainError(error)) throw error;
+      return { result: bodyOf(error), broken: undefined };
+    }
   }
 
   #append(log: FakePartition, { topic, partition }: Place, bytes: Uint8Array): number {

@@ -4,7 +4,7 @@
  * batch can be sent again under another identity without being built again (protobuf takes the last value of a scalar).
  */
 import type { BatchBuilder, BuildOptions, RecordHeader } from '@fleetmq/record';
-import { batchField } from '@fleetmq/record';
+import { batchField, looseRecords } from '@fleetmq/record';
 import { assert, type Checksum, type DomainError, fieldTag, type Lease, WireWriter, wireVarint } from '@fleetmq/shared';
 import type { WindowEntry } from './window.ts';
 
@@ -111,6 +111,12 @@ export class ProducerBatch {
       .varint(fieldTag(batchField.baseSequence, wireVarint))
       .varint(entry.baseSequence);
     return [this.#bytes, identity.finish()];
+  }
+
+  /** Its records without their batch; undefined when they are compressed. */
+  loose(): Uint8Array | undefined {
+    assert(this.#bytes !== undefined, 'an open batch is sent');
+    return looseRecords(this.#bytes);
   }
 
   /**

@@ -7,18 +7,17 @@
  * Bounds: open requests per server, bytes per request, one batch of a partition per request (the server takes the entries
  * of a request as independent).
  */
-import { ProducerService } from '@fleetmq/gen/client/producer';
 import { DomainError, type ErrorName, formatTopicPartition } from '@fleetmq/shared';
 import type { Metadata } from '../metadata.ts';
 import { unroutable } from '../offsets.ts';
 import type { Channel } from '../rpc/channel.ts';
-import { checkBody, errorOfResult, toClientError } from '../rpc/errors.ts';
 import { retryDelayMs } from '../rpc/retry.ts';
 import type { BatchPlace, ProducerBatch } from './batch.ts';
+import { type CarriedRequest, Carrier, type Part } from './carrier.ts';
 import type { IdentitySource } from './identity.ts';
 import type { PartitionQueue } from './partition-queue.ts';
-import { finalError, type WindowEntry } from './window.ts';
-import { type Acks, decodeProduceBatchResponse, encodeProduceBatch } from './wire.ts';
+import { finalError } from './window.ts';
+import type { Acks } from './wire.ts';
 
 export interface SenderOptions {
   readonly clientId: string;
@@ -36,24 +35,15 @@ export interface SenderDeps {
   readonly onSettled: (batch: ProducerBatch, result: BatchPlace | DomainError) => void;
 }
 
-interface Part {
-  readonly queue: PartitionQueue;
-  readonly entry: WindowEntry<ProducerBatch>;
-}
-
-interface Request {
-  readonly channel: Channel;
+interface Request extends CarriedRequest {
   readonly parts: Part[];
   bytes: number;
 }
 
-const produceBatchMethod = ProducerService.method.produceBatch;
 /** Entries that one request takes. */
 const partsMax = 1000;
 /** A broker may not have heard yet of a topic that the metadata names; after this long it is believed. */
 const newTopicGraceMs = 5000;
-/** The answer may travel this long after the server's own timeout. */
-const answerMarginMs = 2000;
 
 const staleRouteCodes: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'NOT_LEADER',
@@ -70,6 +60,7 @@ export class Sender {
   readonly #options: SenderOptions;
   readonly #deps: SenderDeps;
   readonly #active = new Set<PartitionQueue>();
+  readonly #carrier: Carrier;
   readonly #openRequests = new Map<Channel, number>();
   readonly #acquiring = new Set<PartitionQueue>();
   readonly #closing = new AbortController();
@@ -80,6 +71,19 @@ export class Sender {
   constructor(options: SenderOptions, deps: SenderDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#carrier = new Carrier({
+      ...options,
+      closing: this.#closing.signal,
+      onWritten: (part, place) => {
+        this.#written(part, place);
+        this.wake();
+      },
+      onFailed: (part, error) => {
+        this.#failed(part, error);
+        this.wake();
+      },
+      onEnd: (request) => this.#requestEnded(request),
+    });
   }
 
   /** The queue has something to do at `atMs` on the monotonic clock; undefined: now. */
@@ -128,7 +132,7 @@ export class Sender {
       nextMs = Math.min(nextMs, this.#drainQueue(queue, nowMs, requests));
       if (!queue.isIdle) this.#active.add(queue);
     }
-    for (const request of requests) void this.#send(request);
+    for (const request of requests) this.#carrier.carry(request);
     if (nextMs < Number.POSITIVE_INFINITY) this.#wakeAt(nextMs);
   }
 
@@ -181,43 +185,9 @@ export class Sender {
     return requests.length - 1;
   }
 
-  async #send(request: Request): Promise<void> {
-    const { clientId, acks, requestTimeoutMs } = this.#options;
-    const { channel, parts } = request;
-    const nowMs = performance.now();
-    const leftMs = Math.max(...parts.map(({ entry }) => entry.batch.deadlineMs)) - nowMs;
-    const timeoutMs = Math.max(1, Math.min(requestTimeoutMs, leftMs));
-    const message = encodeProduceBatch(
-      { clientId, acks, timeoutMs },
-      parts.map(({ queue, entry }) => ({
-        topic: queue.topic,
-        partition: queue.partition,
-        batch: entry.batch.wire(entry),
-      })),
-    );
-    try {
-      const call = { timeoutMs: timeoutMs + answerMarginMs, signal: this.#closing.signal };
-      const response = decodeProduceBatchResponse(await channel.rawUnary(produceBatchMethod, message, call));
-      checkBody(response, `produce at ${channel.address}`);
-      parts.forEach((part, index) => {
-        const result = response.partitions[index];
-        const name = formatTopicPartition(part.queue.topic, part.queue.partition);
-        const error =
-          result === undefined
-            ? new DomainError('UNKNOWN_ERROR', `${channel.address} left out the result of ${name}`)
-            : errorOfResult(result, name);
-        if (error !== undefined) this.#failed(part, error);
-        else if (result !== undefined) {
-          this.#written(part, { baseOffset: Number(result.offset), timestampMs: Number(result.logAppendTimeMs) });
-        }
-      });
-    } catch (thrown) {
-      const error = toClientError(thrown);
-      for (const part of parts) this.#failed(part, error);
-    } finally {
-      this.#openRequests.set(channel, (this.#openRequests.get(channel) as number) - 1);
-      this.wake();
-    }
+  #requestEnded({ channel }: CarriedRequest): void {
+    this.#openRequests.set(channel, (this.#openRequests.get(channel) as number) - 1);
+    this.wake();
   }
 
   #written({ queue, entry }: Part, place: BatchPlace): void {

@@ -1,5 +1,5 @@
 /**
- * ProduceBatch as bytes. Batches go into the request as pieces, uncopied; results are read with the generated message, since
+ * ProduceBatch, and Produce on a stream, as bytes. Batches go into the request as pieces, uncopied; results are read with the generated message, since
  * there is one per batch and not one per record.
  */
 import { fromBinary } from '@bufbuild/protobuf';
@@ -35,6 +35,16 @@ export interface ProducePart {
   readonly batch: readonly Uint8Array[];
 }
 
+export interface LoosePart {
+  readonly topic: string;
+  readonly partition: number;
+  /** As `looseRecords` makes them. */
+  readonly records: Uint8Array;
+  readonly identity:
+    | { readonly producerId: bigint; readonly producerEpoch: number; readonly baseSequence: number }
+    | undefined;
+}
+
 export interface ProduceHead {
   readonly clientId: string;
   readonly acks: Acks;
@@ -59,12 +69,41 @@ export function encodeProduceBatch(head: ProduceHead, parts: readonly ProducePar
   return pieces;
 }
 
+/** A batch as a ProduceRequest: its records loose, its identity beside them. */
+export function encodeProduce(
+  head: ProduceHead,
+  { topic, partition, records, identity, correlationId }: LoosePart & { readonly correlationId: number },
+): Uint8Array[] {
+  const { clientId, acks, timeoutMs } = head;
+  const place = encodeTopicPartition({ topic, partition });
+  const writer = writeText(new WireWriter(96 + place.length), 2, clientId)
+    .bytesField(3, place)
+    .varintField(5, ackLevel(acks))
+    .varintField(6, customAckCount(acks))
+    .bytesField(7, encodeMs(timeoutMs))
+    .varintField(9, correlationId);
+  if (identity !== undefined) {
+    writer
+      .varint64Field(10, identity.producerId)
+      .varintField(11, identity.producerEpoch)
+      .varintField(12, identity.baseSequence);
+  }
+  return [writer.finish(), records];
+}
+
+function ackLevel(acks: Acks): AcknowledgmentLevel {
+  return typeof acks === 'number' ? AcknowledgmentLevel.ACK_CUSTOM : ackLevels[acks];
+}
+
+function customAckCount(acks: Acks): number {
+  return typeof acks === 'number' ? acks : 0;
+}
+
 function encodeHead({ clientId, acks, timeoutMs }: ProduceHead): Uint8Array {
-  const level = typeof acks === 'number' ? AcknowledgmentLevel.ACK_CUSTOM : ackLevels[acks];
   return writeText(new WireWriter(64), 2, clientId)
-    .varintField(4, level)
+    .varintField(4, ackLevel(acks))
     .bytesField(5, encodeMs(timeoutMs))
-    .varintField(6, typeof acks === 'number' ? acks : 0)
+    .varintField(6, customAckCount(acks))
     .finish();
 }
 

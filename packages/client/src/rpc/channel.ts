@@ -7,6 +7,7 @@
  */
 import type {
   DescMessage,
+  DescMethodBiDiStreaming,
   DescMethodServerStreaming,
   DescMethodUnary,
   MessageInitShape,
@@ -37,6 +38,18 @@ export interface Channel {
     request: RawMessage,
     call: { readonly signal: AbortSignal },
   ): AsyncIterable<Uint8Array>;
+  /** Both directions at once. Absent where the transport cannot do that, as in a page. */
+  rawBidi?(method: DescMethodBiDiStreaming, call: { readonly signal: AbortSignal }): BidiCall;
+}
+
+export type StreamingChannel = Channel & Required<Pick<Channel, 'rawBidi'>>;
+
+export interface BidiCall {
+  /** Throws when the call is over, or when too much waits to be sent. */
+  send(message: RawMessage): void;
+  /** No more requests; answers still come. */
+  end(): void;
+  readonly responses: AsyncIterable<Uint8Array>;
 }
 
 /** Opens channels by base URL, one each; closes them all. */

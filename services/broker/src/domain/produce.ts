@@ -5,6 +5,7 @@
  * making a batch is one copy with another tag byte per record; only the timestamp inside each is looked at, because the
  * batch header names the largest. What is wrong with the records themselves is found by the batch validation behind this.
  */
+import { looseRecordTag, recordTag } from '@fleetmq/record';
 import { DomainError, encodeMs, type WireReader, WireWriter } from '@fleetmq/shared';
 
 export interface ProduceBounds {
@@ -69,8 +70,6 @@ export interface LooseBatchFields {
   readonly idempotencyKey: Uint8Array | undefined;
 }
 
-const looseTag = 0x22;
-const batchTag = 0x3a;
 const timestampTag = 0x22;
 
 /** Where the loose records lie in their request: `entries` of them, in order. */
@@ -114,9 +113,9 @@ function copyRetagged(reader: WireReader, target: Uint8Array, position: number):
     const start = reader.position;
     const tag = reader.varint();
     reader.skip(tag & 7);
-    if (tag !== looseTag) continue;
+    if (tag !== looseRecordTag) continue;
     target.set(bytes.subarray(start, reader.position), at);
-    target[at] = batchTag;
+    target[at] = recordTag;
     at += reader.position - start;
   }
 }
@@ -149,9 +148,6 @@ function readTimestampMs(reader: WireReader): number {
   if (seconds < 0n || seconds > 253_402_300_799n || nanos < 0n || nanos > 999_999_999n) return 0;
   return Number(seconds) * 1_000 + Number(nanos / 1_000_000n);
 }
-
-/** The tag of a record in a ProduceRequest. */
-export const looseRecordTag: number = looseTag;
 
 /** INVALID_REQUEST unless a ProduceBatch has 1 to 1,000 entries. */
 export function assertEntryCount(count: number): void {

@@ -2,6 +2,7 @@
  * ProduceRequest, ProduceBatchRequest and their answers (client/producer.proto), read and written field by field. Batches
  * stay views of the request; of loose records only their extent and their timestamps are looked at.
  */
+import { looseRecordTag } from '@fleetmq/record';
 import {
   assertWireType,
   DomainError,
@@ -26,7 +27,7 @@ import {
   writeError,
   writeText,
 } from '@fleetmq/shared';
-import { type LooseRecords, looseRecordTag, peekTimestampMs } from '../domain/produce.ts';
+import { type LooseRecords, peekTimestampMs } from '../domain/produce.ts';
 import { headFields } from './head.ts';
 
 export interface ProduceAsk {
