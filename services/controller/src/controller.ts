@@ -22,8 +22,8 @@ import {
 import type { ControllerConfig } from './config.ts';
 import { parsePeers } from './domain/peers.ts';
 import { controllerRoutes } from './rpc/routes.ts';
+import type { Failpoints } from './shell/failpoint.ts';
 import { type ControllerNode, createNode } from './shell/node.ts';
-import type { Failpoint } from './shell/raft-driver.ts';
 import type { NodeState } from './shell/standing.ts';
 
 export interface ControllerPorts {
@@ -34,7 +34,7 @@ export interface ControllerPorts {
   /** The node cannot go on; it takes no part any more and should be disposed of. Called once. */
   readonly onFatal: (error: unknown) => void;
   /** Between the steps of the Raft driver, for tests. Default off. */
-  readonly failpoint?: (point: Failpoint) => void | Promise<void>;
+  readonly failpoint?: Failpoints;
 }
 
 export interface ListenerAddress {

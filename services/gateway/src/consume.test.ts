@@ -30,8 +30,8 @@ function texts(partitions: FetchResponse['partitions']): string[] {
 describe('fetching through the gateway', () => {
   test('gathers from all leaders in the order of the request', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('a'), record('b')]);
-    bench.cluster.append(second, [record('c')]);
+    bench.cluster.logs.append(first, [record('a'), record('b')]);
+    bench.cluster.logs.append(second, [record('c')]);
     const places = [second, { topic: 'nope', partition: 0 }, first];
     const partitions = places.map((topicPartition) => ({ topicPartition, fetchOffset: 0n }));
     const answer = await bench.consumer.fetch({ partitions });
@@ -49,7 +49,7 @@ describe('fetching through the gateway', () => {
 
   test('long-polls: the first leader with data answers, the other polls are cancelled', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(second, [record('old')]);
+    bench.cluster.logs.append(second, [record('old')]);
     const partitions = [
       { topicPartition: first, fetchOffset: 0n },
       { topicPartition: second, fetchOffset: 1n },
@@ -58,7 +58,7 @@ describe('fetching through the gateway', () => {
     const polled = bench.consumer.fetch({ partitions, maxWait: seconds(20), minBytes: 1 });
     // Each leader is asked twice: for a first look, and to wait.
     await eventually(() => [1, 2].every((id) => bench.cluster.broker(id).calls.length === 2), 'both poll');
-    bench.cluster.append(first, [record('new')]);
+    bench.cluster.logs.append(first, [record('new')]);
     const answer = await polled;
     assert.ok(performance.now() - startedAt < 5_000);
     assert.deepEqual(texts(answer.partitions), ['new']);
@@ -80,7 +80,7 @@ describe('fetching through the gateway', () => {
 
   test('follows a leader that moves, and never shows NOT_LEADER', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('a')]);
+    bench.cluster.logs.append(first, [record('a')]);
     bench.cluster.move(first, 2, 'late');
     const fetched = bench.consumer.fetch({ partitions: [{ topicPartition: first }], maxWait: seconds(5) });
     await eventually(() => bench.cluster.broker(1).calls.length > 0, 'the old leader is asked');
@@ -95,7 +95,7 @@ describe('fetching through the gateway', () => {
 
   test('gives what there is when one of the leaders is gone', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(second, [record('c')]);
+    bench.cluster.logs.append(second, [record('c')]);
     bench.cluster.broker(1).cable.cut();
     const partitions = [first, second].map((topicPartition) => ({ topicPartition, fetchOffset: 0n }));
     const answer = await bench.consumer.fetch({ partitions, maxWait: seconds(10) });
@@ -118,8 +118,8 @@ describe('fetching through the gateway', () => {
 describe('offsets and whole topics through the gateway', () => {
   test('ListOffsets and DeleteRecords ask each leader', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('a'), record('b')]);
-    bench.cluster.append(second, [record('c')]);
+    bench.cluster.logs.append(first, [record('a'), record('b')]);
+    bench.cluster.logs.append(second, [record('c')]);
     const position = { position: { case: 'boundary', value: OffsetBoundary.LATEST } } as const;
     const ends = await bench.consumer.listOffsets({
       partitions: [second, first, { topic: 't', partition: 7 }].map((topicPartition) => ({ topicPartition, position })),
@@ -148,7 +148,7 @@ describe('offsets and whole topics through the gateway', () => {
     await bench.settled();
     const expected: string[] = [];
     for (let i = 0; i < 20; i++) {
-      bench.cluster.append(i % 3 === 2 ? { topic: 'u', partition: 0 } : { topic: 't', partition: i % 3 }, [
+      bench.cluster.logs.append(i % 3 === 2 ? { topic: 'u', partition: 0 } : { topic: 't', partition: i % 3 }, [
         record(`${i}`),
       ]);
       expected.push(`${i}`);
@@ -169,17 +169,17 @@ describe('offsets and whole topics through the gateway', () => {
 
   test('FetchBatch begins where it is told, and at the end of what is new', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('old')]);
+    bench.cluster.logs.append(first, [record('old')]);
     const start = { position: { case: 'boundary', value: OffsetBoundary.LATEST } } as const;
     const { cursor, partitions } = await bench.consumer.fetchBatch({ topics: ['t'], start });
     assert.deepEqual(partitions, []);
-    bench.cluster.append(first, [record('new')]);
+    bench.cluster.logs.append(first, [record('new')]);
     assert.deepEqual(texts((await bench.consumer.fetchBatch({ topics: ['t'], start, cursor })).partitions), ['new']);
   });
 
   test('FetchBatch takes no foreign cursor, and none of a topic that was made anew', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('a')]);
+    bench.cluster.logs.append(first, [record('a')]);
     await assert.rejects(bench.consumer.fetchBatch({ topics: ['t'], cursor: new Uint8Array(12) }), {
       code: 'INVALID_REQUEST',
     });
@@ -212,7 +212,7 @@ describe('subscribing through the gateway', () => {
       }
     })();
     for (let i = 0; i < 30; i++) {
-      for (const place of [first, second]) bench.cluster.append(place, [record(`${i}`)]);
+      for (const place of [first, second]) bench.cluster.logs.append(place, [record(`${i}`)]);
       if (i % 10 === 5) {
         await eventually(() => (seen[0]?.length ?? 0) >= i, 'the reader keeps up');
         bench.cluster.move(first, i === 15 ? 1 : 2, i === 25 ? 'late' : 'at once');
@@ -227,13 +227,13 @@ describe('subscribing through the gateway', () => {
 
   test('survives a broker that goes away', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('a')]);
+    bench.cluster.logs.append(first, [record('a')]);
     const seen: string[] = [];
     for await (const { partitions } of bench.consumer.subscribe({ partitions: [{ topicPartition: first }] })) {
       seen.push(...texts(partitions));
       if (seen.length === 2) break;
       bench.cluster.broker(1).cable.cut();
-      bench.cluster.append(first, [record('b')]);
+      bench.cluster.logs.append(first, [record('b')]);
       bench.cluster.move(first, 2);
     }
     assert.deepEqual(seen, ['a', 'b']);
@@ -242,7 +242,7 @@ describe('subscribing through the gateway', () => {
   test('sends heartbeats, resumes by its cursor, and ends at its age with status OK', async () => {
     await using bench = await benchWithTopic();
     const partitions = [first, second].map((topicPartition) => ({ topicPartition }));
-    bench.cluster.append(first, [record('a')]);
+    bench.cluster.logs.append(first, [record('a')]);
     let heartbeats = 0;
     let cursor: Uint8Array<ArrayBufferLike> = new Uint8Array();
     const maxAge = { nanos: 350_000_000 };
@@ -251,8 +251,8 @@ describe('subscribing through the gateway', () => {
       cursor = answer.cursor;
     }
     assert.ok(heartbeats >= 2, `${heartbeats} heartbeats`);
-    bench.cluster.append(first, [record('b')]);
-    bench.cluster.append(second, [record('c')]);
+    bench.cluster.logs.append(first, [record('b')]);
+    bench.cluster.logs.append(second, [record('c')]);
     const seen: string[] = [];
     for await (const answer of bench.consumer.subscribe({ partitions, cursor: new Uint8Array(cursor) })) {
       seen.push(...texts(answer.partitions));
@@ -263,14 +263,14 @@ describe('subscribing through the gateway', () => {
 
   test('begins at the end that there was when it was asked, also behind a change of leaders', async () => {
     await using bench = await benchWithTopic();
-    bench.cluster.append(first, [record('old')]);
+    bench.cluster.logs.append(first, [record('old')]);
     const start = { position: { case: 'boundary', value: OffsetBoundary.LATEST } } as const;
     const stream = bench.consumer.subscribe({ partitions: [{ topicPartition: first, start }], heartbeatInterval });
     const iterator = stream[Symbol.asyncIterator]();
     const heartbeat = await iterator.next();
     assert.deepEqual(heartbeat.value?.partitions, []);
     bench.cluster.broker(1).cable.cut();
-    bench.cluster.append(first, [record('new')]);
+    bench.cluster.logs.append(first, [record('new')]);
     bench.cluster.move(first, 2);
     for (;;) {
       const next = await iterator.next();
@@ -285,7 +285,7 @@ describe('subscribing through the gateway', () => {
     await using bench = await benchWithTopic({ 'subscription-buffer-bytes': 16_384 });
     const value = 'x'.repeat(50_000);
     const count = 400;
-    for (let i = 0; i < count; i++) bench.cluster.append(first, [record(value)]);
+    for (let i = 0; i < count; i++) bench.cluster.logs.append(first, [record(value)]);
     const request = create(SubscribeRequestSchema, { partitions: [{ topicPartition: first }] });
     const { subscribe } = ConsumerService.method;
     const stream = bench.transport.rawServerStream(subscribe, toBinary(SubscribeRequestSchema, request));

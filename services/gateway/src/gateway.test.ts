@@ -105,7 +105,7 @@ describe('a gateway for pages and curl', () => {
     const answer = await fetch(bench.url + produce, { method: 'POST', headers: json, body });
     assert.equal(answer.status, 200);
     assert.equal((await answer.json()).leaderId, '1');
-    assert.deepEqual(bench.cluster.values(first), ['a']);
+    assert.deepEqual(bench.cluster.logs.values(first), ['a']);
     const question = encodeURIComponent(
       JSON.stringify({ partitions: [{ topicPartition: first, position: { boundary: 'OFFSET_BOUNDARY_LATEST' } }] }),
     );
@@ -118,7 +118,7 @@ describe('a gateway for pages and curl', () => {
     await using bench = await startBench();
     bench.cluster.createTopic('t', [1]);
     await bench.settled();
-    bench.cluster.append(first, [record('hello')]);
+    bench.cluster.logs.append(first, [record('hello')]);
     const request = Buffer.from(JSON.stringify({ partitions: [{ topicPartition: first }] }));
     const body = Buffer.concat([Buffer.from([0, 0, 0, 0, request.length]), request]);
     const leaving = new AbortController();

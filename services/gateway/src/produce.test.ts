@@ -39,8 +39,8 @@ describe('producing through the gateway', () => {
         [PARTITION_NOT_FOUND, 0n, ''],
       ],
     );
-    assert.deepEqual(bench.cluster.values(second), ['0', '3']);
-    assert.deepEqual(bench.cluster.values(first), ['1']);
+    assert.deepEqual(bench.cluster.logs.values(second), ['0', '3']);
+    assert.deepEqual(bench.cluster.logs.values(first), ['1']);
   });
 
   test('follows a leader that has moved before the metadata says so', async () => {
@@ -51,7 +51,7 @@ describe('producing through the gateway', () => {
     bench.cluster.announce(first);
     const answer = await produced;
     assert.deepEqual([answer.errorCode, answer.leaderId], [ErrorCode.OK, '2']);
-    assert.deepEqual(bench.cluster.values(first), ['a']);
+    assert.deepEqual(bench.cluster.logs.values(first), ['a']);
   });
 
   test('waits for a leader, and at the end says NOT_AVAILABLE without naming internal addresses', async () => {
@@ -80,7 +80,7 @@ describe('producing through the gateway', () => {
     const produced = bench.producer.produce({ topicPartition: first, records: [record('a')] });
     bench.cluster.move(first, 2);
     assert.equal((await produced).errorCode, ErrorCode.OK);
-    assert.deepEqual(bench.cluster.values(first), ['a']);
+    assert.deepEqual(bench.cluster.logs.values(first), ['a']);
   });
 
   const identities: readonly (readonly [string, ProduceInit, ErrorCode, number])[] = [
@@ -99,7 +99,7 @@ describe('producing through the gateway', () => {
       assert.equal(answer.errorCode, errorCode, answer.errorMessage);
       assert.match(answer.errorMessage, errorCode === ErrorCode.OK ? /^$/ : /outcome is unknown/);
       assert.equal(broker.calls.length, attempts);
-      assert.deepEqual(bench.cluster.values(first), ['a']);
+      assert.deepEqual(bench.cluster.logs.values(first), ['a']);
     });
   }
 
@@ -125,7 +125,7 @@ describe('producing through the gateway', () => {
         [OK, 0n],
       ],
     );
-    assert.deepEqual(bench.cluster.values(first), ['plain', 'safe']);
+    assert.deepEqual(bench.cluster.logs.values(first), ['plain', 'safe']);
   });
 
   test('leaves a leader that hangs once another has taken over, if the write may be repeated', async () => {
@@ -225,7 +225,7 @@ describe('a produce stream through the gateway', () => {
         numbers,
         [...numbers].sort((left, right) => left - right),
       );
-      assert.deepEqual(bench.cluster.values({ topic: 't', partition }), numbers.map(String));
+      assert.deepEqual(bench.cluster.logs.values({ topic: 't', partition }), numbers.map(String));
     }
   });
 
@@ -238,8 +238,8 @@ describe('a produce stream through the gateway', () => {
       expected.push(`${i}`);
       call.send(encode({ topicPartition: first, records: [record(`${i}`)], correlationId: BigInt(i) }));
       if (i % 20 === 10) {
-        const end = bench.cluster.end(first);
-        await eventually(() => bench.cluster.end(first) > end, 'something was written');
+        const end = bench.cluster.logs.end(first);
+        await eventually(() => bench.cluster.logs.end(first) > end, 'something was written');
         bench.cluster.move(first, i === 30 ? 1 : 2, 'late');
         bench.cluster.announce(first);
       }
@@ -250,7 +250,7 @@ describe('a produce stream through the gateway', () => {
       answers.map(({ errorCode, correlationId }) => [errorCode, Number(correlationId)]),
       expected.map((_, i) => [ErrorCode.OK, i]),
     );
-    assert.deepEqual(bench.cluster.values(first), expected);
+    assert.deepEqual(bench.cluster.logs.values(first), expected);
   });
 
   test('takes no more than its window while nothing is answered', async () => {
@@ -294,7 +294,7 @@ describe('a produce stream through the gateway', () => {
       await using bench = await benchWithTopic();
       const broker = bench.cluster.broker(1);
       broker.afterAppend = () => {
-        if (bench.cluster.end(first) === 5) broker.cable.break();
+        if (bench.cluster.logs.end(first) === 5) broker.cable.break();
       };
       const call = bench.transport.rawBidi(ProducerService.method.produceStream);
       for (let i = 0; i < 20; i++) {
@@ -308,7 +308,7 @@ describe('a produce stream through the gateway', () => {
         Array.from({ length: 20 }, (_, i) => i),
       );
       for (const { errorCode } of answers) assert.ok(expected.includes(errorCode), `${errorCode}`);
-      const values = bench.cluster.values(first);
+      const values = bench.cluster.logs.values(first);
       assert.equal(new Set(values).size, values.length, 'nothing is written twice');
       for (const { errorCode, correlationId } of answers) {
         if (errorCode === ErrorCode.OK) assert.ok(values.includes(`${correlationId}`));
@@ -337,7 +337,7 @@ describe('a produce stream through the gateway', () => {
       [1n, ErrorCode.NOT_AVAILABLE],
       [2n, ErrorCode.OK],
     ]);
-    assert.deepEqual(bench.cluster.values(first), ['b']);
+    assert.deepEqual(bench.cluster.logs.values(first), ['b']);
   });
 
   test('answers what came before a malformed request, then fails', async () => {

@@ -9,7 +9,6 @@ import {
   ConsumerService,
   type FetchPartitionResponse,
   FetchResponseSchema,
-  OffsetBoundary,
   type StartPosition,
   SubscribeRequestSchema,
 } from '@fleetmq/gen/client/consumer';
@@ -36,29 +35,7 @@ import {
   type ServiceRoutes,
   startRpcServer,
 } from '@fleetmq/shared/runtime';
-
-interface StoredBatch {
-  readonly base: number;
-  readonly end: number;
-  readonly timeMs: number;
-  /** A RecordBatch with its leader's fields. */
-  readonly bytes: Uint8Array;
-}
-
-interface ProducerState {
-  epoch: number;
-  next: number;
-  readonly recent: { readonly sequence: number; readonly base: number }[];
-}
-
-export interface FakePartition {
-  leaderId: number;
-  leaderEpoch: number;
-  logStart: number;
-  end: number;
-  readonly batches: StoredBatch[];
-  readonly producers: Map<bigint, ProducerState>;
-}
+import { appendTo, emptyPartition, type FakePartition, offsetOf, type Place } from './fake-partition-fixture.ts';
 
 export interface ProduceFault {
   /** Answer this without a write. */
@@ -121,14 +98,7 @@ export class FakeCluster implements AsyncDisposable {
 
   addTopic(name: string, partitions: number): void {
     const brokers = Math.max(1, this.#servers.length - 1 || 2);
-    const made = Array.from({ length: partitions }, (_, index) => ({
-      leaderId: (index % brokers) + 1,
-      leaderEpoch: 1,
-      logStart: 0,
-      end: 0,
-      batches: [],
-      producers: new Map(),
-    }));
+    const made = Array.from({ length: partitions }, (_, index) => emptyPartition((index % brokers) + 1));
     this.topics.set(name, made);
     this.version++;
   }
@@ -341,32 +311,7 @@ export class FakeCluster implements AsyncDisposable {
     const batch = validateProduced(bytes, defaultBatchLimits, nodeChecksum);
     const { producerId, baseSequence: sequence, recordCount: records } = batch;
     this.seen.push({ topic, partition, producerId, sequence, records });
-    if (producerId !== 0n) {
-      const state = log.producers.get(producerId);
-      const known = state?.recent.find((entry) => entry.sequence === sequence);
-      if (known !== undefined) return known.base;
-      if (state === undefined && sequence !== 0)
-        throw new DomainError('UNKNOWN_PRODUCER', `${producerId} is not known`);
-      if (state !== undefined && sequence !== state.next) {
-        throw new DomainError('OUT_OF_ORDER_SEQUENCE', `${sequence} comes instead of ${state.next}`);
-      }
-      const next = state ?? { epoch: 0, next: 0, recent: [] };
-      next.next = sequence + records;
-      next.recent.push({ sequence, base: log.end });
-      if (next.recent.length > 5) next.recent.shift();
-      log.producers.set(producerId, next);
-    }
-    const stored = fromBinary(RecordBatchSchema, bytes);
-    const base = log.end;
-    Object.assign(stored, { baseOffset: BigInt(base), leaderEpoch: log.leaderEpoch, appendTimeMs: 1000n });
-    log.batches.push({
-      base,
-      end: base + records,
-      timeMs: batch.maxTimestampMs,
-      bytes: toBinary(RecordBatchSchema, stored),
-    });
-    log.end += records;
-    return base;
+    return appendTo(log, batch, bytes);
   }
 
   async *#subscribe(id: number, bytes: Uint8Array, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -442,11 +387,6 @@ function mount(service: DescService, typed: object, raw: ServiceRoutes['raw']): 
   return { service, typed: { ...Object.fromEntries(rest), ...typed } as ServiceRoutes['typed'], raw };
 }
 
-interface Place {
-  readonly topic: string;
-  readonly partition: number;
-}
-
 function bodyOf(error: DomainError): {
   errorCode: ErrorCode;
   errorMessage: string;
@@ -455,14 +395,4 @@ function bodyOf(error: DomainError): {
 } {
   const { code, message, leaderHint = '', retriable } = error;
   return { errorCode: errorNumber(code) as ErrorCode, errorMessage: message, leaderHint, retriable };
-}
-
-function offsetOf(partition: FakePartition, position: StartPosition | undefined): number {
-  const place = position?.position;
-  if (place?.case === 'offset') return Math.min(partition.end, Math.max(partition.logStart, Number(place.value)));
-  if (place?.case === 'timestamp') {
-    const ms = Number(place.value.seconds) * 1000 + place.value.nanos / 1e6;
-    return partition.batches.find(({ timeMs }) => timeMs >= ms)?.base ?? partition.end;
-  }
-  return place?.value === OffsetBoundary.LATEST ? partition.end : partition.logStart;
 }

@@ -1,85 +1,21 @@
 /**
- * One follower broker as this leader sees it: one ReplicateStream, and for each partition a feed with its place in the
- * follower's log (domain/progress.ts). One loop reads from the logs and sends, another takes the answers.
+ * One follower broker as this leader sees it: one ReplicateStream, and for each partition a feed (feed.ts). One loop reads
+ * from the logs and sends, another takes the answers.
  *
  * Feeds that have something to send stand in a ready queue, each at most once, so that no partition starves another. Bytes
  * that wait are bounded by the windows of the feeds, by the link's own window, and by the transport's send buffer.
  * A lost stream costs nothing but time: the feeds probe again, and the stream is opened anew with a backoff.
  */
-
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
-import { FrameCursor } from '@fleetmq/record';
-import {
-  backoffMs,
-  type Clock,
-  DomainError,
-  isDomainError,
-  type Lease,
-  type Logger,
-  type Offset,
-  type Random,
-  type Timers,
-} from '@fleetmq/shared';
-import type { LaneTransport, RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
-import { unconfirmed } from '../domain/high-watermark.ts';
-import { Progress, type ProgressLimits } from '../domain/progress.ts';
+import type { ReadAnswer } from '@fleetmq/log';
+import { backoffMs, DomainError, isDomainError } from '@fleetmq/shared';
+import type { RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
 import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
+import { Feed, type FeedPart } from './feed.ts';
+import type { FollowerAddress, ReplicatorOptions } from './link-options.ts';
 import { leaderView } from './log-view.ts';
 import type { Replica } from './replica.ts';
 import { Wakeup } from './wakeup.ts';
-
-export interface LinkLimits extends ProgressLimits {
-  /** Batch bytes of one message. Default 1 MiB; a single batch may be larger. */
-  readonly messageBytes: number;
-  /** Unanswered batch bytes of one link. Default 16 MiB. */
-  readonly linkWindowBytes: number;
-  /** How often watermarks are sent that moved without data, and pauses are looked at. Default 50 ms. */
-  readonly tickMs: number;
-  /** Between two attempts to open a stream. Default 50 ms to 2 s. */
-  readonly reconnect: { readonly baseMs: number; readonly maxMs: number };
-  /** Before a feed that was refused is tried again. Default 100 ms to 5 s. */
-  readonly retry: { readonly baseMs: number; readonly maxMs: number };
-}
-
-export const defaultLinkLimits: LinkLimits = {
-  windowBytes: 4 * 1024 * 1024,
-  windowMessages: 64,
-  messageBytes: 1024 * 1024,
-  linkWindowBytes: 16 * 1024 * 1024,
-  tickMs: 50,
-  reconnect: { baseMs: 50, maxMs: 2_000 },
-  retry: { baseMs: 100, maxMs: 5_000 },
-};
-
-interface Feed {
-  readonly replica: Replica;
-  readonly progress: Progress;
-  /** Epoch that the feed was made for: another one begins anew. */
-  readonly leaderEpoch: number;
-  isReady: boolean;
-  isRemoved: boolean;
-}
-
-/** Where a follower is reached, and under which registration. */
-export interface FollowerAddress {
-  readonly url: string;
-  readonly brokerEpoch: number;
-}
-
-export interface ReplicatorOptions {
-  readonly localId: number;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly limits: LinkLimits;
-  readonly clusterId: () => string;
-  /** Own registration. */
-  readonly brokerEpoch: () => number;
-  /** Undefined while it is not known where the broker is. */
-  readonly addressOf: (brokerId: number) => FollowerAddress | undefined;
-  readonly transportOf: (url: string) => LaneTransport;
-}
 
 export class FollowerLink {
   readonly #brokerId: number;
@@ -118,8 +54,8 @@ export class FollowerLink {
       return;
     }
     this.remove(replica);
-    const progress = new Progress(log.endOffset, this.#options.limits);
-    const feed: Feed = { replica, progress, leaderEpoch: leader.leaderEpoch, isReady: false, isRemoved: false };
+    const place = { followerId: this.#brokerId, leaderEpoch: leader.leaderEpoch, endOffset: log.endOffset };
+    const feed = new Feed(replica, place, this.#options.limits);
     this.#feeds.set(replica, feed);
     this.#byPlace.set(placeOf(replica), feed);
     this.#markReady(feed);
@@ -146,7 +82,7 @@ export class FollowerLink {
   /** Looks at everything that waits for time to pass. */
   tick(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const feed of this.#feeds.values()) if (!feed.isReady && this.#hasWork(feed, nowMs)) this.#markReady(feed);
+    for (const feed of this.#feeds.values()) if (!feed.isReady && feed.hasWork(nowMs)) this.#markReady(feed);
   }
 
   /** The follower has registered anew, or something else about it changed: a link that waits tries at once. */
@@ -224,7 +160,7 @@ export class FollowerLink {
         const message = await this.#nextMessage(feed);
         if (message === undefined || this.#call !== call) continue;
         if (!call.send(message)) await call.drained();
-        if (this.#hasWork(feed, this.#options.clock.monotonicMs())) this.#markReady(feed);
+        if (feed.hasWork(this.#options.clock.monotonicMs())) this.#markReady(feed);
       }
     } catch (error) {
       // The error of the call itself: the loop of the answers sees it, too, and ends the stream.
@@ -232,69 +168,40 @@ export class FollowerLink {
     }
   }
 
-  #hasWork(feed: Feed, nowMs: number): boolean {
-    const { progress, replica } = feed;
-    if (!progress.maySend(nowMs)) return false;
-    const startOffset = replica.log?.startOffset ?? 0;
-    const { highWatermark } = replica.state;
-    return progress.wantsToSend({ sendableEnd: replica.sendableEnd, highWatermark, startOffset });
-  }
-
   /** Reads and encodes what this feed sends next; undefined when there is nothing, or no longer. */
   async #nextMessage(feed: Feed): Promise<RawMessage | undefined> {
     const { replica, progress } = feed;
     const { limits } = this.#options;
     const log = replica.log;
-    if (log === undefined || !this.#isCurrent(feed)) return undefined;
-    if (!this.#hasWork(feed, this.#options.clock.monotonicMs())) return undefined;
+    if (log === undefined || !feed.isCurrent) return undefined;
+    if (!feed.hasWork(this.#options.clock.monotonicMs())) return undefined;
     if (progress.nextOffset < log.startOffset) {
       this.#inFlightBytes -= progress.inFlightBytes;
       progress.onLogStartPassed(log.startOffset, this.#nextCorrelationId);
     }
-    const wasReset = progress.needsReset;
-    const from = wasReset ? log.startOffset : progress.nextOffset;
-    const upTo = Math.max(from, replica.sendableEnd);
-    const room = Math.min(progress.roomBytes, limits.messageBytes);
-    let batches = nothing;
-    let baseOffset = from;
-    let endOffset = from;
-    let lease: Lease | undefined;
-    if (room > 0 && from < upTo) {
+    const next = feed.next(log, limits.messageBytes);
+    let read: ReadAnswer = { bytes: nothing, baseOffset: next.from, nextOffset: next.from };
+    if (next.request !== undefined) {
       try {
-        const read = await log.read({ from: from as Offset, upTo: upTo as Offset, maxBytes: room });
-        ({ bytes: batches, lease } = read);
-        baseOffset = read.baseOffset;
-        endOffset = read.nextOffset;
+        read = await log.read(next.request);
       } catch (error) {
         return this.#onReadFailure(feed, error);
       }
-      // The world may have moved while the disk was read.
-      const stillThere = wasReset === progress.needsReset && (wasReset || progress.nextOffset === from);
-      if (!this.#isCurrent(feed) || !stillThere) {
+      if (!feed.isStillAt(next)) {
         this.#markReady(feed);
         return undefined;
       }
     }
-    const pieces = this.#encode(feed, { batches, baseOffset, endOffset, reset: wasReset });
+    const { bytes, baseOffset, nextOffset, lease } = read;
+    const pieces = this.#encode(feed, { bytes, baseOffset, nextOffset, reset: next.reset });
     return pieces && { pieces, release: () => lease?.release() };
   }
 
-  #encode(
-    feed: Feed,
-    part: {
-      readonly batches: Uint8Array;
-      readonly baseOffset: number;
-      readonly endOffset: number;
-      readonly reset: boolean;
-    },
-  ): Uint8Array[] | undefined {
-    const { replica, progress, leaderEpoch } = feed;
+  #encode(feed: Feed, part: FeedPart): Uint8Array[] | undefined {
+    const { replica, leaderEpoch } = feed;
     const log = replica.log;
     if (log === undefined) return undefined;
-    const { batches, baseOffset, endOffset } = part;
     const correlationId = this.#nextCorrelationId++;
-    const { highWatermark } = replica.state;
-    const previousEpoch = part.reset ? 0 : progress.previousEpoch(leaderView(log, replica.sendableEnd));
     const message = encodeReplicate({
       clusterId: this.#options.clusterId(),
       leaderId: this.#options.localId,
@@ -303,20 +210,18 @@ export class FollowerLink {
       topicId: replica.topicId,
       partition: replica.partition,
       leaderEpoch,
-      baseOffset,
-      previousEpoch,
-      batches,
-      highWatermark,
+      baseOffset: part.baseOffset,
+      previousEpoch: feed.previousEpoch(log, part),
+      batches: part.bytes,
+      highWatermark: replica.state.highWatermark,
       logStartOffset: log.startOffset,
       correlationId,
       reset: part.reset,
       leaderEndOffset: log.endOffset,
     });
-    const lastEpoch = lastEpochOf(batches);
-    const { startOffset } = log;
-    progress.onSent({ correlationId, bytes: batches.length, endOffset, highWatermark, startOffset, lastEpoch });
-    this.#inFlightBytes += batches.length;
-    this.sentBytes += batches.length;
+    feed.sent(log, part, correlationId);
+    this.#inFlightBytes += part.bytes.length;
+    this.sentBytes += part.bytes.length;
     this.sentMessages++;
     return message;
   }
@@ -337,7 +242,7 @@ export class FollowerLink {
 
   #onAnswer(answer: ReplicateAnswer): void {
     const feed = this.#byPlace.get(`${answer.topicId}:${answer.partition}`);
-    if (feed === undefined || !this.#isCurrent(feed)) return;
+    if (feed === undefined || !feed.isCurrent) return;
     const { replica, progress } = feed;
     const log = replica.log;
     if (log === undefined) return;
@@ -355,7 +260,7 @@ export class FollowerLink {
     }
     this.#inFlightBytes += progress.inFlightBytes - before;
     // Room in the link's window lets other feeds go on as well.
-    if (this.#isCurrent(feed) && this.#hasWork(feed, nowMs)) this.#markReady(feed);
+    if (feed.isCurrent && feed.hasWork(nowMs)) this.#markReady(feed);
     else if (this.#ready.length > 0) this.#wakeup.set();
   }
 
@@ -366,9 +271,7 @@ export class FollowerLink {
 
   #onRefusal(feed: Feed, answer: ReplicateAnswer, nowMs: number): void {
     const { progress, replica } = feed;
-    const confirmed = replica.state.leader?.durableEndOf(this.#brokerId) ?? unconfirmed;
-    const place = confirmed === unconfirmed ? (replica.log?.endOffset ?? 0) : confirmed;
-    if (!progress.onRefused(answer.correlationId, place, nowMs + this.#retryDelay(feed))) return;
+    if (!progress.onRefused(answer.correlationId, feed.likelyPlace, nowMs + this.#retryDelay(feed))) return;
     const { failures } = progress;
     if (failures > 1 && (failures & (failures - 1)) !== 0) return;
     const fields = { follower: this.#brokerId, partition: replica.name, code: answer.errorCode, failures };
@@ -379,17 +282,10 @@ export class FollowerLink {
     return backoffMs(feed.progress.failures + 1, this.#options.limits.retry, this.#options.random);
   }
 
-  #isCurrent(feed: Feed): boolean {
-    return !feed.isRemoved && feed.replica.state.leader?.leaderEpoch === feed.leaderEpoch;
-  }
-
   /** What was in flight on the old stream may or may not have arrived. */
   #realignAll(): void {
     for (const feed of this.#feeds.values()) {
-      const { replica, progress } = feed;
-      const confirmed = replica.state.leader?.durableEndOf(this.#brokerId) ?? unconfirmed;
-      const place = confirmed === unconfirmed ? (replica.log?.endOffset ?? 0) : confirmed;
-      progress.onDisconnected(place, this.#nextCorrelationId);
+      feed.progress.onDisconnected(feed.likelyPlace, this.#nextCorrelationId);
       this.#markReady(feed);
     }
     this.#inFlightBytes = 0;
@@ -413,11 +309,4 @@ const nothing: Uint8Array = new Uint8Array(0);
 
 function placeOf(replica: Replica): string {
   return `${replica.topicId}:${replica.partition}`;
-}
-
-function lastEpochOf(batches: Uint8Array): number {
-  const cursor = new FrameCursor(batches);
-  let epoch = 0;
-  while (cursor.next() === 'frame') epoch = cursor.trailer.leaderEpoch;
-  return epoch;
 }

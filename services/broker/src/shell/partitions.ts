@@ -1,14 +1,12 @@
 /**
- * The replicas of this broker: opens a log for each partition that the metadata gives it, closes what it takes away, and
- * hands news to the rest. Folders are named by topic id and number, never by a topic's name, so no name reaches a path and
- * a topic that was created anew never meets the files of the old one.
+ * The replicas of this broker: one for each partition that the metadata gives it, until they take it away. Their logs are
+ * opened and closed by replica-logs.ts. Folders are named by topic id and number, never by a topic's name, so no name
+ * reaches a path and a topic that was created anew never meets the files of the old one.
  *
  * Nothing is deleted because it is missing from a snapshot: such a folder is put aside (log-folders.ts). What a live event
- * takes away is removed at once. A log that failed or was
- * found damaged is rebuilt from the leader, but only once this replica is in no ISR: until then it may be the last copy.
- * One job at a time per partition changes its folder; at most `opensMax` logs are opened at once.
+ * takes away is removed at once. A log that failed or was found damaged is rebuilt from the leader, but only once this
+ * replica is in no ISR: until then it may be the last copy. One job at a time per partition changes its folder.
  */
-import { type LogConfig, OpenSegments, openLog, type PartitionLog } from '@fleetmq/log';
 import {
   effectiveTopicConfig,
   type ListenerName,
@@ -16,7 +14,6 @@ import {
   type MetadataImage,
   type PartitionImage,
   replicationFactorOf,
-  type TopicConfig,
 } from '@fleetmq/metadata';
 import {
   type BrokerId,
@@ -25,15 +22,15 @@ import {
   type Clock,
   type Disk,
   DomainError,
-  isDomainError,
   type Logger,
   type TopicId,
 } from '@fleetmq/shared';
 import { locatePartition, notLeader } from '../domain/topics.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import { folderOf, LogFolders } from './log-folders.ts';
+import type { PartitionLimits } from './partition-limits.ts';
 import { Replica, type ReplicaListener } from './replica.ts';
-import { Semaphore } from './semaphore.ts';
+import { ReplicaLogs } from './replica-logs.ts';
 import { type Watermark, watermarkKey } from './watermarks.ts';
 
 export interface PartitionsOptions {
@@ -51,46 +48,12 @@ export interface PartitionsOptions {
   readonly limits: PartitionLimits;
 }
 
-export interface PartitionLimits {
-  /** Replicas on this broker; more are not opened and reported as failed. Default 4,000. */
-  readonly partitionsMax: number;
-  /** Logs that are opened or closed at the same time. Default 8. */
-  readonly opensMax: number;
-  /** Requests of one partition that may wait for acknowledgments under one ack rule. Default 10,000. */
-  readonly ackWaitersMax: number;
-  /** Bytes of one log that are not durable yet. Default 32 MiB. */
-  readonly pendingBytesPerLog: number;
-  /** Sealed segments of all logs whose file is open. Default 2,000. */
-  readonly openSegmentsMax: number;
-  /** Producer ids that one log remembers. Default 10,000. */
-  readonly producerIdsPerLog: number;
-  /** Idempotency keys that one log remembers. Default 20,000. */
-  readonly idempotencyKeysPerLog: number;
-  /** A folder that belongs to no partition is removed after this. Default 1 h. */
-  readonly strayRetentionMs: number;
-  /** A log that fails again after it was rebuilt is left alone for this long. Default 1 min. */
-  readonly rebuildPauseMs: number;
-}
-
-export const defaultPartitionLimits: PartitionLimits = {
-  partitionsMax: 4_000,
-  opensMax: 8,
-  ackWaitersMax: 10_000,
-  pendingBytesPerLog: 32 * 1024 * 1024,
-  openSegmentsMax: 2_000,
-  producerIdsPerLog: 10_000,
-  idempotencyKeysPerLog: 20_000,
-  strayRetentionMs: 3_600_000,
-  rebuildPauseMs: 60_000,
-};
-
 export class Partitions {
   readonly #options: PartitionsOptions;
   /** By topic id and number; the arrays are sparse. */
   readonly #replicas = new Map<string, Replica[]>();
   readonly #folders: LogFolders;
-  readonly #openSegments: OpenSegments;
-  readonly #opens: Semaphore;
+  readonly #logs: ReplicaLogs;
   /** When a folder was last rebuilt. */
   readonly #rebuiltAtMs = new Map<string, number>();
   #count = 0;
@@ -98,9 +61,8 @@ export class Partitions {
 
   constructor(options: PartitionsOptions) {
     this.#options = options;
-    this.#opens = new Semaphore(options.limits.opensMax);
-    this.#openSegments = new OpenSegments(options.limits.openSegmentsMax);
     this.#folders = new LogFolders({ ...options, strayRetentionMs: options.limits.strayRetentionMs });
+    this.#logs = new ReplicaLogs({ ...options, folders: this.#folders, isHeld: (replica) => this.#isHeld(replica) });
   }
 
   get size(): number {
@@ -190,7 +152,7 @@ export class Partitions {
   async close(): Promise<boolean> {
     this.#closing = true;
     const results = await Promise.all(
-      [...this.all()].map((replica) => this.#folders.run(folderOf(replica), () => this.#closeLog(replica))),
+      [...this.all()].map((replica) => this.#folders.run(folderOf(replica), () => this.#logs.close(replica))),
     );
     this.#replicas.clear();
     return results.every((closed) => closed);
@@ -257,55 +219,7 @@ export class Partitions {
       replica.onLogFailure(new DomainError('LIMIT_EXCEEDED', `${limits.partitionsMax} partitions are held already`));
       return;
     }
-    void this.#folders.run(folderOf(replica), () => this.#openLog(replica));
-  }
-
-  async #openLog(replica: Replica): Promise<void> {
-    if (!this.#isHeld(replica)) return;
-    const { disk, checksum, buffers, logger } = this.#options;
-    const folder = this.#folders.pathOf(folderOf(replica));
-    try {
-      const log = await this.#opens.run(async () => {
-        await this.#folders.make();
-        return openLog({
-          disk,
-          folder,
-          checksum,
-          buffers,
-          openSegments: this.#openSegments,
-          config: this.#logConfig(replica.config),
-          onDurable: (end) => replica.onDurable(end),
-          onFailure: (error) => this.#onFailure(replica, error),
-          onRollback: (end, error) => replica.onRolledBack(end, error),
-        });
-      });
-      if (replica.config.flushPolicy !== 'fsync') {
-        const fields = { partition: replica.name, flushPolicy: replica.config.flushPolicy };
-        logger.warn(fields, 'acknowledged records of this partition can be lost with the power');
-      }
-      const { recovery } = log;
-      if (recovery.cutBytes > 0) logger.warn({ partition: replica.name, ...recovery }, 'a torn tail was cut');
-      if (!this.#isHeld(replica)) await log.close();
-      else this.#attach(replica, log);
-    } catch (error) {
-      if (!isDomainError(error)) throw error;
-      this.#onFailure(replica, error);
-    }
-  }
-
-  #attach(replica: Replica, log: PartitionLog): void {
-    replica.attach(log);
-    replica.configure(replica.config, replica.replicationFactor);
-    const partition = this.#options.image.partition(replica.topicId as TopicId, replica.partition);
-    if (partition !== undefined) replica.assign(partition);
-  }
-
-  #onFailure(replica: Replica, error: DomainError): void {
-    this.#options.logger.error(
-      { partition: replica.name, code: error.code, reason: error.message },
-      'a log has failed',
-    );
-    replica.onLogFailure(error);
+    void this.#folders.run(folderOf(replica), () => this.#logs.open(replica));
   }
 
   #configureTopic(topicId: TopicId): void {
@@ -321,23 +235,8 @@ export class Partitions {
     const topic = image.topicById(partition.topicId);
     if (topic === undefined) return;
     const replicationFactor = replicationFactorOf(partition);
-    const config = effectiveTopicConfig(topic, image.cluster, replicationFactor);
-    replica.configure(config, replicationFactor);
-    replica.log?.configure(this.#logConfig(config));
-  }
-
-  #logConfig(config: TopicConfig): Partial<LogConfig> {
-    const { limits } = this.#options;
-    return {
-      segmentBytes: config.segmentBytes,
-      segmentMs: Math.min(config.segmentMs, logAgeMaxMs),
-      retentionBytes: config.retentionBytes ?? -1,
-      retentionMs: config.retentionMs === undefined ? -1 : Math.min(config.retentionMs, logAgeMaxMs),
-      flushPolicy: config.flushPolicy,
-      maxPendingBytes: limits.pendingBytesPerLog,
-      producerIdsMax: limits.producerIdsPerLog,
-      idempotencyKeysMax: limits.idempotencyKeysPerLog,
-    };
+    replica.configure(effectiveTopicConfig(topic, image.cluster, replicationFactor), replicationFactor);
+    this.#logs.configure(replica);
   }
 
   /** The partition is not this broker's any more: its log goes. */
@@ -350,7 +249,7 @@ export class Partitions {
     const folder = folderOf(replica);
     this.#rebuiltAtMs.delete(folder);
     void this.#folders.run(folder, async () => {
-      await this.#closeLog(replica);
+      await this.#logs.close(replica);
       await this.#folders.remove(folder);
       this.#options.logger.info({ partition: replica.name, topicId: replica.topicId }, 'a log was removed');
     });
@@ -369,22 +268,10 @@ export class Partitions {
     this.#count--;
     const folder = folderOf(replica);
     void this.#folders.run(folder, async () => {
-      await this.#closeLog(replica);
+      await this.#logs.close(replica);
       await this.#folders.setAside(folder);
     });
     this.#open(partition);
-  }
-
-  async #closeLog(replica: Replica): Promise<boolean> {
-    const log = replica.detach();
-    try {
-      await log?.close();
-      return replica.failure === undefined;
-    } catch (error) {
-      if (!isDomainError(error)) throw error;
-      this.#options.logger.warn({ partition: replica.name, reason: error.message }, 'a log was not closed cleanly');
-      return false;
-    }
   }
 
   /** A disk that keeps failing must not be filled with what was put aside. */
@@ -401,6 +288,3 @@ export class Partitions {
     return !this.#closing && this.find(replica.topicId, replica.partition) === replica;
   }
 }
-
-/** The longest age that a log takes; what is above it is for ever in practice. */
-const logAgeMaxMs = 1000 * 365 * 24 * 3_600_000;

@@ -6,7 +6,8 @@
  * moved without new data are sent by a tick, so that a busy partition does not send two messages where one will do.
  */
 import type { Timer } from '@fleetmq/shared';
-import { FollowerLink, type ReplicatorOptions } from './follower-link.ts';
+import { FollowerLink } from './follower-link.ts';
+import type { ReplicatorOptions } from './link-options.ts';
 import type { Replica } from './replica.ts';
 
 export class Replicator implements AsyncDisposable {

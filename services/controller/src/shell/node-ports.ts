@@ -5,7 +5,7 @@ import type { Checksum, Clock, Logger, Random, Timers } from '@fleetmq/shared';
 import type { DataFolder } from '@fleetmq/shared/runtime';
 import type { ControllerConfig } from '../config.ts';
 import type { PeerAddress } from '../domain/peers.ts';
-import type { Failpoint } from './raft-driver.ts';
+import type { Failpoints } from './failpoint.ts';
 
 export interface NodePorts {
   readonly clock: Clock;
@@ -15,7 +15,7 @@ export interface NodePorts {
   readonly logger: Logger;
   /** The node cannot go on; it takes no part any more. Called once. */
   readonly onFatal: (error: unknown) => void;
-  readonly failpoint?: ((point: Failpoint) => void | Promise<void>) | undefined;
+  readonly failpoint?: Failpoints | undefined;
   /** How the other controllers are reached. Default: connections to their addresses. */
   readonly transportTo?: ((controllerId: number) => Transport) | undefined;
   /** How whoever runs at an address is reached, member or not. Default: connections to it. */

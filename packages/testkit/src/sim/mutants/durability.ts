@@ -1,8 +1,20 @@
 /** Planted bugs of a node's disk: what is written, synced, checked and kept. */
 import { DiskRaftStorage, HardStateFiles, RaftWal, SnapshotFiles } from '@fleetmq/controller/sim';
 import { emptyConfState } from '@fleetmq/raft';
-import type { LogIndex } from '@fleetmq/shared';
-import { liar, type Mutant, patch, together, twist } from './mutant.ts';
+import { liar, type Mutant, method, patch, together, twist } from './mutant.ts';
+
+/** Records of this kind are not written to the log. */
+function forgetRecords(forgotten: 'reset' | 'commit'): () => void {
+  return patch(
+    RaftWal.prototype,
+    'append',
+    (real) =>
+      async function append(this: RaftWal, records) {
+        const kept = records.filter(({ kind }) => kind !== forgotten);
+        if (kept.length > 0) await (real.call(this as never, kept as never) as Promise<void>);
+      },
+  );
+}
 
 export const durabilityMutants: readonly Mutant[] = [
   {
@@ -46,28 +58,14 @@ export const durabilityMutants: readonly Mutant[] = [
     name: 'snapshot-without-members',
     about: 'a snapshot lacks the configuration',
     plant: () =>
-      patch(
-        SnapshotFiles.prototype,
-        'save',
-        (real) =>
-          function save(this: SnapshotFiles, snapshot) {
-            return real.call(this as never, { ...snapshot, confState: emptyConfState } as never) as Promise<LogIndex>;
-          },
-      ),
+      method(SnapshotFiles.prototype, 'save').withArguments(([snapshot]) => [
+        { ...snapshot, confState: emptyConfState },
+      ]),
   },
   {
     name: 'old-log-behind-snapshot',
     about: 'the log is not emptied when a snapshot is installed',
-    plant: () =>
-      patch(
-        RaftWal.prototype,
-        'append',
-        (real) =>
-          async function append(this: RaftWal, records) {
-            const kept = records.filter(({ kind }) => kind !== 'reset');
-            if (kept.length > 0) await (real.call(this as never, kept as never) as Promise<void>);
-          },
-      ),
+    plant: () => forgetRecords('reset'),
   },
   {
     name: 'answered-before-durable',
@@ -88,15 +86,7 @@ export const durabilityMutants: readonly Mutant[] = [
     plant: () =>
       together(
         patch(DiskRaftStorage.prototype, 'noteCommit', () => async () => undefined),
-        patch(
-          RaftWal.prototype,
-          'append',
-          (real) =>
-            async function append(this: RaftWal, records) {
-              const kept = records.filter(({ kind }) => kind !== 'commit');
-              if (kept.length > 0) await (real.call(this as never, kept as never) as Promise<void>);
-            },
-        ),
+        forgetRecords('commit'),
       ),
   },
   {

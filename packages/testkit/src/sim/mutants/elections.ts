@@ -3,40 +3,26 @@ import { RaftDriver, RaftIdentity, RaftInbox } from '@fleetmq/controller/sim';
 import { RaftLog, Tracker } from '@fleetmq/raft/sim';
 import type { LogIndex } from '@fleetmq/shared';
 import { calmNetwork } from '../seed.ts';
-import { type Mutant, patch, together, twist } from './mutant.ts';
+import { type Mutant, method, patch, together, twist } from './mutant.ts';
 
 export const electionMutants: readonly Mutant[] = [
   {
     name: 'two-votes',
     about: 'a second candidate of a term gets a vote, too',
     plant: () =>
-      patch(
-        RaftInbox.prototype,
-        'ask',
-        (real) =>
-          async function ask(this: RaftInbox, message, options) {
-            const answer = await (real.call(this as never, message as never, options as never) as ReturnType<
-              RaftInbox['ask']
-            >);
-            const isRefusal = answer.type === 'MsgVoteResp' && answer.reject && answer.term === message.term;
-            return isRefusal ? { ...answer, reject: false } : answer;
-          },
-      ),
+      method(RaftInbox.prototype, 'ask').withAwaited((answer, [message]) => {
+        const isRefusal = answer.type === 'MsgVoteResp' && answer.reject && answer.term === message.term;
+        return isRefusal ? { ...answer, reject: false } : answer;
+      }),
   },
   {
     name: 'elected-by-one-less',
     about: 'a candidate wins with one vote less than a majority',
     plant: () =>
-      patch(
-        Tracker.prototype,
-        'tallyVotes',
-        (real) =>
-          function tallyVotes(this: Tracker) {
-            const tally = real.call(this as never) as ReturnType<Tracker['tallyVotes']>;
-            const needed = Math.floor(this.config.voters.incoming.size / 2);
-            return tally.granted >= Math.max(1, needed) ? { ...tally, result: 'VoteWon' } : tally;
-          },
-      ),
+      method(Tracker.prototype, 'tallyVotes').withAnswer((tally, { config }) => {
+        const needed = Math.floor(config.voters.incoming.size / 2);
+        return tally.granted >= Math.max(1, needed) ? { ...tally, result: 'VoteWon' } : tally;
+      }),
   },
   {
     name: 'no-pre-vote',
@@ -82,16 +68,10 @@ export const electionMutants: readonly Mutant[] = [
     name: 'no-lease',
     about: 'votes are given while a leader is heard',
     plant: () =>
-      patch(
-        RaftInbox.prototype,
-        'ask',
-        (real) =>
-          function ask(this: RaftInbox, message, options) {
-            const isVote = message.type === 'MsgVote' || message.type === 'MsgPreVote';
-            const asked = isVote ? { ...message, transfer: true } : message;
-            return real.call(this as never, asked as never, options as never) as ReturnType<RaftInbox['ask']>;
-          },
-      ),
+      method(RaftInbox.prototype, 'ask').withArguments(([message, options]) => {
+        const isVote = message.type === 'MsgVote' || message.type === 'MsgPreVote';
+        return [isVote ? { ...message, transfer: true } : message, options];
+      }),
   },
   {
     name: 'handed-to-who-lags',
@@ -115,13 +95,6 @@ function plantHastyTransfer(): () => void {
           end = undefined;
         },
     ),
-    patch(
-      RaftLog.prototype,
-      'lastIndex',
-      (real) =>
-        function lastIndex(this: RaftLog) {
-          return end ?? (real.call(this as never) as LogIndex);
-        },
-    ),
+    method(RaftLog.prototype, 'lastIndex').withAnswer((last) => end ?? last),
   );
 }

@@ -1,10 +1,10 @@
 /** Planted bugs of the members: who counts, who may come and go, what is remembered of those who went, and in which order. */
 import { ConfProposals, LeadershipState, RaftDriver, SnapshotReceiver } from '@fleetmq/controller/sim';
-import { majorityCommitted, majorityVote, type NodeId, type RaftStatus } from '@fleetmq/raft';
+import { majorityCommitted, majorityVote, type NodeId } from '@fleetmq/raft';
 import { Tracker } from '@fleetmq/raft/sim';
 import type { LogIndex } from '@fleetmq/shared';
 import type { SeedPart } from '../seed.ts';
-import { type Mutant, patch, patchGetter, together, twist } from './mutant.ts';
+import { type Mutant, method, patch, patchGetter, together, twist } from './mutant.ts';
 
 /** What a majority of these has acknowledged. */
 function committedBy(voters: ReadonlySet<NodeId>, { progress }: Tracker): LogIndex {
@@ -33,15 +33,9 @@ function decideElections(votersOf: (tracker: Tracker) => ReadonlySet<NodeId>): (
           real.call(this as never, id as never, granted as never);
         },
     ),
-    patch(
-      Tracker.prototype,
-      'tallyVotes',
-      (real) =>
-        function tallyVotes(this: Tracker) {
-          const tally = real.call(this as never) as ReturnType<Tracker['tallyVotes']>;
-          return { ...tally, result: majorityVote(votersOf(this), votes.get(this) ?? new Map()) };
-        },
-    ),
+    method(Tracker.prototype, 'tallyVotes').withAnswer((tally, tracker) => {
+      return { ...tally, result: majorityVote(votersOf(tracker), votes.get(tracker) ?? new Map()) };
+    }),
   );
 }
 
@@ -64,14 +58,7 @@ function forgetOpenChange(): () => void {
           }
         },
     ),
-    patch(
-      RaftDriver.prototype,
-      'unappliedConfChanges',
-      (real) =>
-        function unappliedConfChanges(this: RaftDriver) {
-          return isProposing ? [] : (real.call(this as never) as ReturnType<RaftDriver['unappliedConfChanges']>);
-        },
-    ),
+    method(RaftDriver.prototype, 'unappliedConfChanges').withAnswer((changes) => (isProposing ? [] : changes)),
   );
 }
 
@@ -150,32 +137,22 @@ export const memberMutants: readonly Mutant[] = [
     about: 'a learner is promoted before it has caught up',
     fixed: restless,
     plant: () =>
-      patch(
-        RaftDriver.prototype,
-        'status',
-        (real) =>
-          function status(this: RaftDriver) {
-            const known = real.call(this as never) as RaftStatus;
-            // Each status has copies of its own.
-            for (const progress of known.progress.values()) if (progress.isLearner) progress.match = known.lastIndex;
-            return known;
-          },
-      ),
+      method(RaftDriver.prototype, 'status').withAnswer((known) => {
+        // Each status has copies of its own.
+        for (const progress of known.progress.values()) if (progress.isLearner) progress.match = known.lastIndex;
+        return known;
+      }),
   },
   {
     name: 'removed-disks-forgotten',
     about: 'who was removed is not written down: its disk may be added again',
     fixed: restless,
     plant: () =>
-      patch(
-        ConfProposals.prototype,
-        'propose',
-        (real) =>
-          function propose(this: ConfProposals, step, next, options) {
-            const forgotten = { ...next, retired: [] };
-            return real.call(this as never, step as never, forgotten as never, options as never) as Promise<void>;
-          },
-      ),
+      method(ConfProposals.prototype, 'propose').withArguments(([step, next, options]) => [
+        step,
+        { ...next, retired: [] },
+        options,
+      ]),
   },
   {
     name: 'removed-leader-goes-on',
@@ -188,19 +165,11 @@ export const memberMutants: readonly Mutant[] = [
     about: 'a snapshot is installed without the learners of its configuration',
     fixed: restless,
     plant: () =>
-      patch(
-        SnapshotReceiver.prototype,
-        'receive',
-        (real) =>
-          async function receive(this: SnapshotReceiver, parts, signal) {
-            const received = await (real.call(this as never, parts as never, signal as never) as ReturnType<
-              SnapshotReceiver['receive']
-            >);
-            const { message } = received;
-            if (message?.snapshot === undefined) return received;
-            const confState = { ...message.snapshot.confState, learners: [] };
-            return { ...received, message: { ...message, snapshot: { ...message.snapshot, confState } } };
-          },
-      ),
+      method(SnapshotReceiver.prototype, 'receive').withAwaited((received) => {
+        const { message } = received;
+        if (message?.snapshot === undefined) return received;
+        const confState = { ...message.snapshot.confState, learners: [] };
+        return { ...received, message: { ...message, snapshot: { ...message.snapshot, confState } } };
+      }),
   },
 ];

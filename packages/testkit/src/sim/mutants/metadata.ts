@@ -10,7 +10,7 @@ import {
   splitEntryData,
 } from '@fleetmq/controller/sim';
 import type { LogIndex } from '@fleetmq/shared';
-import { type Mutant, patch, patchCommands } from './mutant.ts';
+import { type Mutant, method, patchCommands } from './mutant.ts';
 
 export const metadataMutants: readonly Mutant[] = [
   {
@@ -47,15 +47,9 @@ export const metadataMutants: readonly Mutant[] = [
     about: 'the metadata feed leaves out the first event of every seventh change',
     plant: () => {
       let count = 0;
-      return patch(
-        MetadataFeed.prototype,
-        'add',
-        (real) =>
-          function add(this: MetadataFeed, events, version) {
-            const told = ++count % 7 === 0 ? events.slice(1) : events;
-            real.call(this as never, told as never, version as never);
-          },
-      );
+      return method(MetadataFeed.prototype, 'add').withArguments(([events, version]) => {
+        return [++count % 7 === 0 ? events.slice(1) : events, version];
+      });
     },
   },
   {
@@ -63,44 +57,29 @@ export const metadataMutants: readonly Mutant[] = [
     about: 'a snapshot holds the state of the one before',
     plant: () => {
       const before = new WeakMap<StateMachine, Uint8Array>();
-      return patch(
-        StateMachine.prototype,
-        'snapshotBytes',
-        (real) =>
-          function snapshotBytes(this: StateMachine) {
-            const now = real.call(this as never) as Uint8Array;
-            const old = before.get(this) ?? now;
-            before.set(this, now);
-            return old;
-          },
-      );
+      return method(StateMachine.prototype, 'snapshotBytes').withAnswer((now, machine) => {
+        const old = before.get(machine) ?? now;
+        before.set(machine, now);
+        return old;
+      });
     },
   },
   {
     name: 'answered-too-early',
     about: 'a proposal is answered when the entry before it is applied',
     plant: () =>
-      patch(
-        Proposals.prototype,
-        'settle',
-        (real) =>
-          function settle(this: Proposals, entry, outcome) {
-            real.call(this as never, { ...entry, index: entry.index + 1 } as never, outcome as never);
-          },
-      ),
+      method(Proposals.prototype, 'settle').withArguments(([entry, outcome]) => [
+        { ...entry, index: (entry.index + 1) as LogIndex },
+        outcome,
+      ]),
   },
   {
     name: 'applied-twice',
     about: 'a restart applies a command of the snapshot again',
     plant: () =>
-      patch(
-        DiskRaftStorage.prototype,
-        'saveSnapshot',
-        (real) =>
-          function saveSnapshot(this: DiskRaftStorage, snapshot, kept) {
-            const index = (snapshot.index - 1) as LogIndex;
-            return real.call(this as never, { ...snapshot, index } as never, kept as never) as Promise<void>;
-          },
-      ),
+      method(DiskRaftStorage.prototype, 'saveSnapshot').withArguments(([snapshot, kept]) => [
+        { ...snapshot, index: (snapshot.index - 1) as LogIndex },
+        kept,
+      ]),
   },
 ];

@@ -34,6 +34,37 @@ export function patch<Instance extends object, Name extends keyof Instance>(
   };
 }
 
+type ArgumentsOf<Member> = Member extends (...args: infer Arguments) => unknown ? Arguments : never;
+type AnswerOf<Member> = Member extends (...args: never[]) => infer Answer ? Answer : never;
+
+interface RealMethod<Instance, Arguments extends unknown[], Answer> {
+  withArguments(change: (args: Arguments, instance: Instance) => Arguments): () => void;
+  withAnswer(change: (answer: Answer, instance: Instance) => Answer): () => void;
+  /** For an answer that is waited for. */
+  withAwaited(change: (answer: Awaited<Answer>, args: Arguments) => Awaited<Answer>): () => void;
+}
+
+/** Lets a method of a class do its work, but with other arguments or with another answer, until the result is called. */
+export function method<Instance extends object, Name extends keyof Instance>(
+  prototype: Instance,
+  name: Name,
+): RealMethod<Instance, ArgumentsOf<Instance[Name]>, AnswerOf<Instance[Name]>> {
+  type Arguments = ArgumentsOf<Instance[Name]>;
+  type Answer = AnswerOf<Instance[Name]>;
+  const wrap = (work: (call: (args: Arguments) => Answer, args: Arguments, instance: Instance) => unknown) =>
+    patch(prototype, name, (real) => {
+      const wrapped = function (this: Instance, ...args: unknown[]): unknown {
+        return work((given) => Reflect.apply(real, this, given) as Answer, args as Arguments, this);
+      };
+      return wrapped as Instance[Name];
+    });
+  return {
+    withArguments: (change) => wrap((call, args, instance) => call(change(args, instance))),
+    withAnswer: (change) => wrap((call, args, instance) => change(call(args), instance)),
+    withAwaited: (change) => wrap(async (call, args) => change(await call(args), args)),
+  };
+}
+
 /** Replaces a getter of a class until the result is called. `make` gets what the real one says. */
 export function patchGetter<Instance extends object, Name extends keyof Instance>(
   prototype: Instance,
@@ -59,15 +90,10 @@ export function together(...undos: readonly (() => void)[]): () => void {
 
 /** Each entry is changed before it is applied, on every node alike. */
 export function patchCommands(change: (entry: Entry, machine: StateMachine) => Entry): () => void {
-  return patch(
-    StateMachine.prototype,
-    'apply',
-    (real) =>
-      function apply(this: StateMachine, entry) {
-        const hasCommand = entry.type === 'EntryNormal' && entry.data.length > 0;
-        real.call(this as never, (hasCommand ? change(entry, this) : entry) as never);
-      },
-  );
+  return method(StateMachine.prototype, 'apply').withArguments(([entry], machine) => {
+    const hasCommand = entry.type === 'EntryNormal' && entry.data.length > 0;
+    return [hasCommand ? change(entry, machine) : entry];
+  });
 }
 
 export function liar(test: RegExp): ClusterTwists {

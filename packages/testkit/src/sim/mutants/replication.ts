@@ -3,7 +3,7 @@
 import { noIndex, noTerm } from '@fleetmq/raft';
 import { RaftLog, ReadQueue, Tracker, Unstable } from '@fleetmq/raft/sim';
 import type { LogIndex } from '@fleetmq/shared';
-import { type Mutant, patch, twist } from './mutant.ts';
+import { type Mutant, method, patch, twist } from './mutant.ts';
 
 export const replicationMutants: readonly Mutant[] = [
   {
@@ -25,28 +25,14 @@ export const replicationMutants: readonly Mutant[] = [
     name: 'old-terms-committed',
     about: 'a leader commits entries of earlier terms by counting',
     plant: () =>
-      patch(
-        RaftLog.prototype,
-        'maybeCommit',
-        (real) =>
-          function maybeCommit(this: RaftLog, id) {
-            const term = this.term(id.index) ?? id.term;
-            return real.call(this as never, { index: id.index, term } as never) as boolean;
-          },
-      ),
+      method(RaftLog.prototype, 'maybeCommit').withArguments(([{ index, term }], log) => [
+        { index, term: log.term(index) ?? term },
+      ]),
   },
   {
     name: 'follower-commits-all',
     about: 'a follower applies what it has, committed or not',
-    plant: () =>
-      patch(
-        RaftLog.prototype,
-        'commitTo',
-        (real) =>
-          function commitTo(this: RaftLog) {
-            real.call(this as never, this.lastIndex() as never);
-          },
-      ),
+    plant: () => method(RaftLog.prototype, 'commitTo').withArguments((_, log) => [log.lastIndex()]),
   },
   {
     name: 'conflict-kept',
@@ -95,16 +81,10 @@ export const replicationMutants: readonly Mutant[] = [
     about: 'a follower takes entries without looking at the term of the one before',
     fixed: { operators: 'none', operationEveryMs: 200, faults: ['split'], faultEveryMs: 1_000, faultLastsMs: 3_000 },
     plant: () =>
-      patch(
-        RaftLog.prototype,
-        'maybeAppend',
-        (real) =>
-          function maybeAppend(this: RaftLog, { previous, entries }, commit) {
-            const term = this.term(previous.index) ?? previous.term;
-            const slice = { previous: { ...previous, term }, entries };
-            return real.call(this as never, slice as never, commit as never) as LogIndex | undefined;
-          },
-      ),
+      method(RaftLog.prototype, 'maybeAppend').withArguments(([{ previous, entries }, commit], log) => {
+        const term = log.term(previous.index) ?? previous.term;
+        return [{ previous: { ...previous, term }, entries }, commit];
+      }),
   },
   {
     name: 'asks-from-the-beginning',
