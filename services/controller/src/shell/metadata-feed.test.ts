@@ -173,6 +173,9 @@ describe('the metadata feed', { timeout: 20_000 }, () => {
     fixture.leadership.update({ role: 'StateFollower', leaderId: 0, term: 6 as Term });
     // Without a leader this node may be cut off: silence, then the end.
     await assert.rejects(watch.next(), hasCode('NOT_AVAILABLE'));
+    // A watcher that comes back is not told either that it is up to date; one that has nothing gets what there is.
+    await assert.rejects(fixture.watch(1).next(), hasCode('NOT_AVAILABLE'));
+    assert.equal(shape(await next(fixture.watch(0))), '1 snapshot 0');
     const slow = new Fixture();
     slow.change(1);
     const quiet = slow.watch(1);

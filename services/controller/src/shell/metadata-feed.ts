@@ -112,7 +112,11 @@ export class MetadataFeed {
     logger.debug(request, 'a metadata watch begins');
     try {
       let cursor = request.fromVersion;
-      if (cursor > 0) await this.#catchUp(cursor, signal);
+      if (cursor > 0) {
+        await this.#catchUp(cursor, signal);
+        // A word from a node that is cut off would make old metadata look fresh. Who has nothing takes what there is.
+        await this.#requireLeader(signal);
+      }
       if (cursor === 0 || cursor < this.#floor) {
         await this.#prepareSnapshot(signal);
         const { snapshot, messages } = this.#snapshot();
