@@ -162,7 +162,7 @@ class Answer {
 
   outcome(): Outcome {
     const last = this.#trailers ?? this.#headers;
-    const http = this.#headers[':status'] ?? 0;
+    const http = Number(this.#headers[':status'] ?? 0);
     const type = typeOf(this.#headers['content-type']);
     const status = last['grpc-status'];
     const text = last['grpc-message'];

@@ -8,13 +8,15 @@ import { addAbortSignal } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { callCases } from './conformance-call-cases-fixture.ts';
 import { asking, type Expectation } from './conformance-cases-fixture.ts';
+import { deadlineCases } from './conformance-deadline-cases-fixture.ts';
 import { framingCases } from './conformance-framing-cases-fixture.ts';
+import { requestCases } from './conformance-request-cases-fixture.ts';
 import { type ConformanceServer, kinds, methodOf, startConformanceServer } from './conformance-service-fixture.ts';
 import { exchange, type Outcome, type Target } from './conformance-wire-fixture.ts';
 import { until } from './lane-fixture.ts';
 import { methodPath } from './raw.ts';
 
-const cases = [...callCases, ...framingCases];
+const cases = [...callCases, ...deadlineCases, ...framingCases, ...requestCases];
 
 type BreakOff = (stream: http2.ClientHttp2Stream, session: http2.ClientHttp2Session) => void;
 
