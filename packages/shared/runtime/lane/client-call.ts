@@ -8,11 +8,12 @@
  * that the peer did not act; only `unprocessed` does (RFC 9113, sections 6.8 and 8.7), and then the call may be repeated.
  */
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import { addAbortSignal } from 'node:stream';
 import type { DescMethod } from '@bufbuild/protobuf';
 import { DomainError, isDomainError } from '@fleetmq/shared';
+import { AnswerStatus, errorOfAnswer, errorOfReset } from './answer-status.ts';
 import { endWithFrame, messageLength, type RawMessage, writeFrame } from './frames.ts';
 import { methodPath } from './raw.ts';
-import { errorOfHttpStatus, errorOfTrailers } from './status.ts';
 
 /** Takes what the peer answers. `push` and `finish` may throw DomainErrors for what is not gRPC. */
 export interface Receiver {
@@ -49,7 +50,7 @@ export class ClientCall {
   #held: RawMessage[] = [];
   #heldBytes = 0;
   #hasEnded = false;
-  #status: { readonly error: DomainError | undefined } | undefined;
+  readonly #status = new AnswerStatus();
   #timer: NodeJS.Timeout | undefined;
   #over = false;
   #error: DomainError | undefined;
@@ -86,14 +87,19 @@ export class ClientCall {
       this.#streamError = error;
     });
     if (this.#over) {
-      stream.close(constants.NGHTTP2_CANCEL);
+      cancel(stream);
       return;
     }
     this.#stream = stream;
     this.#options.receiver.attach?.(stream);
-    stream.on('response', (headers) => this.#onResponse(headers));
+    stream.on('response', (headers) => this.#guard(() => this.#onResponse(headers)));
     stream.on('trailers', (headers) => this.#onTrailers(headers));
-    stream.on('data', (chunk: Buffer) => this.#guard(() => this.#options.receiver.push(chunk)));
+    stream.on('data', (chunk: Buffer) =>
+      this.#guard(() => {
+        this.#status.takeData();
+        this.#options.receiver.push(chunk);
+      }),
+    );
     stream.on('end', () => this.#guard(() => this.#onEnd()));
     stream.on('close', () => this.#onClose(stream));
     stream.on('drain', () => this.#wake());
@@ -153,7 +159,7 @@ export class ClientCall {
   fail(error: DomainError): void {
     if (this.#over) return;
     this.#finish(error);
-    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    if (this.#stream !== undefined) cancel(this.#stream);
   }
 
   readonly #onAbort = (): void => {
@@ -214,34 +220,26 @@ export class ClientCall {
   }
 
   #onResponse(headers: IncomingHttpHeaders): void {
-    const status = Number(headers[':status']);
-    const type = headers['content-type'] ?? '';
-    if (headers['grpc-status'] !== undefined) this.#status = { error: errorOfTrailers(headers) };
-    else if (status !== 200) this.#status = { error: errorOfHttpStatus(status) };
-    else if (!type.startsWith('application/grpc')) {
-      const text = `the peer answered content type "${type}", not gRPC`;
-      this.fail(new DomainError('NOT_AVAILABLE', text, { outcomeUnknown: true }));
-      return;
-    }
+    this.#status.takeHeaders(headers);
     this.headers = headers;
-    if (this.#status !== undefined) this.trailers = headers;
+    if (this.#status.current !== undefined) this.trailers = headers;
     this.#responded.resolve(headers);
   }
 
   #onTrailers(headers: IncomingHttpHeaders): void {
     this.trailers = headers;
-    if (headers['grpc-status'] !== undefined) this.#status ??= { error: errorOfTrailers(headers) };
+    this.#status.takeTrailers(headers);
   }
 
   #onEnd(): void {
-    const status = this.#status;
+    const status = this.#status.current;
     if (status === undefined) {
       throw new DomainError('NOT_AVAILABLE', 'the answer ends without a gRPC status', { outcomeUnknown: true });
     }
     if (status.error === undefined) this.#options.receiver.finish();
     this.#finish(status.error);
-    // Either both halves have ended, or the peer no longer wants the rest of the request.
-    if (this.#stream?.writableEnded === false) this.#stream.close(constants.NGHTTP2_CANCEL);
+    // Either both halves have ended, or the peer no longer wants the rest of the request: this resets it with NO_ERROR.
+    if (this.#stream?.writableEnded === false) this.#stream.destroy();
   }
 
   #onClose(stream: ClientHttp2Stream): void {
@@ -256,14 +254,14 @@ export class ClientCall {
       errorCode === 'ERR_HTTP2_GOAWAY_SESSION' ||
       errorCode === 'ERR_HTTP2_INVALID_SESSION' ||
       errorCode === 'ERR_HTTP2_OUT_OF_STREAMS';
-    if (this.#status?.error !== undefined) return this.#status.error;
-    const path = methodPath(this.#options.method);
-    if (rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM) {
-      return new DomainError('LIMIT_EXCEEDED', `${path}: the peer asks to slow down`, { cause: this.#streamError });
-    }
     const text = this.unprocessed ? 'the peer did not take the call' : this.#options.failureText(stream);
-    const outcomeUnknown = !this.unprocessed;
-    return new DomainError('NOT_AVAILABLE', `${path}: ${text}`, { outcomeUnknown, cause: this.#streamError });
+    return (
+      this.#status.current?.error ??
+      errorOfReset(rstCode ?? 0, `${methodPath(this.#options.method)}: `, text, {
+        outcomeUnknown: !this.unprocessed,
+        cause: this.#streamError,
+      })
+    );
   }
 
   /** Runs a step of reading; what a peer sends may end the call, never throw into the event loop. */
@@ -273,7 +271,7 @@ export class ClientCall {
       step();
     } catch (error) {
       if (!isDomainError(error)) throw error;
-      this.fail(error);
+      this.fail(errorOfAnswer(error));
     }
   }
 
@@ -294,4 +292,14 @@ export class ClientCall {
     this.#options.onOver(this);
     if (error !== undefined) this.#options.receiver.fail(error);
   }
+}
+
+const aborted = AbortSignal.abort();
+
+/**
+ * Resets a stream with CANCEL. The stream's own `close` would end the request properly before it resets it, so that a peer
+ * might take half a request for all of it; what an abort signal destroys is reset alone.
+ */
+function cancel(stream: ClientHttp2Stream): void {
+  if (!stream.destroyed) addAbortSignal(aborted, stream);
 }

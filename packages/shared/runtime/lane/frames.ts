@@ -101,8 +101,8 @@ export class FrameReader {
     if (this.#headerBytes < headerLength) return at;
     const [flag, a, b, c, d] = this.#header as unknown as [number, number, number, number, number];
     const length = a * 0x1_00_00_00 + (b << 16) + (c << 8) + d;
-    if (flag === 1)
-      throw new DomainError('UNIMPLEMENTED', 'compressed messages are not taken: send grpc-encoding identity');
+    // No encoding was agreed on, by either side: gRPC wants INTERNAL for it (compression.md, "ill-constructed message").
+    if (flag === 1) throw new DomainError('UNKNOWN_ERROR', 'a message is marked as compressed, without an encoding');
     if (flag !== 0) throw new DomainError('INVALID_REQUEST', `a gRPC frame starts with flag ${flag}, not with 0 or 1`);
     if (length > this.#messageBytesMax) {
       throw new DomainError(

@@ -2,11 +2,14 @@
  * For the tests of the lane: a listener with raw routes on a free port, and a wait for a condition. The methods are those
  * of StreamingService, which has one of each kind; the lane never looks into their messages, so tests send any bytes.
  */
+import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StreamingService } from '@fleetmq/gen/streaming/stream';
+import { type ErrorName, isDomainError } from '@fleetmq/shared';
 import type { ListenerLimits } from '../rpc-server-limits.ts';
 import { createSniffingServer } from '../rpc-server-listener.ts';
+import { createLaneTransport, type LaneTransport, type LaneTransportOptions } from './client.ts';
 import {
   type RawBidiHandler,
   type RawClientStreamHandler,
@@ -72,4 +75,21 @@ export async function until(condition: () => boolean, what: string, withinMs = 5
     if (performance.now() > endsAt) throw new Error(`gave up waiting until ${what}`);
     await sleep(5);
   }
+}
+
+/** A check for `assert.rejects` and `assert.throws`. */
+export const failsWith =
+  (code: ErrorName) =>
+  (error: unknown): true => {
+    assert.ok(isDomainError(error), String(error));
+    assert.equal(error.code, code, error.message);
+    return true;
+  };
+
+export async function* counted(count: number, size: number): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < count; i++) yield Buffer.alloc(size, i);
+}
+
+export function connect(url: string, options: Omit<LaneTransportOptions, 'baseUrl'> = {}): LaneTransport {
+  return createLaneTransport({ ...options, baseUrl: url });
 }

@@ -120,6 +120,7 @@ export class ServerCall implements RawContext {
     this.#stream.on('close', () => this.#closed());
     this.#stream.on('drain', () => this.#wake?.());
     try {
+      this.#checkEncoding();
       this.#startTimer();
       this.#openGate();
     } catch (error) {
@@ -167,10 +168,18 @@ export class ServerCall implements RawContext {
     }
   }
 
+  /** Before any message is read: one that is not marked as compressed may be so all the same, under an encoding unknown here. */
+  #checkEncoding(): void {
+    const encoding = this.#headers['grpc-encoding'];
+    if (encoding === undefined || encoding === 'identity') return;
+    throw new DomainError('UNIMPLEMENTED', `grpc-encoding "${encoding}" is not taken: send identity`);
+  }
+
   #startTimer(): void {
     const { defaultTimeoutMs, maxTimeoutMs, requestTimeoutMs } = this.#environment.limits;
     const header = this.#headers['grpc-timeout'];
     const asked = typeof header === 'string' ? parseTimeout(header) : undefined;
+    if (asked === 0) throw new DomainError('TIMEOUT', 'the caller has no time left for this call');
     const { kind } = this.#route;
     const timeoutMs =
       kind === 'unary' ? Math.min(asked ?? defaultTimeoutMs, maxTimeoutMs) : asked && Math.min(asked, timerMsMax);
@@ -200,14 +209,15 @@ export class ServerCall implements RawContext {
     const reader = new FrameReader(limits.readMaxBytes, { buffers, letGo: letGoOfChunk });
     let request: Uint8Array | undefined;
     const deliver = (message: Uint8Array): void => {
-      if (request !== undefined) throw new DomainError('INVALID_REQUEST', 'more than one request message in this call');
+      if (request !== undefined) throw new DomainError('UNIMPLEMENTED', 'more than one request message in this call');
       request = message;
     };
     this.#stream.on('data', (chunk: Buffer) => this.#guard(() => reader.push(chunk, deliver)));
     this.#stream.on('end', () =>
-      this.#guard(() => {
+      this.#ended(() => {
         reader.finish();
-        if (request === undefined) throw new DomainError('INVALID_REQUEST', 'no request message in this call');
+        // The status that gRPC has for a wrong number of messages (statuscodes.md).
+        if (request === undefined) throw new DomainError('UNIMPLEMENTED', 'no request message in this call');
         if (this.#deadlineAt === undefined) clearTimeout(this.#timer);
         void start(request);
       }),
@@ -221,8 +231,13 @@ export class ServerCall implements RawContext {
     inbound.attach(this.#stream);
     this.#inbound = inbound;
     this.#stream.on('data', (chunk: Buffer) => this.#guard(() => inbound.push(chunk)));
-    this.#stream.on('end', () => this.#guard(() => inbound.finish()));
+    this.#stream.on('end', () => this.#ended(() => inbound.finish()));
     return inbound;
+  }
+
+  /** Node ends a stream that was reset like one whose request is complete. Such a call ends when its stream closes. */
+  #ended(step: () => void): void {
+    if (!this.#stream.aborted) this.#guard(step);
   }
 
   /** Runs a step of reading; nothing that a caller sends may throw into the event loop. */

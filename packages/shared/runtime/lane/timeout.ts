@@ -9,12 +9,12 @@ const pattern = /^(\d{1,8})([HMSmun])$/;
 /** The longest delay of a timer: what is longer ends there, after 24 days. */
 export const timerMsMax = 2 ** 31 - 1;
 
-/** Milliseconds of the header, 1 to `timerMsMax`. Refuses anything else with INVALID_REQUEST. */
+/** Milliseconds of the header, rounded up, 0 to `timerMsMax`. Refuses anything else with INVALID_REQUEST. */
 export function parseTimeout(header: string): number {
   const match = pattern.exec(header);
   if (match === null) throw new DomainError('INVALID_REQUEST', `grpc-timeout "${header}" is not digits and a unit`);
   const ms = Number(match[1]) * (unitMs[match[2] as string] as number);
-  return Math.min(timerMsMax, Math.max(1, Math.ceil(ms)));
+  return Math.min(timerMsMax, Math.ceil(ms));
 }
 
 /** The header for a timeout in milliseconds, never shorter than it. */

@@ -36,6 +36,7 @@ export class UnaryReceiver implements Receiver {
   }
 }
 
+/** The status that gRPC has for a wrong number of answers (statuscodes.md). */
 function badAnswer(text: string): DomainError {
-  return new DomainError('NOT_AVAILABLE', text, { outcomeUnknown: true });
+  return new DomainError('UNIMPLEMENTED', text, { outcomeUnknown: true });
 }
