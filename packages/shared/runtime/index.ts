@@ -10,6 +10,7 @@ export {
   healthRoutes,
   type ServingStatus,
 } from './health-service.ts';
+export { holdUntilLeft, notTaken } from './held-answers.ts';
 export { deadlineInterceptor } from './interceptors/deadline.ts';
 export { errorInterceptor } from './interceptors/errors.ts';
 export { bridgeRaw, bridgeRoute } from './lane/bridge.ts';
@@ -22,12 +23,13 @@ export {
   type RawCallOptions,
 } from './lane/client.ts';
 export { connectionKey, connectionOf, type PeerConnection } from './lane/connection.ts';
-export type { OwnedMessage, RawMessage } from './lane/frames.ts';
+export { messageLength, type OwnedMessage, type RawMessage } from './lane/frames.ts';
 export type { CallObservation, Gate, GateCall, LaneLimits } from './lane/limits.ts';
 export * from './lane/raw.ts';
 export { createLane, defaultLaneLimits, type Lane, type LaneOptions } from './lane/server.ts';
 export type { ClientTls } from './lane/session.ts';
 export { runService, type ServiceContext, type ServiceDefinition } from './lifecycle.ts';
+export { listenerLimitsOf, listenerSettings } from './listener-settings.ts';
 export { createLogger, type LeveledLogger, type LoggerOptions, type LogLevel, logLevels } from './logger.ts';
 export {
   Counter,

@@ -2,8 +2,8 @@
  * The HTTP/2 half of a listener: settings on purpose, one record per session, and the watch over peers that misuse the
  * protocol. Streams of the lane go to the lane; all others become request and response objects for the node handler.
  *
- * Bounds per session: streams, header list, memory, resets in either direction (CVE-2023-44487, CVE-2025-8671), time until
- * the first SETTINGS, silence under open streams (PING), idleness, and the time that a request body may take.
+ * Bounds per session: streams, header list, memory, resets in either direction (CVE-2023-44487, CVE-2025-8671), PING and
+ * SETTINGS frames (CVE-2019-9512, CVE-2019-9515), time until the first SETTINGS, silence under open streams (PING), idleness, and the time that a request body may take.
  * Node's defaults that are replaced here: 4,294,967,295 streams, a 64 KiB window, push, 1,000 invalid frames.
  */
 import * as http2 from 'node:http2';
@@ -12,6 +12,7 @@ import type { Logger } from '@fleetmq/shared';
 import { describeConnection, rememberSession } from './lane/connection.ts';
 import type { Lane } from './lane/server.ts';
 import type { ListenerLimits, NodeHandler } from './rpc-server-limits.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 export interface Http2HalfOptions {
   readonly limits: ListenerLimits;
@@ -27,11 +28,14 @@ export interface Http2HalfOptions {
 /** A stream's error is followed by its close event. Without a listener one reset from a peer would end the process. */
 const ignoreError = (): void => undefined;
 
+/** What a SETTINGS frame counts for: it is rarer than a PING, and costs more. */
+const settingsCost = 20;
+
 interface SessionRecord {
   readonly socket: Socket;
   openStreams: number;
-  resetTokens: number;
-  tokensAtMs: number;
+  readonly resets: TokenBucket;
+  readonly pings: TokenBucket;
   bytesSeen: number;
   seenAtMs: number;
   pingedAtMs: number | undefined;
@@ -78,19 +82,23 @@ export class Http2Half {
 
   #onSession(session: http2.ServerHttp2Session, socket: Socket): void {
     const nowMs = performance.now();
-    this.#records.set(session, {
+    const { resetsBurst, resetsPerSecond, pingsBurst, pingsPerSecond } = this.#limits;
+    const record: SessionRecord = {
       socket,
       openStreams: 0,
-      resetTokens: this.#limits.resetsBurst,
-      tokensAtMs: nowMs,
+      resets: new TokenBucket({ burst: resetsBurst, perSecond: resetsPerSecond }, nowMs),
+      pings: new TokenBucket({ burst: pingsBurst, perSecond: pingsPerSecond }, nowMs),
       bytesSeen: 0,
       seenAtMs: nowMs,
       pingedAtMs: undefined,
-    });
+    };
+    this.#records.set(session, record);
     rememberSession(session, describeConnection(socket));
     if (!session.destroyed) session.setLocalWindowSize(this.#limits.connectionWindowBytes);
     const settingsBy = setTimeout(() => session.destroy(), this.#limits.firstBytesMs);
     session.once('remoteSettings', () => clearTimeout(settingsBy));
+    session.on('remoteSettings', () => this.#countPing(session, record, settingsCost));
+    session.on('ping', () => this.#countPing(session, record, 1));
     session.once('close', () => {
       clearTimeout(settingsBy);
       this.#records.delete(session);
@@ -121,13 +129,17 @@ export class Http2Half {
 
   /** Resets of either side cost a token; a connection without tokens is closed. */
   #countReset(session: http2.ServerHttp2Session, record: SessionRecord): void {
-    const { resetsBurst, resetsPerSecond } = this.#limits;
-    const nowMs = performance.now();
-    const refill = ((nowMs - record.tokensAtMs) / 1_000) * resetsPerSecond;
-    record.resetTokens = Math.min(resetsBurst, record.resetTokens + refill) - 1;
-    record.tokensAtMs = nowMs;
-    if (record.resetTokens >= 0 || session.destroyed) return;
-    this.#options.logger.warn({ peer: record.socket.remoteAddress }, 'connection closed: too many streams were reset');
+    if (!record.resets.take(performance.now())) this.#calm(session, record, 'too many streams were reset');
+  }
+
+  /** Frames that the server has to answer and that cost the peer nothing. */
+  #countPing(session: http2.ServerHttp2Session, record: SessionRecord, cost: number): void {
+    if (!record.pings.take(performance.now(), cost)) this.#calm(session, record, 'too many PING or SETTINGS frames');
+  }
+
+  #calm(session: http2.ServerHttp2Session, record: SessionRecord, reason: string): void {
+    if (session.destroyed) return;
+    this.#options.logger.warn({ peer: record.socket.remoteAddress }, `connection closed: ${reason}`);
     session.goaway(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
     session.destroy();
   }

@@ -44,6 +44,10 @@ export interface ListenerLimits {
   readonly resetsBurst: number;
   /** Resets per second of one connection beyond the burst. Default 100. */
   readonly resetsPerSecond: number;
+  /** PING frames of one connection at once; a SETTINGS frame counts as 20. Default 5,000. */
+  readonly pingsBurst: number;
+  /** PING frames per second of one connection beyond the burst. Default 1,000. */
+  readonly pingsPerSecond: number;
   /** How long `close()` waits for open calls. Default 10 s. */
   readonly drainMs: number;
 }
@@ -65,5 +69,7 @@ export const defaultListenerLimits: ListenerLimits = {
   sessionMemoryMiB: 16,
   resetsBurst: 1_000,
   resetsPerSecond: 100,
+  pingsBurst: 5_000,
+  pingsPerSecond: 1_000,
   drainMs: 10_000,
 };

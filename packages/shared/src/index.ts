@@ -1,3 +1,4 @@
+export { AnswerMemory, type AnswerMemoryOptions, type HeldAnswer } from './answer-memory.ts';
 export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type BackoffOptions, backoffMs } from './backoff.ts';
 export { BufferPool, type BufferPoolOptions, type Lease } from './buffer-pool.ts';

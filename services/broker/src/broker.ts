@@ -14,6 +14,7 @@ import {
   MetadataWatch,
   parseControllers,
 } from '@fleetmq/metadata/link';
+import { defaultInflationLimits } from '@fleetmq/record';
 import {
   BufferPool,
   type Clock,
@@ -32,6 +33,7 @@ import {
   type DataFolder,
   type HealthState,
   internalLimits,
+  listenerLimitsOf,
   MetricsRegistry,
   nodeChecksum,
   nodeClock,
@@ -51,6 +53,7 @@ import type { RpcContext } from './rpc/context.ts';
 import { clientRoutes, internalRoutes } from './rpc/routes.ts';
 import { leaveCleanMark, takeCleanMark } from './shell/clean-marker.ts';
 import { type Core, createCore } from './shell/core.ts';
+import { Inflater } from './shell/inflater.ts';
 import { type BrokerMetrics, createBrokerMetrics, observeBroker } from './shell/metrics.ts';
 import { MetricsHistory } from './shell/metrics-history.ts';
 import type { Partitions } from './shell/partitions.ts';
@@ -107,8 +110,11 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
   const storage = await openStorage(config, ports, watching, opened);
   const links = linkControllers(config, ports, opened);
   const buffers = new BufferPool({ idleBytesMax: config.limits['idle-buffer-bytes'], allocate });
+  const inflater = opened.use(
+    new Inflater({ limits: defaultInflationLimits, waitingMax: config.limits['inflations-waiting'], logger }),
+  );
   const core = createCore({
-    ...{ config, ...ports, ...storage, ...links },
+    ...{ config, ...ports, ...storage, ...links, inflater },
     checksum: nodeChecksum,
     buffers,
     metrics: watching.metrics,
@@ -120,7 +126,7 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
     },
   });
   const ending = closeInOrder(core, storage.disk, logger, opened);
-  const listeners = await openServices(config, ports, { ...watching, ...links, core, buffers }, opened);
+  const listeners = await openServices(config, ports, { ...watching, ...links, core, buffers, inflater }, opened);
 
   await joinCluster(config, ports, { ...storage, ...links, ...watching, core, listeners });
   startChores(config, ports, core, storage.disk, opened);
@@ -232,6 +238,7 @@ function closeInOrder(core: Core, disk: Disk, logger: Logger, opened: AsyncDispo
 interface ServedParts extends Watching, Links {
   readonly core: Core;
   readonly buffers: BufferPool;
+  readonly inflater: Inflater;
 }
 
 async function openServices(
@@ -240,13 +247,14 @@ async function openServices(
   parts: ServedParts,
   opened: AsyncDisposableStack,
 ): Promise<Listeners> {
-  const { core, registry, metrics, watch, calls, health, service, buffers } = parts;
+  const { core, registry, metrics, watch, calls, health, service, buffers, inflater } = parts;
   const history = opened.use(new MetricsHistory({ clock, timers, print: () => registry.print() }));
   const subscriptions = { count: 0 };
   observeBroker(registry, {
     ...core,
     pendingBudget: core.budgets.pending,
-    answerBudget: core.budgets.answers,
+    answers: core.budgets.answers,
+    inflater,
     subscriptions: () => subscriptions.count,
     watch,
   });
@@ -264,7 +272,7 @@ async function openServices(
   const internal = internalRoutes({ ...context, listener: 'internal', fetchBounds: internalFetchBounds });
   service.serves(['', ...client.map((routes) => routes.service.typeName)]);
   const shared = { health, logger, buffers, reflection: true, onCall: observeCalls(registry) };
-  const limits = { stallMs: config.limits['stall-ms'], drainMs: drainCallsMs };
+  const limits = { ...listenerLimitsOf(config.limits), drainMs: drainCallsMs };
   const open = async (options: RpcServerOptions): Promise<ListenerAddress> => {
     const { host, port } = opened.use(await startRpcServer(options)).address;
     return { host, port };
@@ -275,7 +283,7 @@ async function openServices(
       ...shared,
       listen: config.listen.internal,
       services: internal,
-      limits: { ...internalLimits, ...limits },
+      limits: { ...internalLimits, stallMs: limits.stallMs, drainMs: limits.drainMs },
     }),
   };
 }

@@ -2,10 +2,10 @@
  * Settings of a broker: names, types, ranges, defaults. Read once, by `main.ts`; tests make the value themselves.
  *
  * Memory. Beside Node's own (about 90 MB) a broker holds at most: records that wait for its disk (`pending-bytes`), answers
- * that readers have not taken (`answer-bytes`, and up to 16 answers more), what followers have sent (one link window per
- * leader), and what HTTP/2 buffers per connection. With the defaults that stays below 400 MB; docs/operations.md measures it.
+ * that readers have not taken (`answer-bytes`), what is read or inflated at the moment (up to 33 answers), what followers have
+ * sent (one link window per leader), and what HTTP/2 buffers per connection. docs/operations.md says what that comes to.
  */
-import { logLevels } from '@fleetmq/shared/runtime';
+import { listenerSettings, logLevels } from '@fleetmq/shared/runtime';
 import { z } from 'zod';
 
 const host = z.string().min(1);
@@ -102,6 +102,10 @@ export const brokerSchema = z.strictObject({
       .min(mebibyte)
       .max(4_096 * mebibyte)
       .default(64 * mebibyte),
+    /** While answers take more than half of that, one that its reader has not taken for so long is given up, and its call ended. */
+    'answer-patience-ms': z.number().int().min(100).max(600_000).default(1_000),
+    /** Reads that wait to be inflated, for readers that do not take the codec; further ones are LIMIT_EXCEEDED. */
+    'inflations-waiting': z.number().int().min(1).max(1_000).default(16),
     /** Memory of messages that is kept for the next ones; beyond it is left to the garbage collector. */
     'idle-buffer-bytes': z
       .number()
@@ -124,8 +128,7 @@ export const brokerSchema = z.strictObject({
       .min(64 * kibibyte)
       .max(64 * mebibyte)
       .default(8 * mebibyte),
-    /** A reader that takes nothing for this long loses its stream. */
-    'stall-ms': z.number().int().min(1_000).max(3_600_000).default(60_000),
+    ...listenerSettings,
   }),
   log: z.strictObject({
     level: z.enum(logLevels).default('info'),

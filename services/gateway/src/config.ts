@@ -1,5 +1,5 @@
 /** Settings of a gateway: names, types, ranges, defaults. Read once, by `main.ts`; tests make the value themselves. */
-import { logLevels } from '@fleetmq/shared/runtime';
+import { listenerSettings, logLevels } from '@fleetmq/shared/runtime';
 import { z } from 'zod';
 
 const host = z.string().min(1);
@@ -48,6 +48,15 @@ export const gatewaySchema = z.strictObject({
       .min(65_536)
       .max(48 * mebibyte)
       .default(3 * mebibyte),
+    /** Bytes of answers that readers have not taken yet; reads beyond are LIMIT_EXCEEDED. */
+    'answer-bytes': z
+      .number()
+      .int()
+      .min(mebibyte)
+      .max(4_096 * mebibyte)
+      .default(64 * mebibyte),
+    /** While answers take more than half of that, one that its reader has not taken for so long is given up, and its call ended. */
+    'answer-patience-ms': z.number().int().min(100).max(600_000).default(1_000),
     /** Longest wait of a fetch for min_bytes. */
     'fetch-wait-ms': z.number().int().min(0).max(300_000).default(30_000),
     /** Requests on one ProduceStream that are not answered yet. */
@@ -72,6 +81,7 @@ export const gatewaySchema = z.strictObject({
     connections: z.number().int().min(1).max(1_000_000).default(10_000),
     /** Streams of one connection. */
     'streams-per-connection': z.number().int().min(1).max(10_000).default(128),
+    ...listenerSettings,
     /** How long a stop waits for open calls. */
     'drain-ms': z.number().int().min(0).max(600_000).default(10_000),
   }),

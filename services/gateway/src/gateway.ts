@@ -11,12 +11,21 @@ import {
   MetadataWatch,
   parseControllers,
 } from '@fleetmq/metadata/link';
-import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
+import {
+  AnswerMemory,
+  type Checksum,
+  type Clock,
+  DomainError,
+  type Logger,
+  type Random,
+  type Timers,
+} from '@fleetmq/shared';
 import {
   addProcessMetrics,
   createHealthState,
   createRpcPool,
   type HealthState,
+  listenerLimitsOf,
   loadTlsFiles,
   MetricsRegistry,
   methodPath,
@@ -97,7 +106,14 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   watch.start();
 
   const ops = stack.use(await startOps({ ...config.listen.ops, readiness, metrics }));
+  const answers = new AnswerMemory({
+    bytesMax: limits['answer-bytes'],
+    patienceMs: limits['answer-patience-ms'],
+    clock: ports.clock,
+  });
+  observeAnswers(metrics, answers);
   const services = clientRoutes({
+    answers,
     upstreams,
     calls,
     ...ports,
@@ -136,6 +152,15 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+function observeAnswers(metrics: MetricsRegistry, answers: AnswerMemory): void {
+  const bytes = { name: 'fleetmq_gateway_answer_bytes', help: 'Bytes of answers that readers have not taken yet.' };
+  metrics.observed(bytes, () => answers.bytes);
+  metrics.observedCounter(
+    { name: 'fleetmq_gateway_answers_given_up', help: 'Calls that were ended because their answers were not taken.' },
+    () => answers.givenUp,
+  );
 }
 
 /** Connections to brokers and controllers: for calls, and for subscriptions with their small buffers. */
@@ -183,6 +208,7 @@ async function openClientListener(options: ClientListenerOptions, stack: AsyncDi
       connectionsPerAddressMax: limits.connections,
       streamsPerConnectionMax: limits['streams-per-connection'],
       drainMs: limits['drain-ms'],
+      ...listenerLimitsOf(limits),
     },
     health,
     reflection: config.reflection.enabled,

@@ -9,6 +9,7 @@
  */
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { ContextValues, ServiceImpl } from '@connectrpc/connect';
+import type { DomainError } from '@fleetmq/shared';
 import type { PeerConnection } from './connection.ts';
 import type { RawMessage } from './frames.ts';
 
@@ -33,6 +34,11 @@ export interface RawContext {
    * memory of answers. Absent for bridged calls, whose bytes Connect has copied by the time the handler returns.
    */
   readonly onClose?: (callback: () => void) => void;
+  /**
+   * Gives the caller up: its stream is reset with ENHANCE_YOUR_CALM, even when its status is decided and only bytes are left
+   * that it does not take. Absent where `onClose` is.
+   */
+  readonly giveUp?: (reason: DomainError) => void;
 }
 
 export type RawUnaryHandler = (request: Uint8Array, context: RawContext) => Promise<RawMessage>;

@@ -74,6 +74,8 @@ export class ServerCall implements RawContext {
   #wake: (() => void) | undefined;
   #trailers = okTrailers;
   #concluded = false;
+  #isRequestRead = false;
+  #isClosed = false;
   #closeListeners: (() => void)[] | undefined;
 
   /** A property and not a method, so that it may be taken apart from its call. */
@@ -111,6 +113,20 @@ export class ServerCall implements RawContext {
   get values(): ContextValues {
     this.#values ??= createContextValues();
     return this.#values;
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#isClosed) {
+      callback();
+      return;
+    }
+    this.#closeListeners ??= [];
+    this.#closeListeners.push(callback);
+  }
+
+  giveUp(reason: DomainError): void {
+    if (!this.#concluded) this.#conclude(reason);
+    this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   /** Starts the call. Never throws. */
@@ -183,17 +199,24 @@ export class ServerCall implements RawContext {
     const { kind } = this.#route;
     const timeoutMs =
       kind === 'unary' ? Math.min(asked ?? defaultTimeoutMs, maxTimeoutMs) : asked && Math.min(asked, timerMsMax);
-    if (timeoutMs !== undefined) {
-      this.#deadlineAt = this.#startedAt + timeoutMs;
-      this.#timer = setTimeout(() => this.#late(`the deadline of ${timeoutMs} ms has passed`), timeoutMs);
-    } else if (kind === 'server_streaming') {
-      this.#timer = setTimeout(() => this.#late(`no request within ${requestTimeoutMs} ms`), requestTimeoutMs);
-    }
+    if (timeoutMs !== undefined) this.#deadlineAt = this.#startedAt + timeoutMs;
+    const isOneRequest = kind === 'unary' || kind === 'server_streaming';
+    const firstMs = isOneRequest ? Math.min(timeoutMs ?? requestTimeoutMs, requestTimeoutMs) : timeoutMs;
+    if (firstMs !== undefined) this.#timer = setTimeout(() => this.#late(), firstMs);
   }
 
-  #late(text: string): void {
-    if (this.#concluded) this.#stream.close(constants.NGHTTP2_CANCEL);
-    else this.fail(new DomainError('TIMEOUT', text));
+  /** One timer serves both bounds: that on the request, and the deadline, which may be further away. */
+  #late(): void {
+    const leftMs = this.deadlineMs;
+    const isInTime = leftMs !== undefined && leftMs > 0 && (this.#isRequestRead || this.#concluded);
+    if (isInTime) this.#timer = setTimeout(() => this.#late(), leftMs);
+    else if (this.#concluded) this.#stream.close(constants.NGHTTP2_CANCEL);
+    else this.fail(new DomainError('TIMEOUT', this.#lateText(leftMs)));
+  }
+
+  #lateText(leftMs: number | undefined): string {
+    if (leftMs !== 0) return `no request within ${this.#environment.limits.requestTimeoutMs} ms`;
+    return `the deadline of ${Math.round((this.#deadlineAt ?? 0) - this.#startedAt)} ms has passed`;
   }
 
   #openGate(): void {
@@ -218,6 +241,7 @@ export class ServerCall implements RawContext {
         reader.finish();
         // The status that gRPC has for a wrong number of messages (statuscodes.md).
         if (request === undefined) throw new DomainError('UNIMPLEMENTED', 'no request message in this call');
+        this.#isRequestRead = true;
         if (this.#deadlineAt === undefined) clearTimeout(this.#timer);
         void start(request);
       }),
@@ -265,7 +289,8 @@ export class ServerCall implements RawContext {
     this.#conclude(undefined);
     if (!this.#respond()) return;
     endWithFrame(this.#stream, message, length);
-    if (this.#deadlineAt === undefined) this.#boundFlush();
+    // A deadline that is nearer bounds the flush as well, without a timer of its own.
+    if ((this.deadlineMs ?? Number.POSITIVE_INFINITY) > this.#environment.limits.flushMs) this.#boundFlush();
   }
 
   async #pump(messages: AsyncIterable<RawMessage>): Promise<void> {
@@ -323,9 +348,7 @@ export class ServerCall implements RawContext {
   }
 
   #stalled(stallMs: number): void {
-    if (this.#concluded) return;
-    this.#conclude(new DomainError('LIMIT_EXCEEDED', `the caller took nothing for ${stallMs} ms`));
-    this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    if (!this.#concluded) this.giveUp(new DomainError('LIMIT_EXCEEDED', `the caller took nothing for ${stallMs} ms`));
   }
 
   #conclude(error: DomainError | undefined): void {
@@ -371,6 +394,7 @@ export class ServerCall implements RawContext {
 
   #closed(): void {
     clearTimeout(this.#timer);
+    this.#isClosed = true;
     this.#environment.calls.delete(this);
     if (!this.#concluded)
       this.#conclude(new DomainError('CANCELLED', 'the caller cancelled, or its connection is lost'));

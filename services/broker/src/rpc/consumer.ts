@@ -3,7 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import { ConsumerService, DeleteRecordsResponseSchema, ListOffsetsResponseSchema } from '@fleetmq/gen/client/consumer';
 import { checkVersion, durationFromProto } from '@fleetmq/metadata/wire';
 import { DomainError, isDomainError } from '@fleetmq/shared';
-import { type RawContext, type ServiceRoutes, serviceRoutes } from '@fleetmq/shared/runtime';
+import { holdUntilLeft, type RawContext, type ServiceRoutes, serviceRoutes } from '@fleetmq/shared/runtime';
 import { assertConsumer, assertPartitionCount, assertTopicCount, boundFetch } from '../domain/fetch.ts';
 import { deleteRecords } from '../shell/delete-records.ts';
 import { Reading } from '../shell/reading.ts';
@@ -19,11 +19,8 @@ export function consumerRoutes(context: RpcContext): ServiceRoutes {
   const onSent = (bytes: number): void => metrics.bytesOut.add(bytes);
   const reading = new Reading({ ...context, bounds: fetchBounds, onSent });
   const assertCount = (count: number): void => assertPartitionCount(count, fetchBounds.partitionsMax);
-  /** Bytes of an answer are released when they have left; a bridged call has copied them by now. */
-  const releaseLater = (bytes: number, call: RawContext): void => {
-    if (call.onClose === undefined) fetcher.budget.release(bytes);
-    else call.onClose(() => fetcher.budget.release(bytes));
-  };
+  /** A gateway takes what it gets, and bounds its callers itself; they must not be counted as one. */
+  const holderOf = (call: RawContext): object => (listener === 'internal' ? call : call.connection);
   return serviceRoutes(
     ConsumerService,
     {
@@ -33,15 +30,16 @@ export function consumerRoutes(context: RpcContext): ServiceRoutes {
         const want = boundFetch(request, call.deadlineMs, fetchBounds);
         const { acceptedCodecs } = request;
         const signals = [call.signal, call.draining];
-        const pass = await fetcher.fetch(request.partitions, want, { listener, acceptedCodecs }, signals);
-        releaseLater(pass.bytes, call);
+        const context = { listener, acceptedCodecs, holder: holderOf(call) };
+        const pass = await fetcher.fetch(request.partitions, want, context, signals);
+        holdUntilLeft(pass.held, call);
         onSent(pass.bytes);
         return fetchMessage(pass.answers);
       },
       async fetchBatch(bytes: Uint8Array, call: RawContext) {
         const request = decodeFetchBatch(bytes, assertTopicCount);
-        const answer = await reading.fetchTopics(request, call.deadlineMs, [call.signal, call.draining]);
-        releaseLater(answer.bytes, call);
+        const answer = await reading.fetchTopics(request, call);
+        holdUntilLeft(answer.held, call);
         return answer.message;
       },
       async *subscribe(bytes: Uint8Array, call: RawContext) {
@@ -54,7 +52,7 @@ export function consumerRoutes(context: RpcContext): ServiceRoutes {
         }
         subscriptions.count++;
         try {
-          yield* reading.subscribe(request, [call.signal, call.draining]);
+          yield* reading.subscribe(request, call);
         } finally {
           subscriptions.count--;
         }

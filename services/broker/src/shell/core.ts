@@ -5,9 +5,9 @@
  */
 import { endpointOf, type MetadataEvent, type MetadataImage } from '@fleetmq/metadata';
 import { authorityOf, type ControllerCalls, type MetadataWatch } from '@fleetmq/metadata/link';
-import { defaultBatchLimits, defaultInflationLimits } from '@fleetmq/record';
-import { nodeCodecs } from '@fleetmq/record/codecs/node';
+import { defaultBatchLimits } from '@fleetmq/record';
 import {
+  AnswerMemory,
   type BrokerId,
   type BufferPool,
   type Checksum,
@@ -25,6 +25,7 @@ import { ByteBudget } from './byte-budget.ts';
 import { ControllerLink, type ControllerLinkOptions } from './controller-link.ts';
 import { Fetcher } from './fetcher.ts';
 import { ReplicationReceiver } from './follower.ts';
+import type { Inflater } from './inflater.ts';
 import { IsrProposer } from './isr-proposer.ts';
 import { defaultLinkLimits } from './link-options.ts';
 import type { BrokerMetrics } from './metrics.ts';
@@ -45,6 +46,7 @@ export interface CoreOptions {
   readonly disk: Disk;
   readonly checksum: Checksum;
   readonly buffers: BufferPool;
+  readonly inflater: Inflater;
   readonly watch: MetadataWatch;
   readonly calls: ControllerCalls;
   readonly pool: RpcPool;
@@ -59,7 +61,7 @@ export function createCore(options: CoreOptions) {
   const { config, clock, timers, random, logger, watch, calls, pool } = options;
   const { image } = watch;
   const localId = config.node.id;
-  const budgets = createBudgets(config);
+  const budgets = createBudgets(config, clock);
   const life = { isStopping: false };
 
   const link = new ControllerLink({
@@ -183,10 +185,9 @@ function createServed(options: CoreOptions, parts: ServedParts) {
     onRefused: (error) => metrics.refused.series(error.code).add(),
   });
   const fetcher = new Fetcher({
-    ...{ partitions, checksum, clock, timers },
-    budget: budgets.answers,
-    codecs: nodeCodecs,
-    inflation: defaultInflationLimits,
+    ...{ partitions, clock, timers },
+    memory: budgets.answers,
+    inflater: options.inflater,
     readersPerPartitionMax: config.limits['parked-readers'],
     passesMax: 16,
     assertServing: serving.assertServing,
@@ -207,13 +208,13 @@ function createServed(options: CoreOptions, parts: ServedParts) {
 
 interface Budgets {
   readonly pending: ByteBudget;
-  readonly answers: ByteBudget;
+  readonly answers: AnswerMemory;
 }
 
-function createBudgets({ limits }: BrokerConfig): Budgets {
+function createBudgets({ limits }: BrokerConfig, clock: Clock): Budgets {
   return {
     pending: new ByteBudget('batches that wait for the disk', limits['pending-bytes']),
-    answers: new ByteBudget('answers that wait for their readers', limits['answer-bytes']),
+    answers: new AnswerMemory({ bytesMax: limits['answer-bytes'], patienceMs: limits['answer-patience-ms'], clock }),
   };
 }
 

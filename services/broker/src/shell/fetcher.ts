@@ -3,16 +3,17 @@
  * fetch that wants more parks until a watermark moves, its time is over, or the server drains. Nothing at or above the high
  * watermark is read (P8).
  *
- * Bytes of answers are charged to one budget for the whole broker until they have left, so that readers that never read
- * cannot take its memory; what does not fit is refused before anything is read.
+ * Bytes of answers are held in one memory for the whole broker until they have left, so that readers that never read
+ * cannot take it all; what does not fit is refused before anything is read.
  */
 import type { ReadAnswer } from '@fleetmq/log';
 import type { ListenerName } from '@fleetmq/metadata';
-import { type Codecs, codecId, FrameCursor, type InflationLimits, inflateFrames } from '@fleetmq/record';
+import { codecId, FrameCursor, readBatchHeader } from '@fleetmq/record';
 import {
-  type Checksum,
+  type AnswerMemory,
   type Clock,
   DomainError,
+  type HeldAnswer,
   isDomainError,
   type Lease,
   type Offset,
@@ -23,22 +24,20 @@ import {
 import { assertReadable, assertReaderEpoch, assertServable, clampOffset } from '../domain/fetch.ts';
 import type { Position } from '../wire/fetch.ts';
 import { type FetchPartitionAsk, type PartitionAnswer, partitionOverhead, releaseAnswers } from '../wire/fetch.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { Inflater } from './inflater.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 import { Semaphore } from './semaphore.ts';
 
 export interface FetcherOptions {
   readonly partitions: Partitions;
-  readonly budget: ByteBudget;
-  readonly checksum: Checksum;
+  readonly memory: AnswerMemory;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly codecs: Codecs;
-  readonly inflation: InflationLimits;
+  readonly inflater: Pick<Inflater, 'inflate'>;
   /** Readers of one partition that may be parked. Default 10,000. */
   readonly readersPerPartitionMax: number;
-  /** Passes that may read at the same time: the budget can be passed by so many answers. Default 16. */
+  /** Passes that may read at the same time: the memory can be passed by so many answers, and by those that are inflated. Default 16. */
   readonly passesMax: number;
   /** Throws NOT_AVAILABLE before this broker has caught up with the metadata. */
   readonly assertServing: () => void;
@@ -49,12 +48,15 @@ export interface FetcherOptions {
 export interface ReadContext {
   readonly listener: ListenerName;
   readonly acceptedCodecs: ReadonlySet<number>;
+  /** The reader's connection: who does not take its answers leaves room to the others (see AnswerMemory). */
+  readonly holder: object;
 }
 
-/** What was read, and how many bytes of it are charged to the budget until the reader of this releases them. */
+/** What was read. Its bytes are held until the reader of this releases them. */
 export interface ReadPass {
   readonly answers: PartitionAnswer[];
   readonly bytes: number;
+  readonly held: HeldAnswer;
 }
 
 const nothing: Uint8Array = new Uint8Array(0);
@@ -72,37 +74,53 @@ export class Fetcher {
     this.#passes = new Semaphore(options.passesMax);
   }
 
-  get budget(): ByteBudget {
-    return this.#options.budget;
-  }
-
   /**
    * One pass: an answer per ask, in order; together at most `maxBytes`, but for the first batch. LIMIT_EXCEEDED while the
-   * answers of others fill the budget.
+   * answers of others fill the memory, or too many others wait to be inflated.
    */
   async readAll(asks: readonly FetchPartitionAsk[], maxBytes: number, context: ReadContext): Promise<ReadPass> {
-    const { budget } = this.#options;
-    if (budget.free === 0) {
-      const text = `answers of ${budget.bytes} bytes wait to be read by others`;
-      throw new DomainError('LIMIT_EXCEEDED', text, { retryAfterMs: 100 });
-    }
+    const { memory } = this.#options;
     return this.#passes.run(async () => {
-      const answers: PartitionAnswer[] = [];
-      // The fuller the budget, the smaller the answers: readers that do not read end up holding little.
-      let left = Math.min(maxBytes, Math.max(answerBytesMin, budget.free / 8));
-      let bytes = 0;
-      for (const ask of asks) {
-        // The first batch of all comes whole, however long it is: otherwise its reader would never get past it.
-        const mustFit = bytes > 0;
-        const wanted = ask.maxBytes === 0 ? left : Math.min(left, ask.maxBytes);
-        const answer = await this.read(ask, mustFit ? wanted : Math.max(1, wanted), context, mustFit);
-        left = Math.max(0, left - answer.batches.length - partitionOverhead(ask.target));
-        bytes += answer.batches.length;
-        answers.push(answer);
+      const room = memory.roomFor(context.holder);
+      // The fuller the memory, the smaller the answers: readers that do not read end up holding little.
+      const left = Math.min(maxBytes, Math.max(answerBytesMin, Math.floor(room / 8)));
+      // Held before it is read: sixteen passes at once would find the same room.
+      const held = room === 0 ? undefined : memory.hold(Math.min(left, room), context.holder);
+      if (held === undefined) throw this.#noRoom();
+      try {
+        return await this.#pass(asks, left, context, held);
+      } catch (error) {
+        held.release();
+        throw error;
       }
-      budget.adjust(bytes);
-      return { answers, bytes };
     });
+  }
+
+  #noRoom(): DomainError {
+    const text = `answers of ${this.#options.memory.bytes} bytes wait to be read`;
+    return new DomainError('LIMIT_EXCEEDED', text, { retryAfterMs: 100 });
+  }
+
+  async #pass(
+    asks: readonly FetchPartitionAsk[],
+    bytesMax: number,
+    context: ReadContext,
+    held: HeldAnswer,
+  ): Promise<ReadPass> {
+    const answers: PartitionAnswer[] = [];
+    let left = bytesMax;
+    let bytes = 0;
+    for (const ask of asks) {
+      // The first batch of all comes whole, however long it is: otherwise its reader would never get past it.
+      const mustFit = bytes > 0;
+      const wanted = ask.maxBytes === 0 ? left : Math.min(left, ask.maxBytes);
+      const answer = await this.read(ask, mustFit ? wanted : Math.max(1, wanted), context, mustFit);
+      left = Math.max(0, left - answer.batches.length - partitionOverhead(ask.target));
+      bytes += answer.batches.length;
+      answers.push(answer);
+    }
+    if (!held.resize(bytes)) throw this.#noRoom();
+    return { answers, bytes, held };
   }
 
   /**
@@ -120,7 +138,8 @@ export class Fetcher {
       const replica = this.#options.partitions.leading(ask.target.topic, ask.target.partition, context.listener);
       return await this.#readReplica(replica, ask, maxBytes, context, mustFit);
     } catch (error) {
-      if (!isDomainError(error)) throw error;
+      // Too much to do is no property of a partition: the whole pass is to be tried again.
+      if (!isDomainError(error) || error.code === 'LIMIT_EXCEEDED') throw error;
       return failedAnswer(ask, error);
     }
   }
@@ -192,13 +211,13 @@ export class Fetcher {
     context: ReadContext,
     signals: readonly AbortSignal[],
   ): Promise<ReadPass> {
-    const { clock, budget } = this.#options;
+    const { clock } = this.#options;
     const deadlineMs = clock.monotonicMs() + want.maxWaitMs;
     for (;;) {
       const pass = await this.readAll(asks, want.maxBytes, context);
       const isLate = clock.monotonicMs() >= deadlineMs || signals.some(({ aborted }) => aborted);
       if (isLate || isEnough(pass, want.minBytes)) return pass;
-      budget.release(pass.bytes);
+      pass.held.release();
       releaseAnswers(pass.answers);
       // What moved between the read and now must not be missed.
       if (!this.hasNews(pass.answers)) await this.waitForNews(asks, deadlineMs, signals);
@@ -249,7 +268,7 @@ export class Fetcher {
     if (maxBytes > 0 && ask.fetchOffset < highWatermark) {
       const read = await this.#readLog(replica, ask.fetchOffset, highWatermark, maxBytes);
       if (mustFit && read.bytes.length > maxBytes) read.lease?.release();
-      else ({ bytes: batches, nextOffset, lease } = this.#inflate(read, maxBytes, context));
+      else ({ bytes: batches, nextOffset, lease } = await this.#inflate(read, maxBytes, context));
     }
     const { target } = ask;
     const { startOffset: logStartOffset } = log;
@@ -266,13 +285,17 @@ export class Fetcher {
   }
 
   /** Stored batches as they lie, except those in a codec that the reader does not take. */
-  #inflate(read: ReadAnswer, maxBytes: number, context: ReadContext): Omit<ReadAnswer, 'baseOffset'> {
-    if (takesAll(context.acceptedCodecs)) return read;
-    const { checksum, codecs, inflation } = this.#options;
+  async #inflate(
+    read: ReadAnswer,
+    maxBytes: number,
+    { acceptedCodecs }: ReadContext,
+  ): Promise<Omit<ReadAnswer, 'baseOffset'>> {
+    if (takesAll(acceptedCodecs) || !needsInflation(read.bytes, acceptedCodecs)) return read;
+    const { inflater } = this.#options;
     const answerBytesMax = Math.max(maxBytes, 1);
-    const options = { accepted: context.acceptedCodecs, checksum, codecs, limits: inflation, answerBytesMax };
-    const { bytes, frames } = inflateFrames(read.bytes, options);
-    if (bytes === read.bytes) return read;
+    const { bytes, frames } = await this.#passes.lend(() =>
+      inflater.inflate(read.bytes, acceptedCodecs, answerBytesMax),
+    );
     this.#options.onInflated(bytes.length);
     const nextOffset = endOfFrames(read.bytes, frames);
     read.lease?.release();
@@ -308,6 +331,15 @@ function endOfFrames(bytes: Uint8Array, count: number): Offset {
   const cursor = new FrameCursor(bytes);
   for (let i = 0; i < count; i++) cursor.next();
   return toOffset(cursor.trailer.endOffset);
+}
+
+function needsInflation(bytes: Uint8Array, accepted: ReadonlySet<number>): boolean {
+  const cursor = new FrameCursor(bytes);
+  while (cursor.next() === 'frame') {
+    const codec = readBatchHeader(bytes, cursor.batchStart, cursor.end).compressionType;
+    if (codec !== codecId.none && !accepted.has(codec)) return true;
+  }
+  return false;
 }
 
 function takesAll(accepted: ReadonlySet<number>): boolean {

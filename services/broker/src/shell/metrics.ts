@@ -1,6 +1,7 @@
 /** What a broker counts. The hot path bumps plain fields; the rest is read when somebody asks. */
 
 import { addMetadataMetrics, type MetadataWatch } from '@fleetmq/metadata/link';
+import type { AnswerMemory } from '@fleetmq/shared';
 import {
   type Counter,
   type Histogram,
@@ -10,6 +11,7 @@ import {
 } from '@fleetmq/shared/runtime';
 import type { ByteBudget } from './byte-budget.ts';
 import type { ControllerLink } from './controller-link.ts';
+import type { Inflater } from './inflater.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replicator } from './replicator.ts';
 
@@ -61,13 +63,14 @@ export interface ObservedParts {
   readonly replicator: Replicator;
   readonly link: ControllerLink;
   readonly pendingBudget: ByteBudget;
-  readonly answerBudget: ByteBudget;
+  readonly answers: AnswerMemory;
+  readonly inflater: Inflater;
   readonly subscriptions: () => number;
   readonly watch: MetadataWatch;
 }
 
 export function observeBroker(metrics: MetricsRegistry, parts: ObservedParts): void {
-  const { partitions, replicator, link, pendingBudget, answerBudget } = parts;
+  const { partitions, replicator, link, pendingBudget, answers, inflater } = parts;
   const gauge = (name: string, help: string, read: () => number): void =>
     metrics.observed({ name: `fleetmq_broker_${name}`, help }, read);
   gauge('partitions', 'Replicas that this broker holds.', () => partitions.size);
@@ -77,10 +80,15 @@ export function observeBroker(metrics: MetricsRegistry, parts: ObservedParts): v
   );
   gauge('offline_partitions', 'Replicas whose log has failed.', () => partitions.failures().length);
   gauge('pending_bytes', 'Bytes of batches that are not durable yet.', () => pendingBudget.bytes);
-  gauge('answer_bytes', 'Bytes of answers that readers have not taken yet.', () => answerBudget.bytes);
+  gauge('answer_bytes', 'Bytes of answers that readers have not taken yet.', () => answers.bytes);
+  gauge('inflations', 'Reads that are inflated, or wait for it.', () => inflater.size);
   gauge('subscriptions', 'Open subscriptions.', parts.subscriptions);
   gauge('epoch', 'Registration of this broker.', () => link.brokerEpoch);
   gauge('fenced', '1 while the controllers keep this broker out of service.', () => (link.state === 'active' ? 0 : 1));
+  metrics.observedCounter(
+    { name: 'fleetmq_broker_answers_given_up', help: 'Calls that were ended because their answers were not taken.' },
+    () => answers.givenUp,
+  );
   metrics.observedCounter(
     { name: 'fleetmq_broker_replication_bytes_out', help: 'Bytes of batches that were sent to followers.' },
     () => replicator.totals().bytes,

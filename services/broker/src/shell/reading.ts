@@ -7,11 +7,12 @@ import {
   type Checksum,
   type Clock,
   DomainError,
+  type HeldAnswer,
   isDomainError,
   type TopicId,
   type TopicPartitionName,
 } from '@fleetmq/shared';
-import type { RawMessage } from '@fleetmq/shared/runtime';
+import { notTaken, type RawContext, type RawMessage } from '@fleetmq/shared/runtime';
 import { assertPartitionCount, boundFetch, type FetchBounds } from '../domain/fetch.ts';
 import { locateTopic } from '../domain/topics.ts';
 import {
@@ -41,11 +42,14 @@ export interface ReadingOptions {
 const heartbeatBounds = { defaultMs: 5_000, minMs: 100, maxMs: 30_000 } as const;
 const maxAgeMaxMs = 30 * 60_000;
 
-/** A message, and the bytes of it that stay charged until the caller releases them. */
+/** A message, and its bytes, which are held until the caller releases them. */
 export interface ChargedAnswer {
   readonly message: RawMessage;
-  readonly bytes: number;
+  readonly held: HeldAnswer;
 }
+
+/** What reading needs to know of a call. */
+export type ReadingCall = Pick<RawContext, 'connection' | 'deadlineMs' | 'draining' | 'giveUp' | 'signal'>;
 
 export class Reading {
   readonly #options: ReadingOptions;
@@ -55,11 +59,7 @@ export class Reading {
   }
 
   /** FetchBatch: all partitions of the topics, from the cursor or the start position on. */
-  async fetchTopics(
-    request: FetchBatchRequest,
-    callMs: number | undefined,
-    signals: readonly AbortSignal[],
-  ): Promise<ChargedAnswer> {
+  async fetchTopics(request: FetchBatchRequest, call: ReadingCall): Promise<ChargedAnswer> {
     const { fetcher, listener, checksum, bounds } = this.#options;
     const failed: PartitionAnswer[] = [];
     const targets = request.topics.flatMap((topic) => this.#partitionsOf(topic, failed));
@@ -71,11 +71,11 @@ export class Reading {
       failed,
     );
     const asks = starts.map(askOf);
-    const want = boundFetch(request, callMs, bounds);
+    const want = boundFetch(request, call.deadlineMs, bounds);
     // Bad news is told at once.
     const waiting = failed.length > 0 ? { ...want, maxWaitMs: 0 } : want;
-    const context = { listener, acceptedCodecs: request.acceptedCodecs };
-    const pass = await fetcher.fetch(asks, waiting, context, signals);
+    const context = { listener, acceptedCodecs: request.acceptedCodecs, holder: call.connection };
+    const pass = await fetcher.fetch(asks, waiting, context, [call.signal, call.draining]);
     const news = pass.answers.filter(({ error, batches }) => error !== undefined || batches.length > 0);
     for (const [index, { nextOffset }] of pass.answers.entries()) {
       const entry = cursorEntry({ ...(starts[index] as SubscriptionStart), nextOffset });
@@ -84,12 +84,12 @@ export class Reading {
     this.#options.onSent(pass.bytes);
     return {
       message: fetchMessage([...failed, ...news], encodeCursor(known.values(), checksum)),
-      bytes: pass.bytes,
+      held: pass.held,
     };
   }
 
   /** Subscribe with given partitions. */
-  async *subscribe(request: SubscribeRequest, signals: readonly AbortSignal[]): AsyncGenerator<RawMessage, void> {
+  async *subscribe(request: SubscribeRequest, call: ReadingCall): AsyncGenerator<RawMessage, void> {
     const { fetcher, listener, checksum, clock, bounds, onSent } = this.#options;
     const failed: PartitionAnswer[] = [];
     const starts = await this.#startsOf(request.partitions, this.#knownPlaces(request.cursor), failed);
@@ -98,8 +98,10 @@ export class Reading {
     const { defaultMs, minMs, maxMs } = heartbeatBounds;
     const heartbeatMs = Math.min(maxMs, Math.max(minMs, request.heartbeatMs || defaultMs));
     const maxAgeMs = Math.min(maxAgeMaxMs, request.maxAgeMs || maxAgeMaxMs);
-    const context = { listener, acceptedCodecs: request.acceptedCodecs };
-    const rest = { fetcher, checksum, clock, signals, onSent, context };
+    const context = { listener, acceptedCodecs: request.acceptedCodecs, holder: call.connection };
+    const signals = [call.signal, call.draining];
+    const giveUp = (): void => call.giveUp?.(notTaken());
+    const rest = { fetcher, checksum, clock, signals, onSent, context, giveUp };
     yield* runSubscription({ ...rest, starts, maxBytes, heartbeatMs, maxAgeMs });
   }
 

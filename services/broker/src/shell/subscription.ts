@@ -30,13 +30,15 @@ export interface SubscriptionOptions {
   /** The caller's own signal, and that of the server's drain. */
   readonly signals: readonly AbortSignal[];
   readonly onSent: (bytes: number) => void;
+  /** Ends the call of a reader that does not read, when its memory is needed. */
+  readonly giveUp: () => void;
 }
 
 interface Reading extends SubscriptionStart {
   nextOffset: number;
 }
 
-/** The answers of the subscription, each as pieces. Bytes of an answer stay charged until the next one is asked for. */
+/** The answers of the subscription, each as pieces. Bytes of an answer are held until the next one is asked for. */
 export async function* runSubscription(options: SubscriptionOptions): AsyncGenerator<RawMessage, void, undefined> {
   const { fetcher, clock, signals } = options;
   const readings = options.starts.map((start): Reading => ({ ...start }));
@@ -53,6 +55,7 @@ export async function* runSubscription(options: SubscriptionOptions): AsyncGener
       const news = pass.answers.filter(({ error, batches }) => error !== undefined || batches.length > 0);
       if (news.length > 0) {
         note(readings, news);
+        pass.held.watch(options.giveUp);
         yield fetchMessage(news, cursorOf(readings, options.checksum));
         options.onSent(pass.bytes);
         heartbeatMs = clock.monotonicMs() + options.heartbeatMs;
@@ -60,7 +63,7 @@ export async function* runSubscription(options: SubscriptionOptions): AsyncGener
       if (isOver(clock, endMs, signals)) return;
       if (news.length > 0 || fetcher.hasNews(pass.answers)) continue;
     } finally {
-      fetcher.budget.release(pass.bytes);
+      pass.held.release();
     }
     if (clock.monotonicMs() >= heartbeatMs) {
       yield encodeFetchAnswer([], cursorOf(readings, options.checksum));

@@ -1,8 +1,9 @@
 /** ConsumerService: reads go to the partitions' leaders. */
 import { ConsumerService } from '@fleetmq/gen/client/consumer';
-import type { Checksum, Random } from '@fleetmq/shared';
+import type { AnswerMemory, Checksum, Random } from '@fleetmq/shared';
 import { type RawContext, type ServiceRoutes, serviceRoutes } from '@fleetmq/shared/runtime';
 import type { FetchBounds } from '../domain/fetch.ts';
+import { heldAnswer, heldAnswers } from '../shell/answers.ts';
 import { fetchBatch } from '../shell/fetch-batch.ts';
 import { fetchRaw } from '../shell/fetch-calls.ts';
 import { callOffsets } from '../shell/offset-calls.ts';
@@ -15,19 +16,21 @@ export interface ConsumerDeps {
   readonly bounds: FetchBounds;
   readonly checksum: Checksum;
   readonly random: Random;
+  readonly answers: AnswerMemory;
 }
 
-export function consumerRoutes({ upstreams, bounds, checksum, random }: ConsumerDeps): ServiceRoutes {
+export function consumerRoutes({ upstreams, bounds, checksum, random, answers }: ConsumerDeps): ServiceRoutes {
   const { partitionsMax } = bounds;
   const groups = unimplemented('consumer groups are');
   return serviceRoutes(
     ConsumerService,
     {
-      fetch: (request: Uint8Array, context: RawContext) => fetchRaw(upstreams, request, context, bounds),
+      fetch: (request: Uint8Array, context: RawContext) =>
+        heldAnswer(answers, context, () => fetchRaw(upstreams, request, context, bounds)),
       fetchBatch: (request: Uint8Array, context: RawContext) =>
-        fetchBatch(upstreams, request, context, bounds, checksum),
+        heldAnswer(answers, context, () => fetchBatch(upstreams, request, context, bounds, checksum)),
       subscribe: (request: Uint8Array, context: RawContext) =>
-        subscribe(upstreams, request, context, { checksum, random, partitionsMax }),
+        heldAnswers(answers, context, subscribe(upstreams, request, context, { checksum, random, partitionsMax })),
       listOffsets: (request: Uint8Array, context: RawContext) =>
         callOffsets(upstreams, 'listOffsets', request, context, partitionsMax),
       deleteRecords: (request: Uint8Array, context: RawContext) =>
