@@ -8,12 +8,16 @@ import { nodeCodecs } from './codecs/node.ts';
 import {
   BatchBuilder,
   batchOfFrame,
+  type Codec,
+  type Codecs,
+  codecsOf,
   decodeRecords,
   defaultBatchLimits,
   inflateFrame,
   inflateFrames,
   joinFrame,
   openBatch,
+  openBatchInBackground,
   sealFrame,
   splitFrames,
   validateProduced,
@@ -36,30 +40,46 @@ const recordInput = fc.record({
   timestampMs: fc.option(fc.integer({ min: -62_135_596_800_000, max: 253_402_300_799_000 }), { nil: undefined }),
 });
 const codecChoice = fc.constantFrom(0, 1, 2, 3);
+/** The same, in the background whatever the size. */
+const backgroundCodecs = codecsOf(...[...nodeCodecs.values()].map((codec) => withBackgroundFrom(codec, 0)));
+
+function withBackgroundFrom(codec: Codec, from: number): Codec {
+  const background = { ...codec.background!, compressFrom: from, decompressFrom: from };
+  return { ...codec, background };
+}
 
 function stored(batch: Uint8Array, baseOffset: number, appendTimeMs = 99): Uint8Array {
   const validated = validateProduced(batch, defaultBatchLimits, tableChecksum);
   return joinFrame(sealFrame(validated, { baseOffset, leaderEpoch: 1, appendTimeMs }, tableChecksum));
 }
 
-test('what goes into a builder comes out of a stored batch, for every codec; a builder can be used again', () => {
+test('what goes into a builder comes out of a stored batch, for every codec; a builder can be used again', async () => {
   const builder = new BatchBuilder({ initialBytes: 16 });
-  fc.assert(
-    fc.property(
+  await fc.assert(
+    fc.asyncProperty(
       fc.array(recordInput, { minLength: 1, maxLength: 20 }),
       codecChoice,
+      fc.constantFrom(nodeCodecs, backgroundCodecs),
       fc.nat(1e9),
-      (inputs, id, base) => {
-        const codec = nodeCodecs.get(id);
+      async (inputs, id, codecs: Codecs, base) => {
+        const codec = codecs.get(id);
         for (const input of inputs) {
           const before = builder.byteLength;
           const after = builder.append(input.key, input.value, input.headers, input.timestampMs);
           assert.ok(after > before && after === builder.byteLength);
         }
-        const batch = builder.build(codec === undefined ? {} : { codec }, tableChecksum).bytes;
+        const options = codec === undefined ? {} : { codec };
+        const closed = builder.close();
         assert.equal(builder.recordCount, 0);
+        const { bytes: batch } = closed.isWorthBackground(options)
+          ? await closed.buildInBackground(options, tableChecksum)
+          : closed.build(options, tableChecksum);
         const frame = stored(batch, base);
-        const opened = openBatch(batchOfFrame(frame, tableChecksum), { codecs: nodeCodecs, checksum: tableChecksum });
+        const reading = { codecs, checksum: tableChecksum };
+        const there = openBatchInBackground(batchOfFrame(frame, tableChecksum), reading);
+        assert.equal(there instanceof Promise, id !== 0 && codecs === backgroundCodecs);
+        const opened = await there;
+        assert.deepEqual(opened, openBatch(batchOfFrame(frame, tableChecksum), reading));
         const expected = inputs.map((input, i) => ({
           ...input,
           offset: base + i,
@@ -68,7 +88,7 @@ test('what goes into a builder comes out of a stored batch, for every codec; a b
         assert.deepEqual(plain(decodeRecords(opened)), plain(expected));
         assert.equal(opened.endOffset, base + inputs.length);
 
-        const inflated = inflateFrame(frame, { codecs: nodeCodecs, checksum: tableChecksum });
+        const inflated = await inflateFrame(frame, reading);
         const twin = openBatch(batchOfFrame(inflated, tableChecksum), { checksum: tableChecksum });
         assert.deepEqual(plain(decodeRecords(twin)), plain(expected));
         assert.equal(twin.header.compressionType, 0);
@@ -89,7 +109,7 @@ function plain(records: readonly object[]): unknown {
   );
 }
 
-test('a reader gets batches of its codecs as they lie, and the others inflated', () => {
+test('a reader gets batches of its codecs as they lie, and the others inflated', async () => {
   const builder = new BatchBuilder();
   const build = (id: number, value: string): Uint8Array => {
     builder.append(undefined, new TextEncoder().encode(value));
@@ -99,18 +119,50 @@ test('a reader gets batches of its codecs as they lie, and the others inflated',
   const frames = [stored(build(0, 'none'), 0), stored(build(1, 'lz4'), 1), stored(build(2, 'zstd'), 2)];
   const stretch = Uint8Array.from(frames.flatMap((frame) => [...frame]));
   const options = { codecs: nodeCodecs, checksum: tableChecksum };
-  assert.equal(inflateFrames(stretch, { ...options, accepted: new Set([1, 2]) }).bytes, stretch);
-  const answer = inflateFrames(stretch, { ...options, accepted: new Set([1]) });
+  assert.equal((await inflateFrames(stretch, { ...options, accepted: new Set([1, 2]) })).bytes, stretch);
+  const answer = await inflateFrames(stretch, { ...options, accepted: new Set([1]) });
   const parts = splitFrames(answer.bytes, tableChecksum);
   assert.equal(answer.frames, 3);
   assert.deepEqual(parts.slice(0, 2), frames.slice(0, 2));
   assert.equal(openBatch(batchOfFrame(parts[2]!, tableChecksum)).header.compressionType, 0);
-  const first = inflateFrames(stretch, { ...options, accepted: new Set(), answerBytesMax: 1 });
+  const first = await inflateFrames(stretch, { ...options, accepted: new Set(), answerBytesMax: 1 });
   assert.equal(first.frames, 1);
   assert.deepEqual(first.bytes, frames[0]);
 });
 
-test('a count that does not match the records is refused before a record is shown', () => {
+test('short batches are inflated here, but not many in a row', async () => {
+  const lz4 = nodeCodecs.get(1)!;
+  const calls: string[] = [];
+  const codec: Codec = {
+    ...withBackgroundFrom(lz4, 500),
+    decompress: (bytes, most) => {
+      calls.push('here');
+      return lz4.decompress(bytes, most);
+    },
+  };
+  const background = {
+    ...codec.background!,
+    decompress: async (bytes: Uint8Array, most: number) => {
+      calls.push('there');
+      return lz4.decompress(bytes, most);
+    },
+  };
+  const builder = new BatchBuilder();
+  const frame = (offset: number, length: number): Uint8Array => {
+    builder.append(
+      undefined,
+      Uint8Array.from({ length }, (_, i) => Math.imul(i + 1, 2654435761) >>> 24),
+    );
+    return stored(builder.build({ codec: lz4 }, tableChecksum).bytes, offset);
+  };
+  const stretch = Buffer.concat([200, 200, 200, 10, 600, 10].map((length, offset) => frame(offset, length)));
+  const codecs = codecsOf({ ...codec, background });
+  const answer = await inflateFrames(stretch, { codecs, checksum: tableChecksum, accepted: new Set() });
+  assert.equal(answer.frames, 6);
+  assert.deepEqual(calls, ['here', 'here', 'there', 'here', 'there', 'here']);
+});
+
+test('a count that does not match the records is refused before a record is shown', async () => {
   const codec = nodeCodecs.get(1)!;
   const entries = new WireWriter().bytesField(7, new Uint8Array(0)).bytesField(7, new Uint8Array(0)).finish();
   const carried = (content: Uint8Array, count: number): Uint8Array =>
@@ -119,7 +171,9 @@ test('a count that does not match the records is refused before a record is show
   assert.equal(openBatch(carried(entries, 2), options).recordCount, 2);
   assert.throws(() => openBatch(carried(entries, 3), options), { code: 'CORRUPT_BATCH' });
   const lying = stored(carried(entries, 3), 0);
-  assert.throws(() => inflateFrame(lying, { codecs: nodeCodecs, checksum: tableChecksum }), { code: 'CORRUPT_BATCH' });
+  for (const codecs of [nodeCodecs, backgroundCodecs]) {
+    await assert.rejects(inflateFrame(lying, { codecs, checksum: tableChecksum }), { code: 'CORRUPT_BATCH' });
+  }
   // Fields of a batch cannot be smuggled in among the records: here the control bit.
   const smuggled = new WireWriter().raw(entries).varintField(14, 2).finish();
   assert.throws(() => openBatch(carried(smuggled, 2), options), { code: 'CORRUPT_BATCH', message: /among/ });

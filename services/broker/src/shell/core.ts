@@ -188,6 +188,7 @@ function createServed(options: CoreOptions, parts: ServedParts) {
     inflation: defaultInflationLimits,
     readersPerPartitionMax: config.limits['parked-readers'],
     passesMax: 16,
+    inflationsMax: 2,
     assertServing: serving.assertServing,
     onInflated: (bytes) => metrics.inflatedBytes.add(bytes),
   });

@@ -40,6 +40,8 @@ export interface FetcherOptions {
   readonly readersPerPartitionMax: number;
   /** Passes that may read at the same time: the budget can be passed by so many answers. Default 16. */
   readonly passesMax: number;
+  /** Batches that may be inflated on other threads at the same time: the disk needs those too. Default 2. */
+  readonly inflationsMax: number;
   /** Throws NOT_AVAILABLE before this broker has caught up with the metadata. */
   readonly assertServing: () => void;
   readonly onInflated: (bytes: number) => void;
@@ -66,10 +68,13 @@ const gatherMs = 5;
 export class Fetcher {
   readonly #options: FetcherOptions;
   readonly #passes: Semaphore;
+  /** At most `passesMax` wait here. */
+  readonly #inflations: Semaphore;
 
   constructor(options: FetcherOptions) {
     this.#options = options;
     this.#passes = new Semaphore(options.passesMax);
+    this.#inflations = new Semaphore(options.inflationsMax);
   }
 
   get budget(): ByteBudget {
@@ -249,7 +254,7 @@ export class Fetcher {
     if (maxBytes > 0 && ask.fetchOffset < highWatermark) {
       const read = await this.#readLog(replica, ask.fetchOffset, highWatermark, maxBytes);
       if (mustFit && read.bytes.length > maxBytes) read.lease?.release();
-      else ({ bytes: batches, nextOffset, lease } = this.#inflate(read, maxBytes, context));
+      else ({ bytes: batches, nextOffset, lease } = await this.#inflate(read, maxBytes, context));
     }
     const { target } = ask;
     const { startOffset: logStartOffset } = log;
@@ -266,12 +271,14 @@ export class Fetcher {
   }
 
   /** Stored batches as they lie, except those in a codec that the reader does not take. */
-  #inflate(read: ReadAnswer, maxBytes: number, context: ReadContext): Omit<ReadAnswer, 'baseOffset'> {
+  async #inflate(read: ReadAnswer, maxBytes: number, context: ReadContext): Promise<Omit<ReadAnswer, 'baseOffset'>> {
     if (takesAll(context.acceptedCodecs)) return read;
     const { checksum, codecs, inflation } = this.#options;
     const answerBytesMax = Math.max(maxBytes, 1);
-    const options = { accepted: context.acceptedCodecs, checksum, codecs, limits: inflation, answerBytesMax };
-    const { bytes, frames } = inflateFrames(read.bytes, options);
+    const { bytes, frames } = await inflateFrames(read.bytes, {
+      ...{ accepted: context.acceptedCodecs, checksum, codecs, limits: inflation, answerBytesMax },
+      inTurn: (job) => this.#inflations.run(job),
+    });
     if (bytes === read.bytes) return read;
     this.#options.onInflated(bytes.length);
     const nextOffset = endOfFrames(read.bytes, frames);
