@@ -15,9 +15,8 @@ import {
   varintSize,
   writeVarint,
 } from '@fleetmq/shared';
-import type { Codec } from './compression.ts';
-import { type BatchFields, encodeHeader } from './encode.ts';
-import { attribute, batchField, codecId, frameBytesMax, recordTag } from './layout.ts';
+import { type BuildOptions, type BuiltBatch, ClosedRecords, headerRoom } from './closed-records.ts';
+import { frameBytesMax, recordTag } from './layout.ts';
 import { timestampBytesMax, writeTimestamp } from './timestamp.ts';
 
 export interface RecordHeader {
@@ -36,26 +35,7 @@ export interface BatchBuilderOptions {
   readonly buffers?: BufferPool;
 }
 
-export interface BuiltBatch {
-  /** The batch, in memory that the builder does not use again. */
-  readonly bytes: Uint8Array;
-  /** A use of that memory, to be let go when the bytes are no longer needed; it may be dropped instead. */
-  readonly lease: Lease | undefined;
-}
-
-export interface BuildOptions {
-  /** Default: not compressed. */
-  readonly codec?: Codec;
-  readonly producerId?: bigint;
-  readonly producerEpoch?: number;
-  readonly baseSequence?: number;
-  readonly transactional?: boolean;
-  readonly idempotencyKey?: string;
-}
-
 const noHeaders: readonly RecordHeader[] = [];
-/** A header that is longer, because of its idempotency key, costs a copy. */
-const headerRoom = 128;
 const encoder = new TextEncoder();
 
 export class BatchBuilder {
@@ -133,55 +113,46 @@ export class BatchBuilder {
   }
 
   /**
-   * The batch of everything appended since the last `build`; the builder is empty afterwards.
+   * The batch of everything appended since the last `build` or `close`; the builder is empty afterwards.
    * With a codec that throws (UNSUPPORTED_CODEC) the records stay.
    */
   build(options: BuildOptions, checksum: Checksum): BuiltBatch {
-    assert(this.#bytes !== undefined && this.#count > 0, 'an empty batch cannot be built');
-    const { codec } = options;
-    const records = this.#bytes.subarray(headerRoom, headerRoom + this.#length);
-    const carried = codec === undefined ? records : codec.compress(records);
-    const header = encodeHeader(this.#fields(options, checksum.crc32(carried)));
-    const isInPlace = codec === undefined && header.length <= headerRoom;
-    const built = isInPlace ? this.#handOver(header) : { bytes: joined(header, carried, codec), lease: undefined };
-    this.#capacity = Math.min(Math.max(this.#capacity, this.#length), this.recordBytesMax);
-    this.clear();
+    const built = this.#closed().build(options, checksum);
+    this.#forget();
     return built;
+  }
+
+  /** Everything appended since the last `build` or `close`, to be built later; the builder is empty afterwards. */
+  close(): ClosedRecords {
+    const closed = this.#closed();
+    this.#forget();
+    return closed;
   }
 
   /** Drops what was appended. */
   clear(): void {
     this.#lease?.release();
+    this.#forget();
+  }
+
+  #closed(): ClosedRecords {
+    assert(this.#bytes !== undefined && this.#count > 0, 'an empty batch cannot be built');
+    return new ClosedRecords(this.#bytes, this.#lease, {
+      byteLength: this.#length,
+      recordCount: this.#count,
+      firstTimestampMs: this.#firstTimestampMs,
+      maxTimestampMs: this.#maxTimestampMs,
+    });
+  }
+
+  #forget(): void {
+    this.#capacity = Math.min(Math.max(this.#capacity, this.#length), this.recordBytesMax);
     this.#lease = undefined;
     this.#bytes = undefined;
     this.#length = 0;
     this.#count = 0;
     this.#firstTimestampMs = 0;
     this.#maxTimestampMs = 0;
-  }
-
-  /** The header before its records, and with them the memory. */
-  #handOver(header: Uint8Array): BuiltBatch {
-    const memory = this.#bytes as Uint8Array;
-    const lease = this.#lease;
-    this.#lease = undefined;
-    memory.set(header, headerRoom - header.length);
-    return { bytes: memory.subarray(headerRoom - header.length, headerRoom + this.#length), lease };
-  }
-
-  #fields(options: BuildOptions, crc: number): BatchFields {
-    return {
-      compressionType: options.codec?.id ?? codecId.none,
-      recordCount: this.#count,
-      firstTimestampMs: this.#firstTimestampMs,
-      maxTimestampMs: this.#maxTimestampMs,
-      crc,
-      producerId: options.producerId ?? 0n,
-      producerEpoch: options.producerEpoch ?? 0,
-      baseSequence: options.baseSequence ?? 0,
-      attributes: options.transactional === true ? attribute.transactional : 0,
-      idempotencyKey: options.idempotencyKey ?? '',
-    };
   }
 
   #encodeTime(timestampMs: number): number {
@@ -234,19 +205,6 @@ export class BatchBuilder {
     this.#bytes = grown;
     return grown;
   }
-}
-
-/** A batch whose records do not lie behind room for its header. */
-function joined(header: Uint8Array, carried: Uint8Array, codec: Codec | undefined): Uint8Array {
-  const lead = codec === undefined ? 0 : 1 + varintSize(carried.length);
-  const batch = new Uint8Array(header.length + lead + carried.length);
-  batch.set(header);
-  if (lead > 0) {
-    batch[header.length] = batchField.compressedRecords * 8 + 2;
-    writeVarint(batch, header.length + 1, carried.length);
-  }
-  batch.set(carried, header.length + lead);
-  return batch;
 }
 
 /** A length-delimited field with a tag of one byte. */

@@ -8,12 +8,16 @@ import { nodeCodecs } from './codecs/node.ts';
 import {
   BatchBuilder,
   batchOfFrame,
+  type Codec,
+  type Codecs,
+  codecsOf,
   decodeRecords,
   defaultBatchLimits,
   inflateFrame,
   inflateFrames,
   joinFrame,
   openBatch,
+  openBatchInBackground,
   sealFrame,
   splitFrames,
   validateProduced,
@@ -36,30 +40,46 @@ const recordInput = fc.record({
   timestampMs: fc.option(fc.integer({ min: -62_135_596_800_000, max: 253_402_300_799_000 }), { nil: undefined }),
 });
 const codecChoice = fc.constantFrom(0, 1, 2, 3);
+/** The same, in the background whatever the size. */
+const backgroundCodecs = codecsOf(...[...nodeCodecs.values()].map((codec) => withBackgroundFrom(codec, 0)));
+
+function withBackgroundFrom(codec: Codec, from: number): Codec {
+  const background = { ...codec.background!, compressFrom: from, decompressFrom: from };
+  return { ...codec, background };
+}
 
 function stored(batch: Uint8Array, baseOffset: number, appendTimeMs = 99): Uint8Array {
   const validated = validateProduced(batch, defaultBatchLimits, tableChecksum);
   return joinFrame(sealFrame(validated, { baseOffset, leaderEpoch: 1, appendTimeMs }, tableChecksum));
 }
 
-test('what goes into a builder comes out of a stored batch, for every codec; a builder can be used again', () => {
+test('what goes into a builder comes out of a stored batch, for every codec; a builder can be used again', async () => {
   const builder = new BatchBuilder({ initialBytes: 16 });
-  fc.assert(
-    fc.property(
+  await fc.assert(
+    fc.asyncProperty(
       fc.array(recordInput, { minLength: 1, maxLength: 20 }),
       codecChoice,
+      fc.constantFrom(nodeCodecs, backgroundCodecs),
       fc.nat(1e9),
-      (inputs, id, base) => {
-        const codec = nodeCodecs.get(id);
+      async (inputs, id, codecs: Codecs, base) => {
+        const codec = codecs.get(id);
         for (const input of inputs) {
           const before = builder.byteLength;
           const after = builder.append(input.key, input.value, input.headers, input.timestampMs);
           assert.ok(after > before && after === builder.byteLength);
         }
-        const batch = builder.build(codec === undefined ? {} : { codec }, tableChecksum).bytes;
+        const options = codec === undefined ? {} : { codec };
+        const closed = builder.close();
         assert.equal(builder.recordCount, 0);
+        const { bytes: batch } = closed.isWorthBackground(options)
+          ? await closed.buildInBackground(options, tableChecksum)
+          : closed.build(options, tableChecksum);
         const frame = stored(batch, base);
-        const opened = openBatch(batchOfFrame(frame, tableChecksum), { codecs: nodeCodecs, checksum: tableChecksum });
+        const reading = { codecs, checksum: tableChecksum };
+        const there = openBatchInBackground(batchOfFrame(frame, tableChecksum), reading);
+        assert.equal(there instanceof Promise, id !== 0 && codecs === backgroundCodecs);
+        const opened = await there;
+        assert.deepEqual(opened, openBatch(batchOfFrame(frame, tableChecksum), reading));
         const expected = inputs.map((input, i) => ({
           ...input,
           offset: base + i,
@@ -68,7 +88,7 @@ test('what goes into a builder comes out of a stored batch, for every codec; a b
         assert.deepEqual(plain(decodeRecords(opened)), plain(expected));
         assert.equal(opened.endOffset, base + inputs.length);
 
-        const inflated = inflateFrame(frame, { codecs: nodeCodecs, checksum: tableChecksum });
+        const inflated = inflateFrame(frame, reading);
         const twin = openBatch(batchOfFrame(inflated, tableChecksum), { checksum: tableChecksum });
         assert.deepEqual(plain(decodeRecords(twin)), plain(expected));
         assert.equal(twin.header.compressionType, 0);

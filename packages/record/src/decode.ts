@@ -7,7 +7,15 @@
  */
 import { type Checksum, type Offset, toOffset, WireReader, wireBytes, wireVarint } from '@fleetmq/shared';
 import type { RecordHeader } from './builder.ts';
-import { type Codecs, inflateRecords, noCodecs, requireCodec } from './compression.ts';
+import {
+  type Codec,
+  type Codecs,
+  inflateRecords,
+  inflateRecordsInBackground,
+  inflatesInBackground,
+  noCodecs,
+  requireCodec,
+} from './compression.ts';
 import { asCorruptBatch, type BatchHeader, decodeText, readBatchHeader, recordsChecksum } from './header.ts';
 import { recordField, recordTag } from './layout.ts';
 import { corruptBatch, defaultInflationLimits, type InflationLimits } from './limits.ts';
@@ -50,35 +58,66 @@ export interface DecodedRecord {
  * Errors: CORRUPT_BATCH, UNSUPPORTED_CODEC, RECORD_TOO_LARGE (over the inflation limits).
  */
 export function openBatch(bytes: Uint8Array, options: OpenBatchOptions = {}): OpenBatch {
-  const limits = options.limits ?? defaultInflationLimits;
+  const { header, compressed } = readChecked(bytes, options);
+  if (compressed === undefined) return openPlain(bytes, header);
+  const { codec, carried, limits } = compressed;
+  return openInflated(header, inflateRecords(codec, carried, limits), limits);
+}
+
+/**
+ * `openBatch`, with the inflation on another thread where that is worth it: only then the answer is a promise. `bytes` must not
+ * change before it settles. Errors that are seen before the inflation are thrown, the others reject.
+ */
+export function openBatchInBackground(
+  bytes: Uint8Array,
+  options: OpenBatchOptions = {},
+): OpenBatch | Promise<OpenBatch> {
+  const { header, compressed } = readChecked(bytes, options);
+  if (compressed === undefined) return openPlain(bytes, header);
+  const { codec, carried, limits } = compressed;
+  if (!inflatesInBackground(codec, carried.length)) {
+    return openInflated(header, inflateRecords(codec, carried, limits), limits);
+  }
+  return inflateRecordsInBackground(codec, carried, limits).then((inflated) => openInflated(header, inflated, limits));
+}
+
+interface CheckedBatch {
+  readonly header: BatchHeader;
+  readonly compressed:
+    | { readonly codec: Codec; readonly carried: Uint8Array; readonly limits: InflationLimits }
+    | undefined;
+}
+
+/** Everything that is checked before an inflation. */
+function readChecked(bytes: Uint8Array, options: OpenBatchOptions): CheckedBatch {
   const header = readBatchHeader(bytes);
-  const { checksum } = options;
+  const { checksum, codecs = noCodecs, limits = defaultInflationLimits } = options;
   if (checksum !== undefined && header.crc !== 0 && recordsChecksum(bytes, header, checksum) !== header.crc) {
     throw corruptBatch('crc32 does not match the record bytes');
   }
-  const compressed = header.compressedEntries > 0;
-  if (compressed && header.recordEntries > 0) throw corruptBatch('batch has both records and compressed_records');
-  const held = compressed
-    ? openCompressed(bytes, header, options.codecs ?? noCodecs, limits)
-    : { bytes, start: header.recordsStart, end: header.recordsEnd, recordCount: header.recordEntries };
+  if (header.compressedEntries === 0) return { header, compressed: undefined };
+  if (header.recordEntries > 0) throw corruptBatch('batch has both records and compressed_records');
+  const carried = bytes.subarray(header.compressedStart, header.compressedEnd);
+  return { header, compressed: { codec: requireCodec(codecs, header.compressionType), carried, limits } };
+}
+
+function openPlain(bytes: Uint8Array, header: BatchHeader): OpenBatch {
+  const { recordsStart: start, recordsEnd: end, recordEntries: recordCount } = header;
+  return toOpenBatch(header, { bytes, start, end, recordCount });
+}
+
+function openInflated(header: BatchHeader, inflated: Uint8Array, limits: InflationLimits): OpenBatch {
+  const recordCount = checkInflated(inflated, limits);
+  return toOpenBatch(header, { bytes: inflated, start: 0, end: inflated.length, recordCount });
+}
+
+function toOpenBatch(header: BatchHeader, held: Pick<OpenBatch, 'bytes' | 'start' | 'end' | 'recordCount'>): OpenBatch {
   if (header.recordCount !== 0 && header.recordCount !== held.recordCount) {
     throw corruptBatch(`record_count is ${header.recordCount}, the batch has ${held.recordCount} records`);
   }
   const lastOffsetDelta = Math.max(header.lastOffsetDelta, held.recordCount - 1);
   const baseOffset = toOffset(header.baseOffset);
   return { ...held, header, baseOffset, endOffset: toOffset(baseOffset + lastOffsetDelta + 1) };
-}
-
-function openCompressed(
-  bytes: Uint8Array,
-  header: BatchHeader,
-  codecs: Codecs,
-  limits: InflationLimits,
-): Pick<OpenBatch, 'bytes' | 'start' | 'end' | 'recordCount'> {
-  const carried = bytes.subarray(header.compressedStart, header.compressedEnd);
-  const inflated = inflateRecords(requireCodec(codecs, header.compressionType), carried, limits);
-  const recordCount = checkInflated(inflated, limits);
-  return { bytes: inflated, start: 0, end: inflated.length, recordCount };
 }
 
 /** Inflated bytes hold records and nothing else: no field of a batch can be smuggled in. Returns their number. */

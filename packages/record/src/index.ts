@@ -1,9 +1,12 @@
-export { BatchBuilder, type BatchBuilderOptions, type BuildOptions, type RecordHeader } from './builder.ts';
+export { BatchBuilder, type BatchBuilderOptions, type RecordHeader } from './builder.ts';
+export { type BuildOptions, type BuiltBatch, ClosedRecords } from './closed-records.ts';
 export {
+  type BackgroundCodec,
   type Codec,
   type Codecs,
   codecsOf,
   inflateRecords,
+  inflateRecordsInBackground,
   isKnownCodec,
   noCodecs,
   overInflationCap,
@@ -15,6 +18,7 @@ export {
   type OpenBatch,
   type OpenBatchOptions,
   openBatch,
+  openBatchInBackground,
   RecordView,
   viewRecords,
 } from './decode.ts';

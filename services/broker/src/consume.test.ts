@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FetchRequestSchema, FetchResponseSchema } from '@fleetmq/gen/client/consumer';
@@ -119,6 +120,25 @@ describe('consuming from one broker', () => {
     const [stored] = taken.partitions[0]?.batches ?? [];
     assert.ok(Buffer.from(stored?.compressedRecords ?? []).equals(batch.compressedRecords));
     assert.equal(stored?.recordCount, 3);
+  });
+
+  test('long and short batches are inflated for many readers at once, each in the order of the log', async () => {
+    const { producer, consumer } = fleet.clients(1);
+    const topicPartition = await topicOf(fleet, 'inflated');
+    const noise = (length: number): string => randomBytes(length / 2).toString('hex');
+    const texts = [60_000, 10, 80_000, 2_000, 2_000, 100_000].map(noise);
+    for (const text of texts) {
+      const batch = builtBatch([text, 'end'], { codec: lz4 });
+      await producer.produceBatch({ acks: ACK_ALL, partitions: [{ topicPartition, batch }] });
+    }
+    const readers = Array.from({ length: 8 }, () => consumer.fetch({ partitions: [{ topicPartition }] }));
+    for (const { partitions } of await Promise.all(readers)) {
+      assert.deepEqual(
+        textsOf(partitions[0]?.batches ?? []),
+        texts.flatMap((text) => [text, 'end']),
+      );
+      assert.equal(partitions[0]?.nextOffset, 12n);
+    }
   });
 
   test('the stored bytes are the answer: a raw fetch holds the very frames of the log', async () => {

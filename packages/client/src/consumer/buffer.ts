@@ -52,6 +52,11 @@ export class ReceiveBuffer {
     return undefined;
   }
 
+  /** The batch that so many `shift`s from now would give, out of date or not. */
+  peek(index: number): BufferedBatch | undefined {
+    return this.#batches[this.#head + index];
+  }
+
   /** Resolves when there may be something to `shift`, or the end. One reader at a time. */
   async news(): Promise<{ readonly error: DomainError | undefined } | undefined> {
     if (this.#head >= this.#batches.length && this.#end === undefined) {

@@ -13,6 +13,7 @@ import { cancelled } from '../rpc/errors.ts';
 import { codec, type Serde } from '../serde.ts';
 import { ReceiveBuffer } from './buffer.ts';
 import { Fetcher } from './fetcher.ts';
+import { BatchOpener } from './opener.ts';
 import { type ConsumerDeps, type ConsumerOptions, checkConsumerOptions } from './options.ts';
 import { type Assignment, originOf, type Placed, resolveAssignment, resolvePlaces } from './plan.ts';
 import { countOf, PartitionProgress, type Until } from './progress.ts';
@@ -25,6 +26,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   readonly #deps: ConsumerDeps;
   readonly #serdes: Serdes<Key, Value>;
   readonly #buffer: ReceiveBuffer;
+  readonly #opener: BatchOpener;
   readonly #fetcher: Fetcher;
   readonly #requestTimeoutMs: number;
   readonly #partitions = new Map<string, PartitionProgress>();
@@ -46,6 +48,8 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
     this.#countLeft = countOf(options.until);
     const checked = checkConsumerOptions(options as ConsumerOptions<never, never>, deps);
     this.#buffer = new ReceiveBuffer(checked.maxBytesInFlight);
+    const { codecs, checksum } = deps;
+    this.#opener = new BatchOpener(options.verify === false ? { codecs } : { codecs, checksum }, this.#buffer);
     this.#fetcher = new Fetcher(checked.fetcher, deps.metadata, this.#buffer);
     this.#requestTimeoutMs = checked.fetcher.requestTimeoutMs;
     const { signal } = options;
@@ -295,7 +299,12 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
     for (;;) {
       if (this.#countLeft <= 0 || this.#isFinished()) return undefined;
       const buffered = this.#buffer.shift();
-      if (buffered !== undefined) return this.#open(buffered);
+      if (buffered !== undefined) {
+        const opened = await this.#open(buffered);
+        // A seek or a pause while it was inflated has dropped it.
+        if (buffered.generation === buffered.progress.generation) return opened;
+        continue;
+      }
       const end = await this.#buffer.news();
       if (end === undefined) continue;
       if (end.error !== undefined) throw end.error;
@@ -308,12 +317,13 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
     await this.start();
   }
 
-  #open(buffered: BufferedBatch): Opened<Key, Value> {
-    const { codecs, checksum } = this.#deps;
-    const { progress } = buffered;
+  /** Errors: CORRUPT_BATCH, UNSUPPORTED_CODEC, RECORD_TOO_LARGE (over the inflation limits). */
+  async #open(buffered: BufferedBatch): Promise<Opened<Key, Value>> {
+    const { progress, bytes } = buffered;
+    if (bytes === undefined) return { buffered, records: [] };
+    const batch = await this.#opener.open(buffered, bytes);
     const range = { from: progress.position, end: progress.end ?? Number.POSITIVE_INFINITY, countMax: this.#countLeft };
-    const options = this.#options.verify === false ? { codecs } : { codecs, checksum };
-    return { buffered, records: recordsOf(buffered, range, options, this.#serdes) };
+    return { buffered, records: recordsOf(progress, batch, range, this.#serdes) };
   }
 
   /** Where the position stands behind a batch: its end, or behind its last record if a count cut it short. */

@@ -23,7 +23,7 @@ export interface ConsumerOptions<Key, Value> {
   readonly key?: Serde<Key>;
   /** Default: bytes as they are. */
   readonly value?: Serde<Value>;
-  /** Bytes that are received and not handed over, before inflation. Default 16 MiB; one answer per server comes on top. */
+  /** Bytes that are received and not handed over, before inflation. Default 16 MiB; one answer per server and two inflated batches come on top. */
   readonly maxBytesInFlight?: number;
   /** Bytes of one answer. Default 1 MiB, at most 3 MiB. */
   readonly maxBytes?: number;

@@ -2,14 +2,7 @@
  * Records and batches as callers see them. Nothing is decoded before it is asked for: a record's fields are read when they
  * are read. Keys and values without a serde are views of the batch's memory: copy what must outlive it.
  */
-import {
-  attribute,
-  type OpenBatchOptions,
-  openBatch,
-  type RecordHeader,
-  type RecordView,
-  viewRecords,
-} from '@fleetmq/record';
+import { attribute, type OpenBatch, type RecordHeader, type RecordView, viewRecords } from '@fleetmq/record';
 import type { Offset } from '@fleetmq/shared';
 import type { Serde } from '../serde.ts';
 import type { PartitionProgress } from './progress.ts';
@@ -89,24 +82,19 @@ export interface ConsumedBatch<Key, Value> {
   readonly records: readonly ConsumedRecord<Key, Value>[];
 }
 
-/**
- * The records of a buffered batch that lie in [from, end). Control batches (transaction markers) hold none.
- * Errors: CORRUPT_BATCH, UNSUPPORTED_CODEC, RECORD_TOO_LARGE (over the inflation limits).
- */
+/** The records of a batch that lie in [from, end). Control batches (transaction markers) hold none. CORRUPT_BATCH. */
 export function recordsOf<Key, Value>(
-  buffered: BufferedBatch,
+  progress: PartitionProgress,
+  batch: OpenBatch,
   range: { readonly from: number; readonly end: number; readonly countMax: number },
-  options: OpenBatchOptions,
   serdes: Serdes<Key, Value>,
 ): ConsumedRecord<Key, Value>[] {
   const records: ConsumedRecord<Key, Value>[] = [];
-  if (buffered.bytes === undefined || range.countMax <= 0) return records;
-  const batch = openBatch(buffered.bytes, options);
   if ((batch.header.attributes & attribute.control) !== 0) return records;
   for (const view of viewRecords(batch)) {
     if (view.offset < range.from) continue;
     if (view.offset >= range.end || records.length >= range.countMax) break;
-    records.push(new ConsumedRecord(buffered.progress, view, serdes));
+    records.push(new ConsumedRecord(progress, view, serdes));
   }
   return records;
 }

@@ -1,11 +1,12 @@
 /**
- * One batch of a producer on its way: open (records are added), closed (bytes are fixed), settled (written or failed, once).
- * Closing fixes the record bytes and their checksum; the identity is written behind them when the batch is sent, so that a
+ * One batch of a producer on its way: open (records are added), closed (its records are fixed), packed (its bytes are, or it
+ * could not be packed), settled (written or failed, once; possible at any time before, too).
+ * Packing fixes the bytes and their checksum; the identity is written behind them when the batch is sent, so that a
  * batch can be sent again under another identity without being built again (protobuf takes the last value of a scalar).
  */
-import type { BatchBuilder, BuildOptions, RecordHeader } from '@fleetmq/record';
+import type { BatchBuilder, BuiltBatch, ClosedRecords, RecordHeader } from '@fleetmq/record';
 import { batchField, looseRecords } from '@fleetmq/record';
-import { assert, type Checksum, type DomainError, fieldTag, type Lease, WireWriter, wireVarint } from '@fleetmq/shared';
+import { assert, type DomainError, fieldTag, type Lease, WireWriter, wireVarint } from '@fleetmq/shared';
 import type { WindowEntry } from './window.ts';
 
 /** Where a batch lies in its partition. */
@@ -22,7 +23,9 @@ export class ProducerBatch {
   readonly createdAtMs: number;
   readonly deadlineMs: number;
   #builder: BatchBuilder | undefined;
+  #records: ClosedRecords | undefined;
   #bytes: Uint8Array | undefined;
+  #failure: DomainError | undefined;
   #lease: Lease | undefined;
   #recordCount = 0;
   #cost = 0;
@@ -61,7 +64,22 @@ export class ProducerBatch {
   }
 
   get byteLength(): number {
-    return this.#bytes?.length ?? this.#builder?.byteLength ?? 0;
+    return this.#bytes?.length ?? (this.#records ?? this.#builder)?.byteLength ?? 0;
+  }
+
+  /** What is to be packed: undefined before the batch is closed, and once it is packed or settled. */
+  get records(): ClosedRecords | undefined {
+    return this.#records;
+  }
+
+  /** Its turn to be sent, or with a `failure` to be given up, may come. */
+  get isPacked(): boolean {
+    return this.#bytes !== undefined || this.#failure !== undefined;
+  }
+
+  /** Why it could not be packed. */
+  get failure(): DomainError | undefined {
+    return this.#failure;
   }
 
   hasRoomFor(keyBytes: number, valueBytes: number, headerBytes: number): boolean {
@@ -90,18 +108,26 @@ export class ProducerBatch {
     return this.#recordCount++;
   }
 
-  /** Fixes the bytes. The builder is free again afterwards. */
-  close(options: BuildOptions, checksum: Checksum): BatchBuilder {
+  /** Fixes the records. The builder is free again afterwards. */
+  close(): BatchBuilder {
     assert(this.#builder !== undefined, 'a batch is closed twice');
     const builder = this.#builder;
-    ({ bytes: this.#bytes, lease: this.#lease } = builder.build(options, checksum));
+    this.#records = builder.close();
     this.#builder = undefined;
     return builder;
   }
 
+  /** Fixes the bytes, or that there are none. Comes too late when the batch has been settled meanwhile. */
+  packed(result: BuiltBatch | DomainError): void {
+    if (this.#records === undefined) return;
+    this.#records = undefined;
+    if ('bytes' in result) ({ bytes: this.#bytes, lease: this.#lease } = result);
+    else this.#failure = result;
+  }
+
   /** The batch as it is sent in this attempt: its bytes, and its identity behind them. */
   wire(entry: WindowEntry<ProducerBatch>): readonly Uint8Array[] {
-    assert(this.#bytes !== undefined, 'an open batch is sent');
+    assert(this.#bytes !== undefined, 'a batch is sent that is not packed');
     if (entry.identity === undefined) return [this.#bytes];
     const identity = new WireWriter(32)
       .varint(fieldTag(batchField.producerId, wireVarint))
@@ -115,7 +141,7 @@ export class ProducerBatch {
 
   /** Its records without their batch; undefined when they are compressed. */
   loose(): Uint8Array | undefined {
-    assert(this.#bytes !== undefined, 'an open batch is sent');
+    assert(this.#bytes !== undefined, 'a batch is sent that is not packed');
     return looseRecords(this.#bytes);
   }
 
@@ -151,6 +177,7 @@ export class ProducerBatch {
   #release(): void {
     this.#lease = undefined;
     this.#bytes = undefined;
+    this.#records = undefined;
     this.#builder = undefined;
   }
 }

@@ -1,12 +1,14 @@
 /**
  * What waits for one partition: the open batch, the closed ones, and the window of those that were sent. Records leave in
- * the order in which they came. Decides when the open batch is closed: it is full, its linger is over, somebody flushes, or
- * memory is short; as long as the window takes nothing, the open batch rather grows than closes.
+ * the order in which they came: a closed batch that is not packed yet holds up those behind it. Decides when the open batch is
+ * closed: it is full, its linger is over, somebody flushes, or memory is short; as long as the window takes nothing, the open
+ * batch rather grows than closes.
  * Bounds: the producer's budget bounds all queues together; the window has its own.
  */
-import { BatchBuilder, type BuildOptions, type RecordHeader } from '@fleetmq/record';
-import { type BufferPool, type Checksum, type DomainError, Ring } from '@fleetmq/shared';
+import { BatchBuilder, type RecordHeader } from '@fleetmq/record';
+import { type BufferPool, type DomainError, Ring } from '@fleetmq/shared';
 import { ProducerBatch } from './batch.ts';
+import type { Packer } from './packer.ts';
 import { finalError, InFlightWindow } from './window.ts';
 
 export interface QueueOptions {
@@ -18,8 +20,9 @@ export interface QueueOptions {
   readonly deliveryTimeoutMs: number;
   readonly maxInFlight: number;
   readonly idempotent: boolean;
-  readonly build: BuildOptions;
-  readonly checksum: Checksum;
+  readonly packer: Packer;
+  /** A batch has been packed after it was closed: it may be its turn. */
+  readonly onPacked: (queue: PartitionQueue) => void;
   /** Where batches lie. */
   readonly buffers: BufferPool;
 }
@@ -65,7 +68,7 @@ export class PartitionQueue {
     return this.#open === undefined;
   }
 
-  /** Closed batches that were never sent. */
+  /** Closed batches that were never sent, packed or not. */
   get closedCount(): number {
     return this.#closed.size;
   }
@@ -112,15 +115,26 @@ export class PartitionQueue {
         : this.#open.createdAtMs + this.#options.lingerMs;
   }
 
-  /** The next batch to send, if one is due; it stays first until `shiftReady`. */
+  /** The next batch to send (or with its `failure` to give up), if one is due and packed; it stays first until `shiftReady`. */
   peekReady(nowMs: number, isPressed: boolean): ProducerBatch | undefined {
     const first = this.#closed.peek();
-    if (first !== undefined) return first;
-    if (this.#open === undefined) return undefined;
-    const isFull = this.#open.byteLength >= this.#options.batchBytes;
-    if (!isPressed && !isFull && (this.openDueMs as number) > nowMs) return undefined;
+    if (first?.isPacked === true) return first;
+    if (!this.#isOpenDue(nowMs, isPressed)) return undefined;
     this.#closeOpen();
-    return this.#closed.peek();
+    const next = this.#closed.peek();
+    return next?.isPacked === true ? next : undefined;
+  }
+
+  /** Whether it is time to close the open batch. Those that are being packed will take their room in the window before it. */
+  #isOpenDue(nowMs: number, isPressed: boolean): boolean {
+    if (this.#open === undefined || !this.canTakeOpen) return false;
+    const isFull = this.#open.byteLength >= this.#options.batchBytes;
+    return isPressed || isFull || (this.openDueMs as number) <= nowMs;
+  }
+
+  /** Whether the window has room for the open batch and everything before it. */
+  get canTakeOpen(): boolean {
+    return this.window.canTake(this.#closed.size);
   }
 
   shiftReady(): void {
@@ -160,7 +174,9 @@ export class PartitionQueue {
       this.window.expire(entry);
       onSettled(entry.batch, finalError(entry, error));
     }
-    for (let batch = this.takeUnsent(); batch !== undefined; batch = this.takeUnsent()) onSettled(batch, error);
+    for (let batch = this.takeUnsent(); batch !== undefined; batch = this.takeUnsent()) {
+      onSettled(batch, batch.failure ?? error);
+    }
   }
 
   #newBatch(recordBytes: number, nowMs: number): ProducerBatch {
@@ -182,9 +198,11 @@ export class PartitionQueue {
 
   #closeOpen(): void {
     const batch = this.#open as ProducerBatch;
-    const builder = batch.close(this.#options.build, this.#options.checksum);
-    if (builder.recordBytesMax === this.#options.batchBytes) this.#spare = builder;
+    const { packer, onPacked, batchBytes } = this.#options;
+    const builder = batch.close();
+    if (builder.recordBytesMax === batchBytes) this.#spare = builder;
     this.#open = undefined;
     this.#closed.push(batch);
+    packer.pack(batch, () => onPacked(this));
   }
 }

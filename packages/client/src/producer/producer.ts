@@ -17,6 +17,7 @@ import type { BatchPlace, ProducerBatch } from './batch.ts';
 import { Budget } from './budget.ts';
 import { IdentitySource } from './identity.ts';
 import { type CheckedOptions, checkProducerOptions, type DeliveryReport, type ProducerOptions } from './options.ts';
+import { Packer } from './packer.ts';
 import { PartitionQueue } from './partition-queue.ts';
 import { fixedPartition, StickyChoice } from './partitioner.ts';
 import {
@@ -66,6 +67,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   readonly #budget: Budget;
   /** Memory of batches: a quarter of what may be buffered waits for its next use. */
   readonly #buffers: BufferPool;
+  readonly #packer: Packer;
   readonly #sender: Sender;
   readonly #topics = new Map<string, TopicState>();
   readonly #waiting = new Map<string, { readonly records: Waiting[]; readonly done: Promise<void> }>();
@@ -87,6 +89,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     const { acks, requestTimeoutMs, requestBytes, requestsMax, bufferBytes, bufferRecords } = this.#options;
     this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords });
     this.#buffers = new BufferPool({ idleBytesMax: bufferBytes / 4 });
+    this.#packer = new Packer({ build: this.#options.build, checksum: deps.checksum });
     this.#sender = new Sender(
       { clientId: deps.clientId, acks, requestTimeoutMs, requestBytes, requestsMax },
       {
@@ -278,7 +281,8 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       ...options,
       batchBytes: Math.max(1024, Math.min(options.batchBytes, topicBytesMax - 1024)),
       recordBytesMax,
-      checksum: this.#deps.checksum,
+      packer: this.#packer,
+      onPacked: (queue) => this.#sender.notify(queue),
       buffers: this.#buffers,
     });
   }

@@ -156,6 +156,11 @@ export class Sender {
       const retry = window.dueRetry(nowMs);
       const batch = retry?.batch ?? (window.canTake() ? queue.peekReady(nowMs, isPressed) : undefined);
       if (batch === undefined) break;
+      if (batch.failure !== undefined) {
+        queue.shiftReady();
+        this.#deps.onSettled(batch, batch.failure);
+        continue;
+      }
       const index = this.#reserve(requests, channel, at, batch.byteLength);
       if (index === undefined) return Number.POSITIVE_INFINITY; // The next answer of this server wakes us.
       if (retry === undefined) queue.shiftReady();
@@ -164,7 +169,7 @@ export class Sender {
       (requests[index] as Request).parts.push({ queue, entry });
       at = index + 1;
     }
-    const openDueMs = window.canTake() ? queue.openDueMs : undefined;
+    const openDueMs = queue.canTakeOpen ? queue.openDueMs : undefined;
     return Math.min(window.nextRetryMs ?? expiryMs(queue), openDueMs ?? expiryMs(queue), expiryMs(queue));
   }
 
@@ -224,10 +229,8 @@ export class Sender {
       const name = formatTopicPartition(queue.topic, queue.partition);
       const cause = queue.window.entries[0]?.lastError ?? this.#deps.identities.lastError;
       const why = cause === undefined ? '' : `; last error: ${cause.message}`;
-      this.#deps.onSettled(
-        batch,
-        new DomainError('NOT_AVAILABLE', `records for ${name} were not sent before their deadline${why}`, { cause }),
-      );
+      const text = `records for ${name} were not sent before their deadline${why}`;
+      this.#deps.onSettled(batch, batch.failure ?? new DomainError('NOT_AVAILABLE', text, { cause }));
     }
   }
 

@@ -112,10 +112,10 @@ export class InFlightWindow<Batch> {
     }
   }
 
-  /** Whether a batch that was never sent may go now. */
-  canTake(): boolean {
-    const first = this.#entries[0];
-    if (first !== undefined && this.#nextOrdinal - first.ordinal >= this.#options.maxInFlight) return false;
+  /** Whether a batch that was never sent may go now, `others` of them before it. */
+  canTake(others = 0): boolean {
+    const oldest = this.#entries[0]?.ordinal ?? this.#nextOrdinal;
+    if (this.#nextOrdinal + others - oldest >= this.#options.maxInFlight) return false;
     if (this.#hasWaiting()) return false;
     return !this.#options.idempotent || (this.#identity !== undefined && this.#broken === undefined);
   }
