@@ -5,6 +5,7 @@
 export { type ControllerConfig, controllerSchema } from '../config.ts';
 export { applyCommand } from '../domain/apply.ts';
 export type { MetadataCommand } from '../domain/commands.ts';
+export { isRetired } from '../domain/membership.ts';
 export { controllerRoutes } from '../rpc/routes.ts';
 export { ConfProposals } from '../shell/conf-proposals.ts';
 export type { Failpoint } from '../shell/failpoint.ts';

@@ -4,7 +4,7 @@
  * Times are those of the run; nodes count in ticks of clocks that drift, so every bound is a little wider than theirs.
  * Source: Ongaro, dissertation (2014), sections 3.10, 4.2.3, 6.2 and 9.6.
  */
-import type { ControllerNode } from '@fleetmq/controller/sim';
+import { type ControllerNode, isRetired } from '@fleetmq/controller/sim';
 import type { AppendEntriesRequest, VoteRequest, VoteResponse } from '@fleetmq/gen/controller/raft';
 import { reachedByQuorum } from '../quorums.ts';
 import type { World } from '../world.ts';
@@ -44,7 +44,7 @@ export class Leases {
     const heard = this.#heardBy(seen);
     if (method === 'appendEntries') {
       heard.atMs.set(from, this.#nowMs);
-      if (kind === 'request') this.#heardLeader(heard, from, message as AppendEntriesRequest);
+      if (kind === 'request') this.#heardLeader(seen, heard, from, message as AppendEntriesRequest);
     } else if (kind === 'request' && (method === 'preVote' || method === 'requestVote')) {
       this.#wasAsked(seen, heard, from, message as VoteRequest);
     }
@@ -89,7 +89,10 @@ export class Leases {
     this.#fail('a leader that hears no majority steps down', text);
   }
 
-  #heardLeader(heard: Heard, from: number, { term }: AppendEntriesRequest): void {
+  #heardLeader(seen: Observed, heard: Heard, from: number, { term, envelope }: AppendEntriesRequest): void {
+    // A leader that was removed, as this node has applied it, is not listened to any more.
+    const { membership } = (seen.node as ControllerNode).stateMachine;
+    if (isRetired(membership, from, envelope?.senderDiskId ?? '')) return;
     heard.leader = { id: from, term: Number(term), atMs: this.#nowMs };
   }
 
