@@ -5,7 +5,7 @@
  * Source: Ongaro, dissertation (2014), sections 3.10, 4.2.3, 6.2 and 9.6.
  */
 import { type ControllerNode, isRetired } from '@fleetmq/controller/sim';
-import type { AppendEntriesRequest, VoteRequest, VoteResponse } from '@fleetmq/gen/controller/raft';
+import type { AppendEntriesRequest, RaftEnvelope, VoteRequest, VoteResponse } from '@fleetmq/gen/controller/raft';
 import { reachedByQuorum } from '../quorums.ts';
 import type { World } from '../world.ts';
 import { nameOf, type Observed, type ObservedDisks } from './observed.ts';
@@ -90,9 +90,7 @@ export class Leases {
   }
 
   #heardLeader(seen: Observed, heard: Heard, from: number, { term, envelope }: AppendEntriesRequest): void {
-    // A leader that was removed, as this node has applied it, is not listened to any more.
-    const { membership } = (seen.node as ControllerNode).stateMachine;
-    if (isRetired(membership, from, envelope?.senderDiskId ?? '')) return;
+    if (isRefused(seen, from, envelope)) return;
     heard.leader = { id: from, term: Number(term), atMs: this.#nowMs };
   }
 
@@ -134,4 +132,11 @@ export class Leases {
   #fail(name: string, text: string): void {
     this.#world.fail('safety', name, text);
   }
+}
+
+/** A message for a disk that this node had before, or of a leader that was removed as this node has applied it. */
+function isRefused({ node, diskId }: Observed, from: number, envelope: RaftEnvelope | undefined): boolean {
+  const { senderDiskId = '', targetDiskId = '' } = envelope ?? {};
+  const { membership } = (node as ControllerNode).stateMachine;
+  return (targetDiskId !== '' && targetDiskId !== diskId) || isRetired(membership, from, senderDiskId);
 }
