@@ -8,7 +8,6 @@
  */
 import type { ReadAnswer } from '@fleetmq/log';
 import type { ListenerName } from '@fleetmq/metadata';
-import { codecId, FrameCursor, readBatchHeader } from '@fleetmq/record';
 import {
   type AnswerMemory,
   type Clock,
@@ -19,7 +18,6 @@ import {
   type Offset,
   type Timers,
   type TopicPartitionName,
-  toOffset,
 } from '@fleetmq/shared';
 import { assertReadable, assertReaderEpoch, assertServable, clampOffset } from '../domain/fetch.ts';
 import type { Position } from '../wire/fetch.ts';
@@ -28,6 +26,7 @@ import type { Inflater } from './inflater.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 import { Semaphore } from './semaphore.ts';
+import { endOfFrames, needsInflation } from './stored-codecs.ts';
 
 export interface FetcherOptions {
   readonly partitions: Partitions;
@@ -59,6 +58,11 @@ export interface ReadPass {
   readonly held: HeldAnswer;
 }
 
+/** What a pass has found too long for the memory there was: nothing is read again until that much is free. */
+export interface Refusal {
+  bytes: number;
+}
+
 const nothing: Uint8Array = new Uint8Array(0);
 /** What one answer may always have, while there is anything free. */
 const answerBytesMin = 64 * 1024;
@@ -76,24 +80,29 @@ export class Fetcher {
 
   /**
    * One pass: an answer per ask, in order; together at most `maxBytes`, but for the first batch. LIMIT_EXCEEDED while the
-   * answers of others fill the memory, or too many others wait to be inflated.
+   * answers of others fill the memory, or too many others wait to be inflated. Who tries again hands the same `refusal` in.
    */
-  async readAll(asks: readonly FetchPartitionAsk[], maxBytes: number, context: ReadContext): Promise<ReadPass> {
+  async readAll(
+    asks: readonly FetchPartitionAsk[],
+    maxBytes: number,
+    context: ReadContext,
+    refusal: Refusal = { bytes: 0 },
+  ): Promise<ReadPass> {
     const { memory } = this.#options;
     return this.#passes.run(async () => {
       const room = memory.roomFor(context.holder);
       // The fuller the memory, the smaller the answers: readers that do not read end up holding little.
       const left = Math.min(maxBytes, Math.max(answerBytesMin, Math.floor(room / 8)));
       // Held before it is read: sixteen passes at once would find the same room.
-      const held = room === 0 ? undefined : memory.hold(Math.min(left, room), context.holder);
+      const held = room === 0 ? undefined : memory.hold(Math.max(Math.min(left, room), refusal.bytes), context.holder);
       if (held === undefined) throw this.#noRoom();
       try {
-        return await this.#pass(asks, left, context, held);
+        return await this.#pass(asks, left, context, held, refusal);
       } catch (error) {
         held.release();
         throw error;
       }
-    });
+    }, context.holder);
   }
 
   #noRoom(): DomainError {
@@ -106,6 +115,7 @@ export class Fetcher {
     bytesMax: number,
     context: ReadContext,
     held: HeldAnswer,
+    refusal: Refusal,
   ): Promise<ReadPass> {
     const answers: PartitionAnswer[] = [];
     let left = bytesMax;
@@ -119,7 +129,10 @@ export class Fetcher {
       bytes += answer.batches.length;
       answers.push(answer);
     }
-    if (!held.resize(bytes)) throw this.#noRoom();
+    if (!held.resize(bytes)) {
+      refusal.bytes = bytes;
+      throw this.#noRoom();
+    }
     return { answers, bytes, held };
   }
 
@@ -288,13 +301,14 @@ export class Fetcher {
   async #inflate(
     read: ReadAnswer,
     maxBytes: number,
-    { acceptedCodecs }: ReadContext,
+    { acceptedCodecs, holder }: ReadContext,
   ): Promise<Omit<ReadAnswer, 'baseOffset'>> {
-    if (takesAll(acceptedCodecs) || !needsInflation(read.bytes, acceptedCodecs)) return read;
+    if (!needsInflation(read.bytes, acceptedCodecs)) return read;
     const { inflater } = this.#options;
     const answerBytesMax = Math.max(maxBytes, 1);
-    const { bytes, frames } = await this.#passes.lend(() =>
-      inflater.inflate(read.bytes, acceptedCodecs, answerBytesMax),
+    const { bytes, frames } = await this.#passes.lend(
+      () => inflater.inflate(read.bytes, acceptedCodecs, answerBytesMax),
+      holder,
     );
     this.#options.onInflated(bytes.length);
     const nextOffset = endOfFrames(read.bytes, frames);
@@ -324,24 +338,4 @@ export function failedAnswer(ask: FetchPartitionAsk, error: DomainError): Partit
 
 function isEnough(pass: ReadPass, minBytes: number): boolean {
   return pass.bytes >= minBytes || pass.answers.some(({ error }) => error !== undefined);
-}
-
-/** The offset after the first `count` frames. */
-function endOfFrames(bytes: Uint8Array, count: number): Offset {
-  const cursor = new FrameCursor(bytes);
-  for (let i = 0; i < count; i++) cursor.next();
-  return toOffset(cursor.trailer.endOffset);
-}
-
-function needsInflation(bytes: Uint8Array, accepted: ReadonlySet<number>): boolean {
-  const cursor = new FrameCursor(bytes);
-  while (cursor.next() === 'frame') {
-    const codec = readBatchHeader(bytes, cursor.batchStart, cursor.end).compressionType;
-    if (codec !== codecId.none && !accepted.has(codec)) return true;
-  }
-  return false;
-}
-
-function takesAll(accepted: ReadonlySet<number>): boolean {
-  return accepted.has(codecId.lz4) && accepted.has(codecId.zstd) && accepted.has(codecId.snappy);
 }

@@ -1,14 +1,19 @@
-/** At most `permits` jobs at a time; the others wait in order. The number of waiting jobs is bounded by their callers. */
+/**
+ * At most `permits` jobs at a time; the others wait. Owners of waiting jobs take turns, so that one with hundreds of them holds
+ * up the others by one job each; jobs of one owner go in order. The number of waiting jobs is bounded by their callers.
+ */
 export class Semaphore {
   #free: number;
-  readonly #waiting: (() => void)[] = [];
+  /** In the order of their turns. No list is empty. */
+  readonly #waiting = new Map<object, (() => void)[]>();
 
   constructor(permits: number) {
     this.#free = permits;
   }
 
-  async run<Result>(job: () => Promise<Result>): Promise<Result> {
-    await this.#take();
+  /** Without an owner, jobs are of one and the same. */
+  async run<Result>(job: () => Promise<Result>, owner: object = this): Promise<Result> {
+    await this.#take(owner);
     try {
       return await job();
     } finally {
@@ -17,23 +22,36 @@ export class Semaphore {
   }
 
   /** For a job that holds a permit: others have it while this part runs. */
-  async lend<Result>(part: () => Promise<Result>): Promise<Result> {
+  async lend<Result>(part: () => Promise<Result>, owner: object = this): Promise<Result> {
     this.#give();
     try {
       return await part();
     } finally {
-      await this.#take();
+      await this.#take(owner);
     }
   }
 
-  async #take(): Promise<void> {
+  async #take(owner: object): Promise<void> {
     if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else await new Promise<void>((resolve) => this.#wait(owner, resolve));
+  }
+
+  #wait(owner: object, start: () => void): void {
+    const others = this.#waiting.get(owner);
+    if (others === undefined) this.#waiting.set(owner, [start]);
+    else others.push(start);
   }
 
   #give(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free++;
-    else next();
+    const [turn] = this.#waiting;
+    if (turn === undefined) {
+      this.#free++;
+      return;
+    }
+    const [owner, starts] = turn;
+    const start = starts.shift();
+    this.#waiting.delete(owner);
+    if (starts.length > 0) this.#waiting.set(owner, starts);
+    start?.();
   }
 }

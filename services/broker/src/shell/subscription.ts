@@ -79,9 +79,10 @@ async function readPatiently(
   asks: readonly FetchPartitionAsk[],
   endMs: number,
 ): Promise<ReadPass | undefined> {
+  const refusal = { bytes: 0 };
   for (;;) {
     try {
-      return await fetcher.readAll(asks, maxBytes, context);
+      return await fetcher.readAll(asks, maxBytes, context, refusal);
     } catch (error) {
       if (!isDomainError(error) || error.code !== 'LIMIT_EXCEEDED') throw error;
       await fetcher.waitForNews([], Math.min(endMs, clock.monotonicMs() + (error.retryAfterMs ?? 100)), signals);
