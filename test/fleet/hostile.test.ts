@@ -4,7 +4,8 @@
  * waits hardly longer than in quiet (docs/operations.md, "Hostile callers"). All hostile callers live in one process of their
  * own; their rates are large for an attacker and leave the machine time, since a machine without any would measure itself.
  *
- * FLEETMQ_HOSTILE_KINDS=a,b runs only kinds whose names contain one of these words.
+ * FLEETMQ_HOSTILE_KINDS=a,b runs only kinds whose names contain one of these words. With FLEETMQ_HOSTILE_STRICT=1 the good
+ * caller's p99 may be twice that in quiet: for a machine that does nothing else. Otherwise nobody may be held up for long.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -18,8 +19,9 @@ import type { HostileReport } from './hostile/tally.ts';
 const memoryBoundMb = { broker: 800, gateway: 700 };
 /** What two runs of the same quiet fleet differ by on a small machine that does other work, too. */
 const noiseMs = 25;
-/** With a quiet p99 above this the machine has no time left for the fleet: latencies are shown, and not judged. */
-const busyMs = 60;
+const isStrict = process.env['FLEETMQ_HOSTILE_STRICT'] === '1';
+/** A p99 that is this much above that in quiet is a caller who holds the others up, on any machine. */
+const heldUpMs = 1_000;
 const [quietSeconds, hostileSeconds] = [5, 5];
 const tries = 2;
 /** Short limits, so that each of them is met while the test watches. */
@@ -100,7 +102,13 @@ describe('hostile callers', { skip: process.platform === 'linux' ? false : 'read
     const [brokerMb, gatewayMb] = [memory.broker.takePeakMb(), memory.gateway.takePeakMb()];
     const answers = Object.entries(report.answers).map(([answer, count]) => `${count} ${answer}`);
     rows.push(rowOf(kind, latencies, brokerMb, gatewayMb, `${report.operations} acts: ${answers.join(', ')}`));
-    return { latencies, report, brokerMb, gatewayMb, boundMs: Math.max(2 * quiet.p99, quiet.p99 + noiseMs) };
+    return {
+      latencies,
+      report,
+      brokerMb,
+      gatewayMb,
+      boundMs: isStrict ? Math.max(2 * quiet.p99, quiet.p99 + noiseMs) : quiet.p99 + heldUpMs,
+    };
   }
 
   test('nobody else notices', { timeout: 200_000 }, async (t) => {
@@ -116,7 +124,6 @@ describe('hostile callers', { skip: process.platform === 'linux' ? false : 'read
             round = await measureHostile(kind);
           }
           check(round);
-          if (quiet.p99 > busyMs) t.diagnostic(`${kind}: latencies are not judged, the machine is too busy`);
         });
       }
     } finally {
@@ -125,7 +132,7 @@ describe('hostile callers', { skip: process.platform === 'linux' ? false : 'read
   });
 
   function isSlow({ latencies, boundMs }: Round): boolean {
-    return quiet.p99 <= busyMs && latencies.p99 > boundMs;
+    return latencies.p99 > boundMs;
   }
 
   function check(round: Round): void {

@@ -11,7 +11,7 @@ const perSecond = 100;
 const mebibyte = 1024 * 1024;
 const body = Buffer.alloc(40, 7);
 
-const statuses = { INVALID_ARGUMENT: '3', RESOURCE_EXHAUSTED: '8', UNIMPLEMENTED: '12' } as const;
+const statuses = { INVALID_ARGUMENT: '3', RESOURCE_EXHAUSTED: '8', UNIMPLEMENTED: '12', INTERNAL: '13' } as const;
 
 interface LyingFrame {
   readonly what: string;
@@ -25,14 +25,14 @@ const lies: readonly LyingFrame[] = [
   { what: 'shorter than the body', bytes: grpcFrame(body, 10), status: 'INVALID_ARGUMENT' },
   { what: 'of 4 GiB', bytes: grpcFrame(body, 0xffff_ffff), status: 'RESOURCE_EXHAUSTED' },
   { what: 'one byte over the limit', bytes: grpcFrame(body, 4 * mebibyte + 1), status: 'RESOURCE_EXHAUSTED' },
-  { what: 'compressed', bytes: grpcFrame(body, body.length, 1), status: 'UNIMPLEMENTED' },
+  { what: 'compressed', bytes: grpcFrame(body, body.length, 1), status: 'INTERNAL' },
   { what: 'with an unknown flag', bytes: grpcFrame(body, body.length, 9), status: 'INVALID_ARGUMENT' },
   { what: 'cut in its head', bytes: Buffer.from([0, 0, 0]), status: 'INVALID_ARGUMENT' },
-  { what: 'that is not there', bytes: Buffer.alloc(0), status: 'INVALID_ARGUMENT' },
+  { what: 'that is not there', bytes: Buffer.alloc(0), status: 'UNIMPLEMENTED' },
   {
     what: 'that comes twice',
     bytes: Buffer.concat([grpcFrame(Buffer.alloc(0)), grpcFrame(Buffer.alloc(0))]),
-    status: 'INVALID_ARGUMENT',
+    status: 'UNIMPLEMENTED',
   },
 ];
 
