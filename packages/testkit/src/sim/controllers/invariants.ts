@@ -129,10 +129,10 @@ export class Invariants {
       this.#acknowledged(seen, message as AppendEntriesResponse);
     } else if (method === 'requestVote') {
       this.#elections.answeredVote(seen, to, message as VoteResponse);
-      this.#leases.voted(seen, to, message as VoteResponse);
+      this.#leases.voted(seen, to, method, message as VoteResponse);
     } else if (method === 'preVote') {
       this.#elections.answeredPreVote(seen, to, message as VoteResponse);
-      this.#leases.voted(seen, to, message as VoteResponse);
+      this.#leases.voted(seen, to, method, message as VoteResponse);
     } else if (method === 'timeoutNow' || method === 'installSnapshot') {
       this.#elections.spoke(seen, (message as TimeoutNowResponse | InstallSnapshotResponse).term);
     }

@@ -18,9 +18,18 @@ interface Heard {
   sinceMs: number;
   /** The last message of a leader that came. */
   leader: { readonly id: number; readonly term: number; readonly atMs: number } | undefined;
-  /** By candidate and the term that it asks for: the leader that this node heard when it was asked. */
-  readonly asked: Map<string, { readonly leaderId: number; readonly term: number; readonly untilMs: number }>;
+  /** By call, candidate and the term that it asks for. */
+  readonly asked: Map<string, Asked>;
 }
+
+interface Asked {
+  readonly atMs: number;
+  /** The leader that this node heard when it was asked. */
+  readonly lease: { readonly leaderId: number; readonly term: number; readonly untilMs: number } | undefined;
+}
+
+/** A vote leaves when it is durable: so long after a question it may be its answer. */
+const answerMs = 5_000;
 
 export interface Arrival {
   readonly from: number;
@@ -46,16 +55,16 @@ export class Leases {
       heard.atMs.set(from, this.#nowMs);
       if (kind === 'request') this.#heardLeader(seen, heard, from, message as AppendEntriesRequest);
     } else if (kind === 'request' && (method === 'preVote' || method === 'requestVote')) {
-      this.#wasAsked(seen, heard, from, message as VoteRequest);
+      this.#wasAsked(seen, heard, { from, method, request: message as VoteRequest });
     }
   }
 
   /** A vote or a pre-vote leaves a node. */
-  voted(seen: Observed, candidate: number, { voteGranted, term: askedTerm }: VoteResponse): void {
-    const asked = this.#heardBy(seen).asked.get(`${candidate} ${askedTerm}`);
-    if (!voteGranted || asked === undefined || this.#nowMs >= asked.untilMs) return;
+  voted(seen: Observed, candidate: number, method: string, { voteGranted, term: askedTerm }: VoteResponse): void {
+    const lease = this.#heardBy(seen).asked.get(`${method} ${candidate} ${askedTerm}`)?.lease;
+    if (!voteGranted || lease === undefined || this.#nowMs >= lease.untilMs) return;
     const { leaderId, term } = (seen.node as ControllerNode).driver.leadership;
-    if (leaderId !== asked.leaderId || term !== asked.term) return;
+    if (leaderId !== lease.leaderId || term !== lease.term) return;
     const text = `${nameOf(seen)} votes for ${candidate} in term ${term}, and hears ${leaderId}`;
     this.#fail('nobody votes while it hears a leader', text);
   }
@@ -94,21 +103,30 @@ export class Leases {
     heard.leader = { id: from, term: Number(term), atMs: this.#nowMs };
   }
 
-  #wasAsked(seen: Observed, heard: Heard, candidate: number, request: VoteRequest): void {
-    const key = `${candidate} ${request.term}`;
-    heard.asked.delete(key);
+  #wasAsked(
+    seen: Observed,
+    heard: Heard,
+    { from, method, request }: { readonly from: number; readonly method: string; readonly request: VoteRequest },
+  ): void {
+    const key = `${method} ${from} ${request.term}`;
+    const before = heard.asked.get(key);
+    // What it was free to promise when it was asked first may still be on its way to the disk.
+    if (before !== undefined && before.lease === undefined && this.#nowMs - before.atMs < answerMs) return;
+    heard.asked.set(key, { atMs: this.#nowMs, lease: this.#leaseAgainst(seen, heard, from, request) });
+  }
+
+  /** Why this node must not vote for the candidate now. */
+  #leaseAgainst(seen: Observed, heard: Heard, candidate: number, request: VoteRequest): Asked['lease'] {
     const { leaderId, term, role } = (seen.node as ControllerNode).driver.leadership;
     // Who leads may have asked for the vote that made it leader: that vote may be told again.
     const isRepeated = candidate === leaderId && request.term <= term;
-    if (request.leadershipTransfer || leaderId === 0 || isRepeated) return;
+    if (request.leadershipTransfer || leaderId === 0 || isRepeated) return undefined;
+    if (role === 'StateLeader') return { leaderId, term, untilMs: Number.POSITIVE_INFINITY };
     const { leader } = heard;
-    if (role === 'StateLeader') {
-      heard.asked.set(key, { leaderId, term, untilMs: Number.POSITIVE_INFINITY });
-    } else if (leader?.id === leaderId && leader.term === term) {
-      const { electionTicks, tickMs } = this.#ticks;
-      const leaseMs = (electionTicks - 1) * tickMs * (1 - 2 * this.#world.seed.clockDrift);
-      heard.asked.set(key, { leaderId, term, untilMs: leader.atMs + leaseMs });
-    }
+    if (leader?.id !== leaderId || leader.term !== term) return undefined;
+    const { electionTicks, tickMs } = this.#ticks;
+    const leaseMs = (electionTicks - 1) * tickMs * (1 - 2 * this.#world.seed.clockDrift);
+    return { leaderId, term, untilMs: leader.atMs + leaseMs };
   }
 
   /** At the slowest. */
