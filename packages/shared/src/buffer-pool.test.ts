@@ -50,6 +50,19 @@ test('idle bytes are bounded, and short and giant messages are not shared', () =
   assert.equal(pool.take(16 * kib * kib + 1), undefined);
 });
 
+test('buffers of sizes that are no longer used make room for those that are', () => {
+  const pool = new BufferPool({ idleBytesMax: 256 * kib });
+  const old = [64, 64, 96].map((length) => take(pool, length * kib));
+  for (const lease of old) lease.release();
+  const first = take(pool, 128 * kib);
+  first.release();
+  assert.equal(pool.idleBytes, (96 + 128) * kib, 'the longest unused size has gone, both of it');
+  assert.equal(take(pool, 128 * kib).bytes.buffer, first.bytes.buffer);
+  const tooLong = take(pool, 512 * kib);
+  tooLong.release();
+  assert.equal(pool.idleBytes, 96 * kib, 'what can never be kept drives nothing out');
+});
+
 test('buffers that are lent at the same time never share memory, and waste at most a fifth', () => {
   const sizes: number[] = [];
   const allocate = (length: number): Uint8Array => {

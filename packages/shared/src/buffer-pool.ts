@@ -18,7 +18,7 @@ export interface Lease {
 }
 
 export interface BufferPoolOptions {
-  /** Bytes of buffers that wait for their next use; what comes back beyond is left to the collector. Default 32 MiB. */
+  /** Bytes of buffers that wait for their next use; beyond, those of the size that was not used for the longest time are left to the collector. Default 32 MiB. */
   readonly idleBytesMax?: number;
   /** Makes a buffer; its content does not matter. Default: zeroed. */
   readonly allocate?: (length: number) => Uint8Array;
@@ -32,7 +32,10 @@ const sharedTo = 16 * 1024 * 1024;
 export class BufferPool {
   readonly #idleBytesMax: number;
   readonly #allocate: (length: number) => Uint8Array;
-  /** Idle buffers by their size, last in first out: what was used just now is in the processor's cache. */
+  /**
+   * Idle buffers by their size, last in first out: what was used just now is in the processor's cache. Sizes in the order of their
+   * last use: those of a load that is over must not keep out those of the load that is there.
+   */
   readonly #idle = new Map<number, Uint8Array[]>();
   readonly #leases = new WeakMap<Uint8Array, Lease>();
   #idleBytes = 0;
@@ -50,7 +53,7 @@ export class BufferPool {
   take(length: number): Lease | undefined {
     if (length < sharedFrom || length > sharedTo) return undefined;
     const size = sizeFor(length);
-    const idle = this.#idle.get(size)?.pop();
+    const idle = this.#use(size).pop();
     if (idle !== undefined) this.#idleBytes -= size;
     const buffer = idle ?? this.#allocate(size);
     const lease = new PoolLease(buffer.subarray(0, length), () => this.#giveBack(buffer));
@@ -65,11 +68,32 @@ export class BufferPool {
 
   #giveBack(buffer: Uint8Array): void {
     const size = buffer.length;
+    if (size > this.#idleBytesMax) return;
+    const same = this.#use(size);
+    this.#makeRoom(size);
     if (this.#idleBytes + size > this.#idleBytesMax) return;
     this.#idleBytes += size;
-    const same = this.#idle.get(size);
-    if (same === undefined) this.#idle.set(size, [buffer]);
-    else same.push(buffer);
+    same.push(buffer);
+  }
+
+  /** The idle buffers of this size, which is the last used one from now on. */
+  #use(size: number): Uint8Array[] {
+    const same = this.#idle.get(size) ?? [];
+    this.#idle.delete(size);
+    this.#idle.set(size, same);
+    return same;
+  }
+
+  /** Drops idle buffers of other sizes, those of the longest unused one first. */
+  #makeRoom(size: number): void {
+    for (const [other, buffers] of this.#idle) {
+      while (this.#idleBytes + size > this.#idleBytesMax && other !== size && buffers.length > 0) {
+        buffers.pop();
+        this.#idleBytes -= other;
+      }
+      if (this.#idleBytes + size <= this.#idleBytesMax) return;
+      if (buffers.length === 0 && other !== size) this.#idle.delete(other);
+    }
   }
 }
 
