@@ -1,12 +1,14 @@
 /**
- * The settings below `limits` by which a service bounds how long a caller of its client listener may take over each step. They
- * are the same for every service, so they are written once; what they mean in detail stands at `ListenerLimits` and `LaneLimits`.
+ * The settings below `limits` by which a service bounds how long a caller of its client listener may take over each step, and
+ * what answers that are not taken may hold. They are the same for every service, so they are written once; what they mean in
+ * detail stands at `ListenerLimits`, `LaneLimits` and `AnswerMemory`.
  */
 import { z } from 'zod';
 import type { LaneLimits } from './lane/limits.ts';
 import type { ListenerLimits } from './rpc-server-limits.ts';
 
 const hourMs = 3_600_000;
+const mebibyte = 1024 * 1024;
 
 function duration(minMs: number, defaultMs: number) {
   return z.number().int().min(minMs).max(hourMs).default(defaultMs);
@@ -24,6 +26,15 @@ export const listenerSettings = {
   'flush-ms': duration(100, 30_000),
   /** A reader that takes nothing for this long loses its stream. */
   'stall-ms': duration(1_000, 60_000),
+  /** Bytes of answers that readers have not taken yet; reads beyond are LIMIT_EXCEEDED. */
+  'answer-bytes': z
+    .number()
+    .int()
+    .min(mebibyte)
+    .max(4_096 * mebibyte)
+    .default(64 * mebibyte),
+  /** While answers take more than half of that, one that its reader has not taken for so long is given up, and its call ended. */
+  'answer-patience-ms': duration(100, 1_000),
 };
 
 type ListenerSettings = Readonly<Record<keyof typeof listenerSettings, number>>;

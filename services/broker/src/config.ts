@@ -95,15 +95,6 @@ export const brokerSchema = z.strictObject({
       .min(mebibyte)
       .max(1_024 * mebibyte)
       .default(32 * mebibyte),
-    /** Bytes of answers that readers have not taken yet; reads beyond are LIMIT_EXCEEDED. */
-    'answer-bytes': z
-      .number()
-      .int()
-      .min(mebibyte)
-      .max(4_096 * mebibyte)
-      .default(64 * mebibyte),
-    /** While answers take more than half of that, one that its reader has not taken for so long is given up, and its call ended. */
-    'answer-patience-ms': z.number().int().min(100).max(600_000).default(1_000),
     /** Reads that wait to be inflated, for readers that do not take the codec; further ones are LIMIT_EXCEEDED. */
     'inflations-waiting': z.number().int().min(1).max(1_000).default(16),
     /** Memory of messages that is kept for the next ones; beyond it is left to the garbage collector. */

@@ -48,15 +48,6 @@ export const gatewaySchema = z.strictObject({
       .min(65_536)
       .max(48 * mebibyte)
       .default(3 * mebibyte),
-    /** Bytes of answers that readers have not taken yet; reads beyond are LIMIT_EXCEEDED. */
-    'answer-bytes': z
-      .number()
-      .int()
-      .min(mebibyte)
-      .max(4_096 * mebibyte)
-      .default(64 * mebibyte),
-    /** While answers take more than half of that, one that its reader has not taken for so long is given up, and its call ended. */
-    'answer-patience-ms': z.number().int().min(100).max(600_000).default(1_000),
     /** Longest wait of a fetch for min_bytes. */
     'fetch-wait-ms': z.number().int().min(0).max(300_000).default(30_000),
     /** Requests on one ProduceStream that are not answered yet. */
