@@ -1,20 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { codec, connect } from '../node.ts';
+import { connect } from '../node.ts';
 import { FakeCluster } from './fake-cluster-fixture.ts';
-
-async function valuesOf(url: string, partition = 0): Promise<string[]> {
-  await using client = await connect({ url });
-  const options = {
-    assignment: [{ topic: 't', partition }],
-    from: 'earliest',
-    until: 'end',
-    value: codec.string,
-  } as const;
-  const values: string[] = [];
-  for await (const { value } of client.consumer(options)) values.push(value as string);
-  return values;
-}
+import { valuesOf } from './values-fixture.ts';
 
 test('small batches share one stream per server', async () => {
   await using cluster = await FakeCluster.start({ brokers: 2, topics: { t: 4 } });
@@ -28,7 +16,7 @@ test('small batches share one stream per server', async () => {
   assert.equal(cluster.calls, 0);
   for (const partition of [0, 1, 2, 3]) {
     assert.deepEqual(
-      await valuesOf(cluster.url, partition),
+      await valuesOf(cluster.url, 't', partition),
       Array.from({ length: 20 }, (_, round) => `${round}`),
     );
   }
@@ -40,7 +28,7 @@ test('long batches go by calls, and keep their order among small ones', async ()
   await using producer = client.producer({ lingerMs: 0, batchRecords: 1 });
   const sent = Array.from({ length: 60 }, (_, n) => `${n}`.padEnd(n % 3 === 1 ? 20_000 : 10, '.'));
   await Promise.all(sent.map((value) => producer.send('t', value)));
-  assert.deepEqual(await valuesOf(cluster.url), sent);
+  assert.deepEqual(await valuesOf(cluster.url, 't'), sent);
   assert.ok(cluster.calls >= 20, `${cluster.calls} calls`);
   assert.equal(cluster.streams, 1);
 });
@@ -54,6 +42,6 @@ test('what a broken stream leaves open is sent again on the next one, once', asy
   await using producer = client.producer({ lingerMs: 0, batchRecords: 1 });
   const sent = Array.from({ length: 10 }, (_, n) => `${n}`);
   await Promise.all(sent.map((value) => producer.send('t', value)));
-  assert.deepEqual(await valuesOf(cluster.url), sent);
+  assert.deepEqual(await valuesOf(cluster.url, 't'), sent);
   assert.equal(cluster.streams, 3);
 });

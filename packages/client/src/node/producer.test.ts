@@ -3,20 +3,7 @@ import { test } from 'node:test';
 import type { DomainError } from '@fleetmq/shared';
 import { codec, connect, type DeliveryReport, type Producer } from '../node.ts';
 import { FakeCluster } from './fake-cluster-fixture.ts';
-
-/** Values of a partition, in order, decoded by the client's own consumer. */
-async function valuesOf(url: string, topic: string, partition = 0): Promise<string[]> {
-  await using client = await connect({ url });
-  const consumer = client.consumer({
-    assignment: [{ topic, partition }],
-    from: 'earliest',
-    until: 'end',
-    value: codec.string,
-  });
-  const values: string[] = [];
-  for await (const { value } of consumer) values.push(value as string);
-  return values;
-}
+import { valuesOf } from './values-fixture.ts';
 
 /** Small batches go by a stream; compressed ones, as long ones do, by calls. */
 const ways = [

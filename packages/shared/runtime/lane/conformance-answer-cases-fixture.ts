@@ -6,8 +6,8 @@
  */
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { DomainError, type ErrorName, errorNameOfStatus } from '@fleetmq/shared';
-import { frame } from './conformance-cases-fixture.ts';
 import { encodeAnswer, type Kind, kinds } from './conformance-service-fixture.ts';
+import { frame } from './lane-fixture.ts';
 import { errorTrailers } from './status.ts';
 
 export interface AnswerCase {

@@ -1,8 +1,9 @@
 /** Cases of the conformance tests about calls as they are meant: kinds of calls, statuses, metadata. */
 import type { Code } from '@connectrpc/connect';
 import type { ErrorName } from '@fleetmq/shared';
-import { asking, early, fails, frame, ok, refused, sends, type WireCase } from './conformance-cases-fixture.ts';
+import { asking, early, fails, ok, refused, sends, type WireCase } from './conformance-cases-fixture.ts';
 import { kinds } from './conformance-service-fixture.ts';
+import { frame } from './lane-fixture.ts';
 
 const empty = frame(new Uint8Array());
 

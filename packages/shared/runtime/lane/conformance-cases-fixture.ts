@@ -3,6 +3,7 @@ import { constants } from 'node:http2';
 import type { ErrorName } from '@fleetmq/shared';
 import { encodeRequest, type Script } from './conformance-service-fixture.ts';
 import type { Outcome, Request, Step } from './conformance-wire-fixture.ts';
+import { frame } from './lane-fixture.ts';
 
 /** What must hold of an outcome; what is not named is as in a call that ends well, with an answer in gRPC. */
 export type Expectation = Partial<Omit<Outcome, 'text'>> & { readonly text?: string | RegExp };
@@ -14,13 +15,6 @@ export interface WireCase extends Request {
   readonly connect?: { readonly expect: Expectation; readonly why: string };
   /** The handler must be told that its call is over. */
   readonly abortsHandler?: true;
-}
-
-export function frame(message: Uint8Array, flag = 0, length = message.length): Buffer {
-  const header = Buffer.alloc(5);
-  header[0] = flag;
-  header.writeUInt32BE(length, 1);
-  return Buffer.concat([header, message]);
 }
 
 /** A request message in its frame. */

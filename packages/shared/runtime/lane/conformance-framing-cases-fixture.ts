@@ -1,15 +1,7 @@
 /** Cases of the conformance tests about bytes: frames, numbers of messages, lengths, flags, encodings. */
-import {
-  asking,
-  early,
-  frame,
-  ok,
-  refused,
-  sends,
-  unknownEncoding,
-  type WireCase,
-} from './conformance-cases-fixture.ts';
+import { asking, early, ok, refused, sends, unknownEncoding, type WireCase } from './conformance-cases-fixture.ts';
 import { conformanceLimits, encodeRequest, type Kind, kinds, type Script } from './conformance-service-fixture.ts';
+import { frame } from './lane-fixture.ts';
 
 const readMax = conformanceLimits.readMaxBytes;
 const writeMax = conformanceLimits.writeMaxBytes;

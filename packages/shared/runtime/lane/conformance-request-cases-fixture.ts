@@ -1,15 +1,7 @@
 /** Cases of the conformance tests about what a request says of itself: content type, method, path, `te`. */
-import {
-  asking,
-  type Expectation,
-  fails,
-  frame,
-  ok,
-  plain,
-  sends,
-  type WireCase,
-} from './conformance-cases-fixture.ts';
+import { asking, type Expectation, fails, ok, plain, sends, type WireCase } from './conformance-cases-fixture.ts';
 import { kinds } from './conformance-service-fixture.ts';
+import { frame } from './lane-fixture.ts';
 
 const unsupportedType = plain(415);
 const parameters = { expect: unsupportedType, why: 'Connect takes parameters behind +json alone' };

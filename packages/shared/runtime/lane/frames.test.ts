@@ -6,13 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { isDomainError } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { FrameReader, messageLength, writeFrame } from './frames.ts';
-
-function frame(message: Uint8Array, flag = 0): Buffer {
-  const header = Buffer.alloc(5);
-  header[0] = flag;
-  header.writeUInt32BE(message.length, 1);
-  return Buffer.concat([header, message]);
-}
+import { frame } from './lane-fixture.ts';
 
 function readAll(chunks: readonly Uint8Array[], max = 1_000_000): Uint8Array[] {
   const reader = new FrameReader(max);

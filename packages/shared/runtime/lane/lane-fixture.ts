@@ -93,3 +93,11 @@ export async function* counted(count: number, size: number): AsyncGenerator<Uint
 export function connect(url: string, options: Omit<LaneTransportOptions, 'baseUrl'> = {}): LaneTransport {
   return createLaneTransport({ ...options, baseUrl: url });
 }
+
+/** A gRPC frame. It may lie about its length. */
+export function frame(message: Uint8Array, flag = 0, length = message.length): Buffer {
+  const header = Buffer.alloc(5);
+  header[0] = flag;
+  header.writeUInt32BE(length, 1);
+  return Buffer.concat([header, message]);
+}
