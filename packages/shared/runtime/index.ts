@@ -10,7 +10,7 @@ export {
   healthRoutes,
   type ServingStatus,
 } from './health-service.ts';
-export { holdUntilLeft, notTaken } from './held-answers.ts';
+export { holdUntilLeft, notTaken, observeAnswers } from './held-answers.ts';
 export { deadlineInterceptor } from './interceptors/deadline.ts';
 export { errorInterceptor } from './interceptors/errors.ts';
 export { bridgeRaw, bridgeRoute } from './lane/bridge.ts';

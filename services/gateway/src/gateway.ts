@@ -33,6 +33,7 @@ import {
   nodeClock,
   nodeRandom,
   nodeTimers,
+  observeAnswers,
   observeCalls,
   Readiness,
   type RpcServer,
@@ -111,7 +112,7 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
     patienceMs: limits['answer-patience-ms'],
     clock: ports.clock,
   });
-  observeAnswers(metrics, answers);
+  observeAnswers(metrics, 'fleetmq_gateway', answers);
   const services = clientRoutes({
     answers,
     upstreams,
@@ -152,15 +153,6 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
     stop,
     [Symbol.asyncDispose]: stop,
   };
-}
-
-function observeAnswers(metrics: MetricsRegistry, answers: AnswerMemory): void {
-  const bytes = { name: 'fleetmq_gateway_answer_bytes', help: 'Bytes of answers that readers have not taken yet.' };
-  metrics.observed(bytes, () => answers.bytes);
-  metrics.observedCounter(
-    { name: 'fleetmq_gateway_answers_given_up', help: 'Calls that were ended because their answers were not taken.' },
-    () => answers.givenUp,
-  );
 }
 
 /** Connections to brokers and controllers: for calls, and for subscriptions with their small buffers. */

@@ -7,6 +7,7 @@ import {
   type Histogram,
   latencyBounds,
   type MetricsRegistry,
+  observeAnswers,
   type Reading,
 } from '@fleetmq/shared/runtime';
 import type { ByteBudget } from './byte-budget.ts';
@@ -80,15 +81,11 @@ export function observeBroker(metrics: MetricsRegistry, parts: ObservedParts): v
   );
   gauge('offline_partitions', 'Replicas whose log has failed.', () => partitions.failures().length);
   gauge('pending_bytes', 'Bytes of batches that are not durable yet.', () => pendingBudget.bytes);
-  gauge('answer_bytes', 'Bytes of answers that readers have not taken yet.', () => answers.bytes);
+  observeAnswers(metrics, 'fleetmq_broker', answers);
   gauge('inflations', 'Reads that are inflated, or wait for it.', () => inflater.size);
   gauge('subscriptions', 'Open subscriptions.', parts.subscriptions);
   gauge('epoch', 'Registration of this broker.', () => link.brokerEpoch);
   gauge('fenced', '1 while the controllers keep this broker out of service.', () => (link.state === 'active' ? 0 : 1));
-  metrics.observedCounter(
-    { name: 'fleetmq_broker_answers_given_up', help: 'Calls that were ended because their answers were not taken.' },
-    () => answers.givenUp,
-  );
   metrics.observedCounter(
     { name: 'fleetmq_broker_replication_bytes_out', help: 'Bytes of batches that were sent to followers.' },
     () => replicator.totals().bytes,
