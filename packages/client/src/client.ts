@@ -8,6 +8,7 @@ import { Admin } from './admin.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions } from './consumer/options.ts';
 import { type CallBounds, type Entrance, Metadata } from './metadata.ts';
+import type { Later } from './producer/budget.ts';
 import type { ProducerOptions } from './producer/options.ts';
 import { Producer, type ProducerDeps } from './producer/producer.ts';
 import type { ChannelPool } from './rpc/channel.ts';
@@ -28,6 +29,8 @@ export interface ClientDeps {
   readonly pool: ChannelPool;
   readonly codecs: Codecs;
   readonly checksum: Checksum;
+  /** Where sending is done by the caller's own thread: after the present turn of its event loop. */
+  readonly later: Later;
 }
 
 export class Client implements AsyncDisposable {
@@ -82,12 +85,13 @@ export class Client implements AsyncDisposable {
   /** Makes something that is closed with the client, unless it is closed before. */
   #own<Child extends { close(): Promise<void> }>(make: (deps: ProducerDeps) => Child): Child {
     if (this.#closed !== undefined) throw new DomainError('CANCELLED', 'the client is closed');
-    const { codecs, checksum } = this.#deps;
+    const { codecs, checksum, later } = this.#deps;
     const child = make({
       metadata: this.#metadata,
       clientId: this.#clientId,
       codecs,
       checksum,
+      later,
       onClosed: () => this.#children.delete(child),
     });
     this.#children.add(child);

@@ -34,7 +34,13 @@ export async function connect(options: NodeConnectOptions): Promise<Client> {
     (baseUrl) => laneChannel(baseUrl, () => rpc.get(baseUrl)),
     () => rpc.close(),
   );
-  const client = new Client(options, { entrance, pool, codecs: nodeCodecs, checksum: nodeChecksum });
+  const client = new Client(options, {
+    entrance,
+    pool,
+    codecs: nodeCodecs,
+    checksum: nodeChecksum,
+    later: setImmediate,
+  });
   return ping ? await whenReached(client, { timeoutMs, signal }) : client;
 }
 

@@ -33,6 +33,8 @@ export async function connect(options: WebConnectOptions): Promise<Client> {
     pool,
     codecs: webCodecs,
     checksum: tableChecksum,
+    // A browser sends beside the page's thread.
+    later: (run) => queueMicrotask(run),
   });
   return ping ? await whenReached(client, { timeoutMs, signal }) : client;
 }

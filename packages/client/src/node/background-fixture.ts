@@ -59,5 +59,5 @@ export function clientWith(codec: Codec, url: string): Client {
     createConnectChannel(baseUrl, createConnectTransport({ baseUrl, useBinaryFormat: true })),
   );
   const entrance = { kind: 'gateway', url } as const;
-  return new Client({}, { entrance, pool, codecs: codecsOf(codec), checksum: nodeChecksum });
+  return new Client({}, { entrance, pool, codecs: codecsOf(codec), checksum: nodeChecksum, later: setImmediate });
 }

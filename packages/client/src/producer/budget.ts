@@ -12,7 +12,12 @@ export interface BudgetOptions {
   readonly recordsMax: number;
   /** Callers that may wait at once. Default 100,000. */
   readonly waitersMax?: number;
+  /** Runs the turns of those who wait, after room was given back. */
+  readonly later: Later;
 }
+
+/** Runs something soon, behind what is about to be sent: filling batches must not hold up those that are full. */
+export type Later = (run: () => void) => void;
 
 export interface TakeOptions {
   readonly bytes: number;
@@ -34,6 +39,7 @@ export class Budget {
   readonly #waiters: Ring<Waiter>;
   #bytes = 0;
   #records = 0;
+  #isServing = false;
 
   constructor(options: BudgetOptions) {
     this.#options = options;
@@ -101,7 +107,12 @@ export class Budget {
   give(bytes: number, records: number): void {
     this.#bytes -= bytes;
     this.#records -= records;
-    this.#serve();
+    if (this.#waiters.size === 0 || this.#isServing) return;
+    this.#isServing = true;
+    this.#options.later(() => {
+      this.#isServing = false;
+      this.#serve();
+    });
   }
 
   #serve(): void {

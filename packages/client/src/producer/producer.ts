@@ -14,7 +14,7 @@ import { toClientError } from '../rpc/errors.ts';
 import { jitter, withDeadline } from '../rpc/retry.ts';
 import { type Plain, plainSerde, type Serde } from '../serde.ts';
 import type { BatchPlace, ProducerBatch } from './batch.ts';
-import { Budget } from './budget.ts';
+import { Budget, type Later } from './budget.ts';
 import { IdentitySource } from './identity.ts';
 import { type CheckedOptions, checkProducerOptions, type DeliveryReport, type ProducerOptions } from './options.ts';
 import { Packer } from './packer.ts';
@@ -37,6 +37,7 @@ export interface ProducerDeps {
   readonly clientId: string;
   readonly codecs: Codecs;
   readonly checksum: Checksum;
+  readonly later: Later;
   readonly wallMs?: () => number;
   /** Runs when the producer has been closed. */
   readonly onClosed?: () => void;
@@ -87,7 +88,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     this.#onDelivery = options.onDelivery;
     this.#random = options.random ?? jitter;
     const { acks, requestTimeoutMs, requestBytes, requestsMax, bufferBytes, bufferRecords } = this.#options;
-    this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords });
+    this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords, later: deps.later });
     this.#buffers = new BufferPool({ idleBytesMax: bufferBytes / 4 });
     this.#packer = new Packer({ build: this.#options.build, checksum: deps.checksum });
     this.#sender = new Sender(
@@ -260,12 +261,15 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       state.queues[number] ??= this.#newQueue(state.view, number);
       const queue = state.queues[number];
       const isFirst = queue.isBetweenBatches;
+      const { closedCount } = queue;
       if (isFirst) this.#deps.metadata.refreshIfOlder(record.topic, metadataAgeMaxMs);
       const caller = { context: record.context, isAwaited: onPlaced !== undefined };
       const placed = queue.append(record, record.cost, caller);
       onPlaced?.(placed);
       const isDue =
-        this.#budget.hasWaiters || placed.batch.byteLength >= this.#options.batchBytes || queue.closedCount > 0;
+        this.#budget.hasWaiters ||
+        placed.batch.byteLength >= this.#options.batchBytes ||
+        queue.closedCount > closedCount;
       if (isDue) this.#sender.notify(queue);
       else if (isFirst) this.#sender.notify(queue, this.#options.lingerMs === 0 ? undefined : queue.openDueMs);
     } catch (error) {
