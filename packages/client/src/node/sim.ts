@@ -1,6 +1,7 @@
 /**
  * The client for the simulator: as in Node, but with the caller's ports and transports, and with codecs that work on the
- * caller's own thread alone, because nothing may settle off virtual time. For `@fleetmq/testkit` alone.
+ * caller's own thread alone, because nothing may settle off virtual time; and the classes that planted bugs patch from the
+ * outside. For `@fleetmq/testkit` alone.
  */
 import type { Codecs } from '@fleetmq/record';
 import { nodeCodecs } from '@fleetmq/record/codecs/node';
@@ -29,3 +30,11 @@ export function createSimClient(options: ClientOptions, parts: SimClientParts): 
   const later = (run: () => void): void => void ports.timers.after(0, run);
   return new Client(options, { entrance, pool, codecs, checksum, later, ports });
 }
+
+export { ReceiveBuffer } from '../consumer/buffer.ts';
+export { PartitionProgress } from '../consumer/progress.ts';
+export type { ClientPorts } from '../ports.ts';
+export { Carrier } from '../producer/carrier.ts';
+export { PartitionQueue } from '../producer/partition-queue.ts';
+export { Sender } from '../producer/sender.ts';
+export { InFlightWindow } from '../producer/window.ts';

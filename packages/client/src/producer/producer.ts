@@ -91,7 +91,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     this.#random = options.random ?? deps.ports.random;
     const { acks, requestTimeoutMs, requestBytes, requestsMax, bufferBytes, bufferRecords } = this.#options;
     const { clock, timers } = deps.ports;
-    this.#wallMs = () => clock.wallMs();
+    this.#wallMs = () => Math.floor(clock.wallMs());
     this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords, timers, later: deps.later });
     this.#buffers = new BufferPool({ idleBytesMax: bufferBytes / 4 });
     this.#packer = new Packer({ build: this.#options.build, checksum: deps.checksum });
