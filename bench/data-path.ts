@@ -99,6 +99,8 @@ const one: readonly BenchCase[] = [
   ...sizes.map(({ name, title, size }) =>
     throughput('Through the gateway', `${name}-gateway`, title, { entrance: 'gateway', workload: { size } }),
   ),
+  unary('unary-grpc-go', 'grpc-go, straight to the broker', 'grpc-go'),
+  unary('unary-grpc-go-gateway', 'grpc-go, through the gateway', 'grpc-go-gateway'),
   unary('unary-grpc-js', '@grpc/grpc-js, straight to the broker', 'grpc-js'),
   unary('unary-grpc-js-gateway', '@grpc/grpc-js, through the gateway', 'grpc-js-gateway'),
   unary('unary-lane', 'our gRPC client, straight to the broker', 'lane'),

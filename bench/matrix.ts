@@ -118,6 +118,9 @@ class Trial {
     const most = Math.ceil(Math.min(countMax, bytesMax / workload.size) * scale);
     const least = Math.ceil(Math.min(countMin, bytesMin / workload.size));
     const drivers = this.#target?.entrances[entrance]?.drivers ?? [];
+    if (this.#target !== undefined && drivers.length === 0) {
+      this.#problem = { kind: 'skipped', reason: `the target has no entrance ${entrance} here` };
+    }
     let count = most;
     if (drivers.length > 1 || calibrates) {
       const perSecond = await this.#findFastest(drivers, { least, most, turns: calibrates ? 2 : 1 });

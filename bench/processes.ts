@@ -7,12 +7,13 @@ interface Process {
 
 export const ticksPerSecond = 100;
 
-/** Seconds of processor time since the process started, user and system, all threads. */
+/** Seconds of processor time since the process started, user and system, all threads; of programs that it has run and that have ended, too. */
 export function cpuSeconds({ pid }: Process): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
+    return ticks / ticksPerSecond;
   } catch {
     return Number.NaN;
   }

@@ -3,6 +3,7 @@
  * system it speaks to. A driver uses its client as that client's own guide would have it (batches, pipelines, windows) and
  * keeps as much under way as suits it; what it must never do is count a record that was not acknowledged or not handed over.
  */
+import type { ClosedLoopOptions, ClosedLoopResult } from '../closed-loop.ts';
 import type { Workload } from '../workload.ts';
 
 /** How a client finds its servers: plain JSON, since it crosses to another process. */
@@ -15,7 +16,7 @@ export type DriverSpec =
       readonly brokers: readonly string[];
       readonly topicConfig: Readonly<Record<string, string>>;
     }
-  | { readonly kind: 'grpc-js' | 'lane'; readonly gateway: string; readonly address: string }
+  | { readonly kind: 'grpc-js' | 'grpc-go' | 'lane'; readonly gateway: string; readonly address: string }
   | PeerSpec;
 
 /** Of a client that is not part of this workspace. */
@@ -59,4 +60,6 @@ export interface Driver extends AsyncDisposable {
   subscribe(topic: string, workload: Workload, see: See): Promise<AsyncDisposable>;
   /** A call per record, answered before it resolves; of drivers that are there for it. */
   call?(topic: string, workload: Workload): Promise<(value: Buffer) => Promise<void>>;
+  /** The same in a closed loop of its own; of drivers that call from another program. */
+  callInLoop?(topic: string, workload: Workload, loop: ClosedLoopOptions): Promise<ClosedLoopResult>;
 }

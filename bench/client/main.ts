@@ -4,7 +4,7 @@
  */
 
 import { unreachable } from '@fleetmq/shared';
-import { type ClosedLoopResult, closedLoop } from '../closed-loop.ts';
+import { type ClosedLoopOptions, type ClosedLoopResult, closedLoop } from '../closed-loop.ts';
 import { valuesOf, type Workload } from '../workload.ts';
 import { openBareLoop } from './bare-loop.ts';
 import type { Driver, DriverSpec } from './driver.ts';
@@ -66,6 +66,7 @@ async function openDriver(spec: DriverSpec): Promise<Driver> {
     case 'fleetmq':
       return await (await import('./fleetmq.ts')).openFleetmq(spec);
     case 'grpc-js':
+    case 'grpc-go':
     case 'lane':
       return await (await import('./unary.ts')).openUnary(spec);
     case 'redis':
@@ -84,14 +85,22 @@ async function openDriver(spec: DriverSpec): Promise<Driver> {
 }
 
 async function measureCalls(open: Driver, { topic, workload, callers, seconds }: CallsJob): Promise<ClosedLoopResult> {
+  const loop = { callers, seconds, warmUpSeconds: 4 };
+  const result = (await open.callInLoop?.(topic, workload, loop)) ?? (await callInLoop(open, topic, workload, loop));
+  if (result.errors > 0) throw new Error(`${result.errors} calls failed`);
+  return result;
+}
+
+async function callInLoop(
+  open: Driver,
+  topic: string,
+  workload: Workload,
+  loop: ClosedLoopOptions,
+): Promise<ClosedLoopResult> {
   const call = await open.call?.(topic, workload);
   if (call === undefined) throw new Error('this driver makes no single calls');
   const values = valuesOf(workload);
-  const result = await closedLoop({ callers, seconds, warmUpSeconds: 4 }, (caller) =>
-    call(values[caller & (values.length - 1)] as Buffer),
-  );
-  if (result.errors > 0) throw new Error(`${result.errors} calls failed`);
-  return result;
+  return await closedLoop(loop, (caller) => call(values[caller & (values.length - 1)] as Buffer));
 }
 
 process.on('message', async (request: ClientRequest) => {

@@ -1,9 +1,11 @@
 /**
- * One Produce call per record, by two clients: @grpc/grpc-js over the image of the first contract, as somebody has it who
- * generated a client of his own, and our own gRPC client with the generated messages.
+ * One Produce call per record, by three clients: @grpc/grpc-js and grpc-go over the image of the first contract, as somebody has
+ * them who generated a client of his own, and our own gRPC client with the generated messages.
  */
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { connect } from '@fleetmq/client/node';
 import { ProducerService } from '@fleetmq/gen/client/producer';
 import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
@@ -15,14 +17,17 @@ import {
   type ServiceClientConstructor,
 } from '@grpc/grpc-js';
 import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
+import type { ClosedLoopOptions, ClosedLoopResult } from '../closed-loop.ts';
 import type { AckLevel, Workload } from '../workload.ts';
 import type { Driver, DriverSpec } from './driver.ts';
 import { createTopic, untilKnown } from './fleetmq.ts';
 
-type UnarySpec = Extract<DriverSpec, { kind: 'grpc-js' | 'lane' }>;
+type UnarySpec = Extract<DriverSpec, { kind: 'grpc-js' | 'grpc-go' | 'lane' }>;
 type Call = (value: Buffer) => Promise<void>;
 
+const execute = promisify(execFile);
 const image = fileURLToPath(new URL('../../proto/baseline/design.binpb', import.meta.url));
+const goClient = fileURLToPath(new URL('../../test/foreign/print-go-client.ts', import.meta.url));
 const ackLevels = {
   none: 'ACK_NONE',
   leader: 'ACK_LEADER',
@@ -36,7 +41,7 @@ export async function openUnary(spec: UnarySpec): Promise<Driver> {
   const unfit = (): never => {
     throw new Error('this client makes unary calls alone');
   };
-  const open = spec.kind === 'lane' ? openLane(spec, stack) : openGrpcJs(spec, stack);
+  const open = spec.kind === 'grpc-js' ? openGrpcJs(spec, stack) : openLane(spec, stack);
   const owned = stack.move();
   return {
     async createTopic(topic, workload) {
@@ -45,7 +50,9 @@ export async function openUnary(spec: UnarySpec): Promise<Driver> {
       await untilKnown(() => call(Buffer.alloc(1)));
     },
     deleteTopic: (topic) => admin.admin.deleteTopic(topic),
-    call: async (topic, workload) => open(topic, workload),
+    ...(spec.kind === 'grpc-go'
+      ? { callInLoop: await loopInGo(spec) }
+      : { call: async (topic: string, workload: Workload) => open(topic, workload) }),
     produce: unfit,
     consume: unfit,
     publish: unfit,
@@ -63,6 +70,16 @@ function openLane({ address }: UnarySpec, stack: AsyncDisposableStack): (topic: 
       const { message } = await transport.unary(ProducerService.method.produce, undefined, 30_000, undefined, input);
       if (message.errorCode !== 0) throw new Error(message.errorMessage);
     };
+  };
+}
+
+/** The program is made when it is not there; that takes half a minute. */
+async function loopInGo({ address }: UnarySpec): Promise<NonNullable<Driver['callInLoop']>> {
+  const { stdout: program } = await execute(process.execPath, [goClient]);
+  return async (topic, { size }, { callers, seconds, warmUpSeconds }: ClosedLoopOptions) => {
+    const numbers = [callers, size, Math.ceil(seconds), warmUpSeconds].map(String);
+    const { stdout } = await execute(program, ['load', address, topic, ...numbers]);
+    return JSON.parse(stdout) as ClosedLoopResult;
   };
 }
 

@@ -1,4 +1,5 @@
 /** FleetMQ as a target: a controller, brokers, a gateway, as processes; straight to the leaders, through the gateway, call by call. */
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { startTestFleet } from '@fleetmq/testkit';
 import type { DriverSpec } from '../client/driver.ts';
@@ -9,7 +10,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 
-/** Entrances: `direct`, `gateway`, `os-cache` (direct, without fdatasync), `grpc-js`, `lane`, and the last two with `-gateway`. */
+/** Entrances: `direct`, `gateway`, `os-cache` (direct, without fdatasync), `grpc-js`, `lane`, `grpc-go` where Go is there, and these three with `-gateway`. */
+function hasGo(): boolean {
+  return spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0;
+}
+
 export function fleetOf(brokers: number): StartTarget {
   return async (folder) => {
     const fleet = await startTestFleet({ controllers: 1, brokers, dataFolder: folder });
@@ -34,6 +39,10 @@ export function fleetOf(brokers: number): StartTarget {
           { ...fleetmq, topicConfig: { 'flush.policy': 'unsafe-os-cache' } },
           'page cache: none of it is flushed before the ack',
         ),
+        ...(hasGo() && {
+          'grpc-go': entrance({ kind: 'grpc-go', gateway, address: leader }),
+          'grpc-go-gateway': entrance({ kind: 'grpc-go', gateway, address: host }),
+        }),
         'grpc-js': entrance({ kind: 'grpc-js', gateway, address: leader }),
         'grpc-js-gateway': entrance({ kind: 'grpc-js', gateway, address: host }),
         lane: entrance({ kind: 'lane', gateway, address: leader }),

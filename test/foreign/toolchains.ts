@@ -77,7 +77,7 @@ export function pythonClient(): Program {
 
 /** grpc-go and its generated stubs, built into one program. */
 export function goClient(): Program {
-  const folder = prepared('go-1.75.0', (target) => {
+  const folder = prepared('go-1.75.0-with-load', (target) => {
     cpSync(join(here, 'go'), target, { recursive: true });
     const bin = { GOBIN: join(target, 'bin'), GOFLAGS: '-buildvcs=false' };
     run('go', ['install', 'google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12'], target, bin);
@@ -86,5 +86,5 @@ export function goClient(): Program {
     run(buf, ['generate', designImage], target, { PATH: path });
     run('go', ['build', '-o', 'foreign', '.'], target, bin);
   });
-  return { command: join(folder, 'foreign'), args: [], env: {} };
+  return { command: join(folder, 'foreign'), args: ['exercise'], env: {} };
 }

@@ -69,9 +69,10 @@ async function modelOf(log: PartitionLog): Promise<Model> {
 }
 
 /** The states that the script goes through, one more than steps, and how many disk operations it takes. */
-async function rehearse(): Promise<{ states: Model[]; operations: number }> {
+async function rehearse(hasDurableWrites: boolean): Promise<{ states: Model[]; operations: number }> {
   let operations = 0;
   const disk = new MemoryDisk({
+    hasDurableWrites,
     intercept: () => {
       operations++;
       return undefined;
@@ -94,9 +95,10 @@ interface CrashRun {
 }
 
 /** Runs the script until the power goes at operation `operation`; a write under way has written `part` of its bytes. */
-async function crashAt(operation: number, part: number): Promise<CrashRun> {
+async function crashAt(operation: number, part: number, hasDurableWrites: boolean): Promise<CrashRun> {
   let operations = 0;
   const disk: MemoryDisk = new MemoryDisk({
+    hasDurableWrites,
     intercept: ({ bytes }) => {
       if (++operations < operation) return undefined;
       disk.powerOff();
@@ -123,23 +125,26 @@ async function crashAt(operation: number, part: number): Promise<CrashRun> {
   return { disk, step, durable: log?.failure === undefined ? durable : Math.min(durable, log.durableEndOffset) };
 }
 
-test('power lost at every operation, any subset of what was unsynced kept: the log is whole up to its durable end', async () => {
-  const { states, operations } = await rehearse();
-  assert.ok(operations > 150, `${operations} operations`);
-  let tails = 0;
-  for (let operation = 1; operation <= operations; operation++) {
-    const crash = await crashAt(operation, (operation % 5) / 4);
-    for (let choice = 0; choice < 3; choice++) {
-      const random = seededRandom(operation * 16 + choice);
-      const keep = choice === 0 ? () => false : choice === 1 ? () => true : () => random.next() < 0.6;
-      const label = `operation ${operation}, choice ${choice}, step ${crash.step}`;
-      tails += await checkNextLife(crash.disk.afterPowerLoss(keep), states, crash, { label, keep });
+for (const hasDurableWrites of [false, true]) {
+  const kind = hasDurableWrites ? ' of a disk with durable writes' : '';
+  test(`power lost at every operation${kind}, any subset of what was unsynced kept: the log is whole up to its durable end`, async () => {
+    const { states, operations } = await rehearse(hasDurableWrites);
+    assert.ok(operations > 150, `${operations} operations`);
+    let tails = 0;
+    for (let operation = 1; operation <= operations; operation++) {
+      const crash = await crashAt(operation, (operation % 5) / 4, hasDurableWrites);
+      for (let choice = 0; choice < 3; choice++) {
+        const random = seededRandom(operation * 16 + choice);
+        const keep = choice === 0 ? () => false : choice === 1 ? () => true : () => random.next() < 0.6;
+        const label = `operation ${operation}, choice ${choice}, step ${crash.step}`;
+        tails += await checkNextLife(crash.disk.afterPowerLoss(keep), states, crash, { label, keep });
+      }
+      const label = `operation ${operation}, killed, step ${crash.step}`;
+      await checkNextLife(crash.disk.afterKill(), states, crash, { label, keep: () => false });
     }
-    const label = `operation ${operation}, killed, step ${crash.step}`;
-    await checkNextLife(crash.disk.afterKill(), states, crash, { label, keep: () => false });
-  }
-  assert.ok(tails > 20, `${tails} torn tails were cut`);
-});
+    assert.ok(tails > 20, `${tails} torn tails were cut`);
+  });
+}
 
 /** Opens the log after a crash, checks it, appends to it, and loses the power again. Returns 1 when a torn tail was cut. */
 async function checkNextLife(

@@ -17,9 +17,16 @@ function failNext(disk: MemoryDisk, kind: OperationKind, suffix: string, code: E
 
 const code = (expected: ErrorName) => (error: DomainError) => error.code === expected;
 
-for (const kind of ['sync', 'write', 'sync-folder'] as const) {
-  test(`a failed ${kind} closes the log for good; what was durable is read on, and comes back alone`, async () => {
-    const disk = new MemoryDisk();
+for (const { kind, hasDurableWrites } of [
+  { kind: 'sync', hasDurableWrites: false },
+  { kind: 'write', hasDurableWrites: false },
+  { kind: 'sync-folder', hasDurableWrites: false },
+  { kind: 'write', hasDurableWrites: true },
+  { kind: 'sync', hasDurableWrites: true },
+] as const) {
+  const which = hasDurableWrites ? `${kind} of a file with durable writes` : kind;
+  test(`a failed ${which} closes the log for good; what was durable is read on, and comes back alone`, async () => {
+    const disk = new MemoryDisk({ hasDurableWrites });
     const failures: DomainError[] = [];
     const durable: Offset[] = [];
     const log = await openTestLog(
@@ -90,12 +97,12 @@ test('disk full: the appends are undone, the log parses, and goes on when there 
 
 test('disk full at every operation of an append: nothing half-written, nothing lost, and the log goes on', async () => {
   for (const kind of ['open', 'write', 'rename'] as const) {
-    for (let skip = 0; skip < 4; skip++) {
-      const disk = new MemoryDisk();
+    for (let skip = 0; skip < 8; skip++) {
+      const disk = new MemoryDisk({ hasDurableWrites: skip >= 4 });
       const log = await openTestLog(disk, { segmentBytes: 150, checkpointBytes: 100 });
       for (let i = 0; i < 3; i++) log.appendAsLeader(batch([`${i}`]), at(i));
       await log.flush();
-      let left = skip;
+      let left = skip % 4;
       disk.intercept = (operation) => {
         if (operation.kind !== kind || left-- > 0) return undefined;
         return { error: new DomainError('DISK_FULL', 'planted'), writtenBytes: 20 };

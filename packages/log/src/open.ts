@@ -27,7 +27,12 @@ const openSegmentsOfOneLog = 8;
  */
 export async function openLog(options: LogOptions): Promise<PartitionLog> {
   const config = logConfig(options.config ?? {});
-  const folder: LogFolder = { disk: options.disk, path: options.folder, checksum: options.checksum };
+  const folder: LogFolder = {
+    disk: options.disk,
+    path: options.folder,
+    checksum: options.checksum,
+    durableWrites: config.flushPolicy === 'fsync',
+  };
   const checkpoint = await readOrMakeCheckpoint(folder, options.startOffset ?? toOffset(0));
   const names = await folder.disk.list(folder.path);
   const recovered = await recoverSegments(folder, checkpoint, names);

@@ -14,6 +14,8 @@ export interface LogFolder {
   /** Path of the folder on the disk. */
   readonly path: string;
   readonly checksum: Checksum;
+  /** Files that are opened from now on make each write durable, where the disk can. */
+  durableWrites: boolean;
 }
 
 export interface SegmentExtent {
@@ -109,7 +111,8 @@ export class Segment {
 
   async #open(mode: 'read-write' | 'create'): Promise<DiskFile> {
     try {
-      return await this.#folder.disk.open(this.path, mode);
+      const { disk, durableWrites } = this.#folder;
+      return await disk.open(this.path, mode, { durableWrites });
     } catch (error) {
       this.#file = undefined;
       throw error;

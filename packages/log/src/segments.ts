@@ -30,6 +30,7 @@ export class Segments {
 
   configure(config: LogConfig): void {
     this.#config = config;
+    this.folder.durableWrites = config.flushPolicy === 'fsync';
   }
 
   get list(): readonly Segment[] {

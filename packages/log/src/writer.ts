@@ -1,10 +1,12 @@
 /**
  * The one writer of a log. It takes everything that is queued, writes it with one vectored write, syncs once, and only then
- * says that it is durable (group commit): while one sync runs, the next group gathers.
+ * says that it is durable (group commit): while one sync runs, the next group gathers. Where a file makes its writes durable, the
+ * write is the sync: a step less, each of which waits for a busy event loop.
  *
  * States: idle -> running -> idle, and dead, which is for ever. A failed sync, or any failure but a full disk, is death (P21):
  * after a failed fdatasync the kernel may call clean what never reached the disk, so no later sync of that file proves
- * anything. A full disk is undone: the file is cut back to its durable end, synced, and the queue is dropped (P22).
+ * anything. A full disk is undone: the file is cut back to its durable end, synced, and the queue is dropped (P22); all pages
+ * that the failed write has touched go with it, or are written again.
  * Never two writes at once, never a write behind an unsynced one.
  */
 import { assert, DomainError, isDomainError, type Offset } from '@fleetmq/shared';
@@ -106,7 +108,7 @@ export class Writer {
     const group = this.#groupFor(segment);
     const file = await segment.file();
     await file.write(buffersOf(group), segment.size);
-    if (this.#config.flushPolicy === 'fsync') await segment.sync();
+    if (this.#config.flushPolicy === 'fsync' && file.writesAreDurable !== true) await segment.sync();
     if (!this.#dead) this.#account(segment, group);
   }
 

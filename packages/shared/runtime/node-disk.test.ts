@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { openSync } from 'node:fs';
+import { constants, openSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { lstat, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -120,6 +120,36 @@ describe('a file on node:fs', () => {
     await file.close();
   });
 
+  test(
+    'where writes are to be durable the system is told so, and a failed one counts as a failed sync',
+    onLinux,
+    async () => {
+      const root = newFolder();
+      const disk = await openNodeDisk(root);
+      for (const durableWrites of [false, true]) {
+        const file = await disk.open('a', 'create', { durableWrites });
+        assert.equal(file.writesAreDurable, durableWrites);
+        assert.equal((flagsOf(join(realpathSync(root), 'a')) & constants.O_DSYNC) !== 0, durableWrites);
+        await file.close();
+      }
+      // Of a memory that is read-only by its opening every write fails.
+      const fd = openSync(join(root, 'a'), constants.O_RDONLY | constants.O_DSYNC);
+      const file = new NodeFile('a', fd, { readBytesMax: 10, writesAreDurable: true });
+      await assert.rejects(file.write([bytes(1)], 0), { code: 'STORAGE_FAILED', message: /cannot write a: EBADF/ });
+      await assert.rejects(file.write([bytes(1)], 0), {
+        code: 'STORAGE_FAILED',
+        message: /an earlier sync of it failed/,
+      });
+      await file.close();
+    },
+  );
+
+  test('a full disk is no failed sync', onLinux, async () => {
+    const file = new NodeFile('full', openSync('/dev/full', 'r+'), { readBytesMax: 10, writesAreDurable: true });
+    for (let i = 0; i < 2; i++) await assert.rejects(file.write([bytes(1)], 0), { code: 'DISK_FULL' });
+    await file.close();
+  });
+
   test('close waits for what runs, refuses what comes later, and may be called again', async () => {
     const disk = await openNodeDisk(newFolder());
     const file = await disk.open('a', 'create');
@@ -141,3 +171,16 @@ describe('a file on node:fs', () => {
     );
   });
 });
+
+/** Those with which this process holds the file open, as the system has them. */
+function flagsOf(path: string): number {
+  const fd = readdirSync('/proc/self/fd').find((number) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${number}`) === path;
+    } catch {
+      return false; // The one that reads the folder is closed by now.
+    }
+  });
+  const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
+  return Number.parseInt(flags ?? '0', 8);
+}

@@ -8,7 +8,7 @@
  */
 import { constants, promises as fs, open } from 'node:fs';
 import { dirname } from 'node:path';
-import { assert, type Disk, type DiskFile, DomainError, type OpenMode } from '@fleetmq/shared';
+import { assert, type Disk, type DiskFile, DomainError, type OpenMode, type OpenOptions } from '@fleetmq/shared';
 import { diskError, errnoOf } from './disk-errors.ts';
 import { NodeFile } from './node-file.ts';
 
@@ -23,6 +23,8 @@ const PATH_LENGTH_MAX = 1024;
 // Windows has neither flag, and no way to sync a folder; it is a place to develop on, not to keep data.
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 const ONLY_FOLDER = constants.O_DIRECTORY ?? 0;
+// macOS has it, too, but leaves the data in the drive's cache, where its fdatasync in Node does not.
+const DURABLE_WRITES = process.platform === 'linux' ? constants.O_DSYNC : 0;
 const foldersSync = process.platform !== 'win32';
 
 const openFlags: Record<OpenMode, number> = {
@@ -71,8 +73,9 @@ class NodeDisk implements Disk {
     this.#readBytesMax = readBytesMax;
   }
 
-  async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    return this.#openFile(path, checkedPath(path), openFlags[mode]);
+  async open(path: string, mode: OpenMode, { durableWrites = false }: OpenOptions = {}): Promise<DiskFile> {
+    const flags = openFlags[mode] | (durableWrites ? DURABLE_WRITES : 0);
+    return this.#openFile(path, checkedPath(path), flags);
   }
 
   async list(folder: string): Promise<readonly string[]> {
@@ -189,7 +192,10 @@ class NodeDisk implements Disk {
     return new Promise((resolve, reject) => {
       open(this.#absolute(path), flags, FILE_MODE, (error, fd) => {
         if (error) reject(diskError('open', name, error));
-        else resolve(new NodeFile(name, fd, { readBytesMax: this.#readBytesMax }));
+        else {
+          const writesAreDurable = DURABLE_WRITES !== 0 && (flags & DURABLE_WRITES) !== 0;
+          resolve(new NodeFile(name, fd, { readBytesMax: this.#readBytesMax, writesAreDurable }));
+        }
       });
     });
   }

@@ -3,19 +3,24 @@
  * - A write is whole or rejected: short writes are continued.
  * - After a sync has failed, the kernel may have dropped the dirty pages and forgotten it (Rebello et al., "Can
  *   Applications Recover from fsync Failures?", ATC 2020). So from then on writes and syncs of this file are refused.
+ * - Where each write is a sync, too, a failure of the one is a failure of the other, but for a full disk: whoever then cuts the
+ *   file back to what was durable before drops every page of which nothing is known.
  * - `close` waits for the calls that run, because the system gives the number of a closed file to the next one opened.
  */
 import { close, fdatasync, fstat, ftruncate, read, write, writev } from 'node:fs';
-import { assert, type DiskFile, DomainError } from '@fleetmq/shared';
+import { assert, type DiskFile, DomainError, isDomainError } from '@fleetmq/shared';
 import { diskError } from './disk-errors.ts';
 
 export interface NodeFileOptions {
   /** The longest read that is answered. */
   readonly readBytesMax: number;
+  /** The file is open with O_DSYNC. Default false. */
+  readonly writesAreDurable?: boolean;
 }
 
 export class NodeFile implements DiskFile {
   readonly path: string;
+  readonly writesAreDurable: boolean;
   readonly #fd: number;
   readonly #options: NodeFileOptions;
   #running = 0;
@@ -25,6 +30,7 @@ export class NodeFile implements DiskFile {
 
   constructor(path: string, fd: number, options: NodeFileOptions) {
     this.path = path;
+    this.writesAreDurable = options.writesAreDurable ?? false;
     this.#fd = fd;
     this.#options = options;
   }
@@ -35,7 +41,7 @@ export class NodeFile implements DiskFile {
     let rest = buffers;
     let at = position;
     for (let left = totalLength(buffers); left > 0; ) {
-      const written = await this.#run<number>('write', (done) => this.#writeSome(rest, at, done));
+      const written = await this.#writeSome(rest, at);
       if (written === 0) throw new DomainError('STORAGE_FAILED', `cannot write ${this.path}: the system wrote no byte`);
       left -= written;
       at += written;
@@ -103,10 +109,17 @@ export class NodeFile implements DiskFile {
     });
   }
 
-  #writeSome(buffers: readonly Uint8Array[], position: number, done: Done<number>): void {
+  async #writeSome(buffers: readonly Uint8Array[], position: number): Promise<number> {
     const first = buffers[0] as Uint8Array;
-    if (buffers.length === 1) write(this.#fd, first, 0, first.length, position, done);
-    else writev(this.#fd, buffers, position, done);
+    try {
+      return await this.#run<number>('write', (done) => {
+        if (buffers.length === 1) write(this.#fd, first, 0, first.length, position, done);
+        else writev(this.#fd, buffers, position, done);
+      });
+    } catch (error) {
+      if (this.writesAreDurable && isDomainError(error) && error.code !== 'DISK_FULL') this.#syncFailure ??= error;
+      throw error;
+    }
   }
 
   #run<Result>(operation: string, call: (done: Done<Result>) => void): Promise<Result> {

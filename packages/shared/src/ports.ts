@@ -41,6 +41,8 @@ export interface Checksum {
  */
 export interface DiskFile {
   readonly path: string;
+  /** Each write is durable when it resolves, as if `sync` had come with it. Absent: it is not. */
+  readonly writesAreDurable?: boolean;
   /**
    * Writes all buffers one behind the other at `position`. Short writes are continued. On failure an unknown part of the
    * range may have been written. The caller must not touch the buffers until the promise settles.
@@ -62,10 +64,15 @@ export interface DiskFile {
 
 export type OpenMode = 'read' | 'read-write' | 'create';
 
+export interface OpenOptions {
+  /** Asks for `writesAreDurable`, which not every platform has. Default false. */
+  readonly durableWrites?: boolean;
+}
+
 /** A tree of files below one root folder. Paths use `/`, are relative to the root, and never contain `..`. */
 export interface Disk {
   /** `create` makes the file when it is absent and opens it otherwise; its name is durable only after `syncFolder`. */
-  open(path: string, mode: OpenMode): Promise<DiskFile>;
+  open(path: string, mode: OpenMode, options?: OpenOptions): Promise<DiskFile>;
   /** Names in the folder, sorted; an absent folder is an empty list. */
   list(folder: string): Promise<readonly string[]>;
   /** Undefined when there is no such file. */

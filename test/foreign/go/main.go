@@ -1,6 +1,10 @@
 // A client of the first contract alone: grpc-go and stubs generated from proto/baseline/design.binpb, no code of FleetMQ.
 //
-// Usage: foreign TOPIC GATEWAY BROKER [BROKER ...]   (host:port each). Prints one JSON object.
+// Usage: foreign exercise TOPIC GATEWAY BROKER [BROKER ...]   (host:port each)
+//
+//	foreign load ADDRESS TOPIC CALLERS BYTES SECONDS WARM-UP-SECONDS
+//
+// Each prints one JSON object.
 package main
 
 import (
@@ -8,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -77,10 +82,26 @@ func exercise(name string, addresses []string, topic string) result {
 	return result{}
 }
 
+func number(text string) int {
+	value, err := strconv.Atoi(text)
+	check(err)
+	return value
+}
+
 func main() {
-	topic, gateway, brokers := os.Args[1], os.Args[2], os.Args[3:]
-	check(json.NewEncoder(os.Stdout).Encode(map[string]result{
-		"gateway": exercise("gateway", []string{gateway}, topic),
-		"broker":  exercise("broker", brokers, topic),
-	}))
+	out := json.NewEncoder(os.Stdout)
+	args := os.Args[2:]
+	switch os.Args[1] {
+	case "exercise":
+		topic, gateway, brokers := args[0], args[1], args[2:]
+		check(out.Encode(map[string]result{
+			"gateway": exercise("gateway", []string{gateway}, topic),
+			"broker":  exercise("broker", brokers, topic),
+		}))
+	case "load":
+		length, warmUp := time.Duration(number(args[4]))*time.Second, time.Duration(number(args[5]))*time.Second
+		check(out.Encode(load(args[0], args[1], number(args[2]), number(args[3]), length, warmUp)))
+	default:
+		check(fmt.Errorf("%s is neither exercise nor load", os.Args[1]))
+	}
 }

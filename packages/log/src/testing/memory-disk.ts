@@ -6,7 +6,7 @@
  *
  * Deterministic: no clock, no randomness of its own. Each call of the port is one or more operations that `intercept` sees.
  */
-import { concatBytes, type Disk, type DiskFile, DomainError, type OpenMode } from '@fleetmq/shared';
+import { concatBytes, type Disk, type DiskFile, DomainError, type OpenMode, type OpenOptions } from '@fleetmq/shared';
 
 export type OperationKind = 'open' | 'write' | 'read' | 'sync' | 'truncate' | 'rename' | 'remove' | 'sync-folder';
 
@@ -27,6 +27,8 @@ export interface DiskFault {
 export interface MemoryDiskOptions {
   /** Bytes of all files together; a write beyond it is cut short and fails with DISK_FULL. Default: no bound. */
   readonly capacityBytes?: number;
+  /** Whether it has files whose writes are durable. Default false. */
+  readonly hasDurableWrites?: boolean;
   /** Sees each operation before it takes place, and may make it fail. */
   readonly intercept?: (operation: DiskOperation) => DiskFault | undefined;
 }
@@ -95,6 +97,7 @@ export class MemoryDisk implements Disk {
   /** Replaces the option, so that a test can begin to interfere later. */
   intercept: MemoryDiskOptions['intercept'];
   capacityBytes: number;
+  readonly hasDurableWrites: boolean;
   readonly #names = new Map<string, Inode>();
   readonly #durableNames = new Map<string, Inode>();
   #nameChanges: NameChange[] = [];
@@ -104,6 +107,7 @@ export class MemoryDisk implements Disk {
   constructor(options: MemoryDiskOptions = {}) {
     this.#options = options;
     this.intercept = options.intercept;
+    this.hasDurableWrites = options.hasDurableWrites ?? false;
     this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY;
   }
 
@@ -191,7 +195,7 @@ export class MemoryDisk implements Disk {
     return [...this.#names.keys()].sort();
   }
 
-  async open(path: string, mode: OpenMode): Promise<DiskFile> {
+  async open(path: string, mode: OpenMode, { durableWrites = false }: OpenOptions = {}): Promise<DiskFile> {
     this.#begin({ kind: 'open', path, bytes: 0 });
     let inode = this.#names.get(path);
     if (inode === undefined) {
@@ -199,7 +203,7 @@ export class MemoryDisk implements Disk {
       inode = new Inode();
       this.#rename({ folder: folderOf(path), source: undefined, target: path, inode });
     }
-    return new MemoryFile(this, path, inode);
+    return new MemoryFile(this, path, inode, durableWrites && this.hasDurableWrites);
   }
 
   async list(folder: string): Promise<readonly string[]> {
@@ -293,14 +297,16 @@ export class MemoryDisk implements Disk {
 
 class MemoryFile implements DiskFile {
   readonly path: string;
+  readonly writesAreDurable: boolean;
   readonly #disk: MemoryDisk;
   readonly #inode: Inode;
   #isClosed = false;
 
-  constructor(disk: MemoryDisk, path: string, inode: Inode) {
+  constructor(disk: MemoryDisk, path: string, inode: Inode, writesAreDurable: boolean) {
     this.#disk = disk;
     this.path = path;
     this.#inode = inode;
+    this.writesAreDurable = writesAreDurable;
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
@@ -308,6 +314,7 @@ class MemoryFile implements DiskFile {
     const admitted = this.#admit('write', bytes.length, position + bytes.length - this.#inode.content.length);
     if (admitted.bytes > 0) this.#inode.apply({ position, bytes: bytes.subarray(0, admitted.bytes) });
     if (admitted.error !== undefined) throw admitted.error;
+    if (this.writesAreDurable) await this.sync();
   }
 
   async read(position: number, length: number): Promise<Uint8Array> {

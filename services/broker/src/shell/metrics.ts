@@ -53,7 +53,7 @@ export function createBrokerMetrics(metrics: MetricsRegistry): BrokerMetrics {
     }),
     syncSeconds: metrics.histogram({
       name: 'fleetmq_broker_sync_seconds',
-      help: 'How long fdatasync of a log took.',
+      help: 'How long it took to make a log durable: fdatasync, or a write that does as much.',
       bounds: latencyBounds,
     }),
   };

@@ -9,7 +9,7 @@ export class FaultyDisk {
 
   readonly wrap = (disk: Disk): Disk => ({
     ...bound(disk),
-    open: async (path, mode) => this.#wrapFile(await disk.open(path, mode)),
+    open: async (path, mode, options) => this.#wrapFile(await disk.open(path, mode, options)),
   });
 
   #wrapFile(file: DiskFile): DiskFile {
@@ -34,7 +34,7 @@ export class FaultyDisk {
 
 function bound(disk: Disk): Disk {
   return {
-    open: (path, mode) => disk.open(path, mode),
+    open: (path, mode, options) => disk.open(path, mode, options),
     list: (folder) => disk.list(folder),
     readFile: (path) => disk.readFile(path),
     writeFileAtomic: (path, bytes) => disk.writeFileAtomic(path, bytes),
