@@ -8,6 +8,7 @@ import { Admin } from './admin.ts';
 import { Consumer } from './consumer/consumer.ts';
 import type { ConsumerOptions } from './consumer/options.ts';
 import { type CallBounds, type Entrance, Metadata } from './metadata.ts';
+import { ambientPorts, type ClientPorts } from './ports.ts';
 import type { Later } from './producer/budget.ts';
 import type { ProducerOptions } from './producer/options.ts';
 import { Producer, type ProducerDeps } from './producer/producer.ts';
@@ -31,6 +32,8 @@ export interface ClientDeps {
   readonly checksum: Checksum;
   /** Where sending is done by the caller's own thread: after the present turn of its event loop. */
   readonly later: Later;
+  /** Default: the platform's. */
+  readonly ports?: ClientPorts | undefined;
 }
 
 export class Client implements AsyncDisposable {
@@ -38,6 +41,7 @@ export class Client implements AsyncDisposable {
   readonly #clientId: string;
   readonly #deps: ClientDeps;
   readonly #metadata: Metadata;
+  readonly #ports: ClientPorts;
   readonly #timeoutMs: number;
   readonly #children = new Set<{ close(): Promise<void> }>();
   #closed: Promise<void> | undefined;
@@ -53,7 +57,11 @@ export class Client implements AsyncDisposable {
     this.#clientId = clientId;
     this.#timeoutMs = timeoutMs;
     this.#deps = deps;
-    this.#metadata = new Metadata({ entrance: deps.entrance, pool: deps.pool, clientId, timeoutMs });
+    this.#ports = deps.ports ?? ambientPorts;
+    this.#metadata = new Metadata({
+      ...{ entrance: deps.entrance, pool: deps.pool },
+      ...{ ports: this.#ports, clientId, timeoutMs },
+    });
     this.admin = new Admin({ metadata: this.#metadata, clientId, timeoutMs });
   }
 
@@ -92,6 +100,7 @@ export class Client implements AsyncDisposable {
       codecs,
       checksum,
       later,
+      ports: this.#ports,
       onClosed: () => this.#children.delete(child),
     });
     this.#children.add(child);

@@ -11,6 +11,7 @@ import type { MessageShape } from '@bufbuild/protobuf';
 import { type GetBrokerListResponseSchema, MetadataService } from '@fleetmq/gen/client/metadata';
 import type { BrokerMetadata } from '@fleetmq/gen/common/metadata';
 import { DomainError } from '@fleetmq/shared';
+import type { ClientPorts } from './ports.ts';
 import type { Channel, ChannelPool } from './rpc/channel.ts';
 import { checkBody, errorOfResult } from './rpc/errors.ts';
 import { sleep, withDeadline, withRetries } from './rpc/retry.ts';
@@ -24,6 +25,7 @@ export type Entrance =
 export interface MetadataOptions {
   readonly entrance: Entrance;
   readonly pool: ChannelPool;
+  readonly ports: ClientPorts;
   readonly clientId: string;
   /** Bound of one refresh with all its attempts. */
   readonly timeoutMs: number;
@@ -69,6 +71,10 @@ export class Metadata {
     this.#options = options;
   }
 
+  get ports(): ClientPorts {
+    return this.#options.ports;
+  }
+
   get viaGateway(): boolean {
     return this.#options.entrance.kind === 'gateway';
   }
@@ -107,13 +113,13 @@ export class Metadata {
       this.#refreshes.set(name, running);
       running.catch(() => undefined); // Whoever waits gets it; a refresh in the background may have nobody.
     }
-    return withDeadline(running, `metadata of topic ${name}`, bounds);
+    return withDeadline(running, `metadata of topic ${name}`, this.ports.timers, bounds);
   }
 
   /** Asks in the background, if what is known is older than that. */
   refreshIfOlder(name: string, ageMs: number): void {
     const refreshedAtMs = this.#refreshedAt.get(name);
-    if (refreshedAtMs !== undefined && performance.now() - refreshedAtMs < ageMs) return;
+    if (refreshedAtMs !== undefined && this.ports.clock.monotonicMs() - refreshedAtMs < ageMs) return;
     this.refresh(name).catch(() => undefined); // What is known stays in use.
   }
 
@@ -162,18 +168,19 @@ export class Metadata {
     ) => Promise<Result>,
   ): Promise<Result> {
     const timeoutMs = bounds.timeoutMs ?? this.#options.timeoutMs;
-    return withRetries((left) => run(this.anyChannel(), left), {
+    const options = {
       timeoutMs,
       attemptTimeoutMs: Math.max(2000, timeoutMs / 3),
       signal: bounds.signal,
       onRetry: () => this.rotate(),
-    });
+    };
+    return withRetries((left) => run(this.anyChannel(), left), options, this.ports);
   }
 
   async #fetchTopic(name: string): Promise<TopicView> {
-    const { refreshPauseMs = 100, clientId } = this.#options;
-    const sinceMs = performance.now() - (this.#refreshedAt.get(name) ?? -refreshPauseMs);
-    if (sinceMs < refreshPauseMs) await sleep(refreshPauseMs - sinceMs);
+    const { refreshPauseMs = 100, clientId, ports } = this.#options;
+    const sinceMs = ports.clock.monotonicMs() - (this.#refreshedAt.get(name) ?? -refreshPauseMs);
+    if (sinceMs < refreshPauseMs) await sleep(refreshPauseMs - sinceMs, ports.timers);
     try {
       return await this.call({}, async (channel, call) => {
         const minMetadataVersion = this.#version;
@@ -197,7 +204,7 @@ export class Metadata {
   #noteRefresh(name: string): void {
     const { topicsMax = topicsMaxDefault } = this.#options;
     this.#refreshedAt.delete(name);
-    this.#refreshedAt.set(name, performance.now());
+    this.#refreshedAt.set(name, this.ports.clock.monotonicMs());
     if (this.#refreshedAt.size > topicsMax) this.#refreshedAt.delete(this.#refreshedAt.keys().next().value as string);
   }
 

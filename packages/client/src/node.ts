@@ -4,12 +4,11 @@
  */
 import { nodeCodecs } from '@fleetmq/record/codecs/node';
 import { DomainError } from '@fleetmq/shared';
-import { createRpcPool, type LaneTransport, nodeChecksum } from '@fleetmq/shared/runtime';
+import { createRpcPool, nodeChecksum } from '@fleetmq/shared/runtime';
 import { Client, type ClientOptions, whenReached } from './client.ts';
 import type { Entrance } from './metadata.ts';
-import { type Channel, createChannelPool } from './rpc/channel.ts';
-import { createConnectChannel } from './rpc/connect-channel.ts';
-import { toClientError } from './rpc/errors.ts';
+import { laneChannel } from './node/lane-channel.ts';
+import { createChannelPool } from './rpc/channel.ts';
 
 /** Exactly one of `url` and `brokers`. */
 export interface NodeConnectOptions extends ClientOptions {
@@ -61,29 +60,6 @@ function checkUrl(text: string): string {
     throw new DomainError('INVALID_CONFIG', `"${text}" is no address: expected http://host:port or host:port`);
   }
   return url.origin;
-}
-
-/** Asks the pool for each call: it closes what is idle. */
-function laneChannel(baseUrl: string, transport: () => LaneTransport): Channel {
-  return {
-    address: baseUrl,
-    unary: (method, request, call) => createConnectChannel(baseUrl, transport()).unary(method, request, call),
-    async rawUnary(method, request, call) {
-      try {
-        return await transport().rawUnary(method, request, call);
-      } catch (thrown) {
-        throw toClientError(thrown);
-      }
-    },
-    async *rawServerStream(method, request, call) {
-      try {
-        yield* transport().rawServerStream(method, request, call);
-      } catch (thrown) {
-        throw toClientError(thrown);
-      }
-    },
-    rawBidi: (method, call) => transport().rawBidi(method, call),
-  };
 }
 
 export * from './index.ts';

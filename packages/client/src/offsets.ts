@@ -101,7 +101,8 @@ async function askLeaders<Extra, Result extends WireResult>(
   bounds: Bounds,
   ask: (channel: Channel, asked: readonly Question<Extra>[], call: UnaryCall) => Promise<readonly Result[]>,
 ): Promise<Result[]> {
-  const deadlineMs = performance.now() + bounds.timeoutMs;
+  const { clock, timers, random } = metadata.ports;
+  const deadlineMs = clock.monotonicMs() + bounds.timeoutMs;
   const answers = new Array<Result | undefined>(questions.length);
   let open = questions.map((_, index) => index);
   for (let attempt = 1; open.length > 0; attempt++) {
@@ -110,7 +111,7 @@ async function askLeaders<Extra, Result extends WireResult>(
       else await metadata.refresh(topic, bounds);
     }
     const failures: DomainError[] = [];
-    const call = { timeoutMs: Math.max(1, deadlineMs - performance.now()), signal: bounds.signal };
+    const call = { timeoutMs: Math.max(1, deadlineMs - clock.monotonicMs()), signal: bounds.signal };
     await Promise.all(
       groupByChannel(metadata, questions, open, failures).map(async ([channel, indices]) => {
         try {
@@ -138,10 +139,10 @@ async function askLeaders<Extra, Result extends WireResult>(
     const final = failures.find(({ retriable }) => !retriable);
     if (final !== undefined) throw final;
     if (failures.length === 0) continue;
-    const delayMs = retryDelayMs(attempt, failures[0] as DomainError);
-    if (performance.now() + delayMs >= deadlineMs) throw failures[0];
+    const delayMs = retryDelayMs(attempt, failures[0] as DomainError, random);
+    if (clock.monotonicMs() + delayMs >= deadlineMs) throw failures[0];
     metadata.rotate();
-    await sleep(delayMs, bounds.signal);
+    await sleep(delayMs, timers, bounds.signal);
   }
   return answers as Result[];
 }

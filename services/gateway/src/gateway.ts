@@ -1,25 +1,10 @@
 /**
  * A gateway: the one address that every client can use. It keeps no state but a copy of the metadata, so any number of them
- * may run side by side. Reads top to bottom as its start order: metadata, connections to brokers, the ops listener, the
- * client listener; it is ready when the first metadata has come. Disposing stops in reverse order.
+ * may run side by side. Reads top to bottom as its start order: connections to brokers, the node (shell/node.ts), the ops
+ * listener, the client listener; it is ready when the first metadata has come. Disposing stops in reverse order.
  */
-import {
-  addMetadataMetrics,
-  authorityOf,
-  type ControllerAddress,
-  ControllerCalls,
-  MetadataWatch,
-  parseControllers,
-} from '@fleetmq/metadata/link';
-import {
-  AnswerMemory,
-  type Checksum,
-  type Clock,
-  DomainError,
-  type Logger,
-  type Random,
-  type Timers,
-} from '@fleetmq/shared';
+import { addMetadataMetrics } from '@fleetmq/metadata/link';
+import { type Checksum, type Clock, DomainError, type Logger, type Random, type Timers } from '@fleetmq/shared';
 import {
   addProcessMetrics,
   createHealthState,
@@ -43,13 +28,10 @@ import {
   startRpcServer,
 } from '@fleetmq/shared/runtime';
 import type { GatewayConfig } from './config.ts';
-import { fetchBounds } from './domain/fetch.ts';
 import { loopbackOrigins, originMatcher } from './domain/origins.ts';
-import { clientRoutes } from './rpc/routes.ts';
-import { Upstreams } from './shell/upstreams.ts';
+import { gatewayRoutes, serverVersion } from './rpc/routes.ts';
+import { createGatewayNode } from './shell/node.ts';
 import { createWeb, withGrpcFallback } from './shell/web.ts';
-
-export const serverVersion = '0.1.0';
 
 /** What a gateway wants from the world. */
 export interface GatewayPorts {
@@ -84,8 +66,6 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
     throw new DomainError('UNIMPLEMENTED', 'security.mode = secured is not built yet: only open is');
   }
   const { logger } = ports;
-  const controllers = parseControllers(config.controllers);
-  const { limits } = config;
   await using stack = new AsyncDisposableStack();
 
   const metrics = new MetricsRegistry();
@@ -94,46 +74,19 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   const health = createHealthState();
 
   const { pool, subscriptionPool } = openPools(config, stack);
-  const transportOf = (address: ControllerAddress) => pool.get(`http://${authorityOf(address)}`);
-  const toControllers = { controllers, transportOf, ...ports };
-  const watch = stack.use(new MetadataWatch({ ...toControllers, watcher: 'gateway' }));
-  const calls = new ControllerCalls({
-    ...toControllers,
-    known: () => watch.controllers,
-    leaderId: () => watch.leaderId,
-  });
-  const upstreams = new Upstreams({ ...ports, watch, pool, subscriptionPool });
-  addMetadataMetrics(metrics, watch);
-  watch.start();
+  const node = stack.use(
+    createGatewayNode(config, {
+      ...ports,
+      transportAt: (url) => pool.get(url),
+      subscriptionTransportAt: (url) => subscriptionPool.get(url),
+    }),
+  );
+  addMetadataMetrics(metrics, node.watch);
+  node.start();
 
   const ops = stack.use(await startOps({ ...config.listen.ops, readiness, metrics }));
-  const answers = new AnswerMemory({
-    bytesMax: limits['answer-bytes'],
-    patienceMs: limits['answer-patience-ms'],
-    clock: ports.clock,
-  });
-  observeAnswers(metrics, 'fleetmq_gateway', answers);
-  const services = clientRoutes({
-    answers,
-    upstreams,
-    calls,
-    ...ports,
-    partitionsMax: limits['partitions-per-call'],
-    bounds: {
-      ...fetchBounds,
-      bytesMax: limits['fetch-bytes'],
-      waitMaxMs: limits['fetch-wait-ms'],
-      partitionsMax: limits['partitions-per-call'],
-    },
-    window: { requestsMax: limits['stream-requests'], bytesMax: limits['stream-bytes'] },
-    metadata: {
-      ...ports,
-      watch,
-      listener: 'client',
-      securityMode: config.security.mode,
-      serverVersion,
-    },
-  });
+  observeAnswers(metrics, 'fleetmq_gateway', node.answers);
+  const services = gatewayRoutes(node);
   const options = { config, services, health, readiness, metrics, logger };
   const server = stack.use(await openClientListener(options, stack));
   stack.defer(() => {
@@ -146,7 +99,7 @@ export async function createGateway(config: GatewayConfig, ports: GatewayPorts):
   return {
     listeners: { client: server.address, ops: { host: ops.host, port: ops.port } },
     async whenReady(signal) {
-      await watch.waitForVersion(1, signal);
+      await node.whenReady(signal);
       readiness.pass(metadataKnown);
       for (const name of ['', ...services.map(({ service }) => service.typeName)]) health.set(name, 'serving');
     },

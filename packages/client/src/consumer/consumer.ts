@@ -6,7 +6,7 @@
  * A position moves when a batch's records have been handed over (`batches`), or record by record (`for await`).
  * Leaving the loop closes the consumer. Groups are not built: a group id is UNIMPLEMENTED.
  */
-import { DomainError, formatTopicPartition, type Offset } from '@fleetmq/shared';
+import { DomainError, formatTopicPartition, type Offset, type Timer } from '@fleetmq/shared';
 import type { CallBounds } from '../metadata.ts';
 import type { PartitionRef, Position } from '../offsets.ts';
 import { cancelled } from '../rpc/errors.ts';
@@ -33,8 +33,8 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   readonly #closing = new AbortController();
   #countLeft: number;
   #starting: Promise<void> | undefined;
-  #discovery: ReturnType<typeof setInterval> | undefined;
-  #endTimer: ReturnType<typeof setTimeout> | undefined;
+  #discovery: Timer | undefined;
+  #endTimer: Timer | undefined;
   #isRead = false;
   #closed: Promise<void> | undefined;
 
@@ -187,8 +187,8 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
   async #close(): Promise<void> {
     this.#options.signal?.removeEventListener('abort', this.#abort);
     this.#closing.abort(new DomainError('CANCELLED', 'the consumer was closed'));
-    clearInterval(this.#discovery);
-    clearTimeout(this.#endTimer);
+    this.#discovery?.cancel();
+    this.#endTimer?.cancel();
     this.#buffer.finish();
     await this.#fetcher.close();
     this.#deps.onClosed?.();
@@ -216,7 +216,7 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
     }
     const isOpenEnded = until === undefined || (typeof until === 'object' && 'count' in until);
     if (this.#options.assignment === undefined && isOpenEnded && typeof from !== 'number') {
-      this.#discovery = setInterval(() => void this.#discover(), discoverMs);
+      this.#discovery = this.#deps.ports.timers.every(discoverMs, () => void this.#discover());
     }
   }
 
@@ -234,10 +234,11 @@ export class Consumer<Key = Uint8Array, Value = Uint8Array>
 
   async #setEnds(made: readonly PartitionProgress[], until: Until): Promise<void> {
     if (typeof until === 'object' && 'count' in until) return;
-    const delayMs = until instanceof Date ? until.getTime() - Date.now() : 0;
+    const { clock, timers } = this.#deps.ports;
+    const delayMs = until instanceof Date ? until.getTime() - clock.wallMs() : 0;
     if (delayMs > 0) {
       // A time to come: what arrives before it is wanted anyway; the ends are known when it is there.
-      this.#endTimer = setTimeout(() => void this.#setEndsLater(made, until), Math.min(delayMs, 2 ** 31 - 1));
+      this.#endTimer = timers.after(Math.min(delayMs, 2 ** 31 - 1), () => void this.#setEndsLater(made, until));
       return;
     }
     const position = until === 'end' ? 'latest' : until;

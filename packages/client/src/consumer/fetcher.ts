@@ -10,9 +10,10 @@
  */
 import { ConsumerService } from '@fleetmq/gen/client/consumer';
 import { readBatchHeader } from '@fleetmq/record';
-import { DomainError, type ErrorName, formatTopicPartition } from '@fleetmq/shared';
+import { DomainError, type ErrorName, formatTopicPartition, type Timer, type Timers } from '@fleetmq/shared';
 import type { Metadata } from '../metadata.ts';
 import { findOffsets, unroutable } from '../offsets.ts';
+import type { ClientPorts } from '../ports.ts';
 import type { Channel } from '../rpc/channel.ts';
 import { checkBody, errorOfResult, toClientError } from '../rpc/errors.ts';
 import { retryDelayMs } from '../rpc/retry.ts';
@@ -46,6 +47,7 @@ const passingErrorsMax = 8;
 
 export class Fetcher {
   readonly #options: FetcherOptions;
+  readonly #ports: ClientPorts;
   readonly #metadata: Metadata;
   readonly #buffer: ReceiveBuffer;
   readonly #partitions = new Set<PartitionProgress>();
@@ -56,10 +58,11 @@ export class Fetcher {
   readonly #aliveAtMs = new Map<PartitionProgress, number>();
   readonly #resetting = new Set<PartitionProgress>();
   #isScheduled = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
 
   constructor(options: FetcherOptions, metadata: Metadata, buffer: ReceiveBuffer) {
     this.#options = options;
+    this.#ports = metadata.ports;
     this.#metadata = metadata;
     this.#buffer = buffer;
   }
@@ -67,7 +70,7 @@ export class Fetcher {
   add(progress: PartitionProgress): void {
     this.#partitions.add(progress);
     this.#byName.set(formatTopicPartition(progress.topic, progress.partition), progress);
-    this.#aliveAtMs.set(progress, performance.now());
+    this.#aliveAtMs.set(progress, this.#ports.clock.monotonicMs());
     this.reconcile();
   }
 
@@ -84,7 +87,7 @@ export class Fetcher {
   /** Ends all streams; resolves when they are gone. */
   async close(): Promise<void> {
     this.#closing.abort(new DomainError('CANCELLED', 'the consumer was closed'));
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     for (const { abort } of this.#streams) abort.abort(this.#closing.signal.reason);
     await Promise.all(this.#running);
   }
@@ -101,7 +104,7 @@ export class Fetcher {
   }
 
   #wantedByChannel(): Map<Channel, Map<PartitionProgress, number>[]> {
-    const nowMs = performance.now();
+    const nowMs = this.#ports.clock.monotonicMs();
     const wanted = new Map<Channel, Map<PartitionProgress, number>[]>();
     let nextMs = Number.POSITIVE_INFINITY;
     for (const progress of this.#partitions) {
@@ -119,9 +122,10 @@ export class Fetcher {
       if ((sets.at(-1)?.size ?? partitionsMax) >= partitionsMax) sets.push(new Map());
       sets.at(-1)?.set(progress, progress.subscription);
     }
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     if (nextMs < Number.POSITIVE_INFINITY) {
-      this.#timer = setTimeout(() => this.reconcile(), Math.max(1, nextMs - performance.now()));
+      const { clock, timers } = this.#ports;
+      this.#timer = timers.after(Math.max(1, nextMs - clock.monotonicMs()), () => this.reconcile());
     }
     return wanted;
   }
@@ -150,7 +154,7 @@ export class Fetcher {
       partition,
       start: fetched,
     }));
-    const watchdog = new Watchdog(3 * this.#options.heartbeatMs + 1000, abort, channel.address);
+    const watchdog = new Watchdog(3 * this.#options.heartbeatMs + 1000, abort, channel.address, this.#ports.timers);
     let answers = 0;
     try {
       const request = encodeSubscribe(this.#options, partitions);
@@ -176,7 +180,7 @@ export class Fetcher {
 
   /** A sign of life of the server counts for all its partitions that did not fail on their own. */
   #noteAlive({ members }: Stream): void {
-    const nowMs = performance.now();
+    const nowMs = this.#ports.clock.monotonicMs();
     for (const progress of members.keys()) if (progress.failures === 0) this.#aliveAtMs.set(progress, nowMs);
   }
 
@@ -190,7 +194,7 @@ export class Fetcher {
       return;
     }
     progress.failures = 0;
-    this.#aliveAtMs.set(progress, performance.now());
+    this.#aliveAtMs.set(progress, this.#ports.clock.monotonicMs());
     progress.highWatermark = Math.max(progress.highWatermark, fetched.highWatermark);
     for (const bytes of fetched.batches) {
       const header = readBatchHeader(bytes);
@@ -215,7 +219,7 @@ export class Fetcher {
 
   /** Plans another attempt for the partition, or ends the consumer. */
   #failed(progress: PartitionProgress, error: DomainError): void {
-    const nowMs = performance.now();
+    const nowMs = this.#ports.clock.monotonicMs();
     progress.subscription++;
     if (error.code === 'OFFSET_OUT_OF_RANGE') {
       this.#reset(progress, error);
@@ -231,7 +235,7 @@ export class Fetcher {
     const hintTaken = this.#metadata.applyHint(progress.topic, progress.partition, error.leaderHint);
     // Two servers that each name the other as the leader must not make a tight loop.
     const isQuick = hintTaken && progress.failures === 1;
-    progress.retryAtMs = isQuick ? 0 : nowMs + retryDelayMs(progress.failures, error);
+    progress.retryAtMs = isQuick ? 0 : nowMs + retryDelayMs(progress.failures, error, this.#ports.random);
     if (!hintTaken) {
       this.#metadata.refresh(progress.topic).then(
         () => undefined,
@@ -262,7 +266,7 @@ export class Fetcher {
         (thrown) => {
           const failure = toClientError(thrown);
           if (!failure.retriable) this.#buffer.finish(failure);
-          else progress.retryAtMs = performance.now() + retryDelayMs(++progress.failures, failure);
+          else this.#retryLater(progress, failure);
         },
       )
       .finally(() => {
@@ -280,8 +284,13 @@ export class Fetcher {
       progress.moveTo(offset);
       this.#buffer.dropOutdated(progress);
     } else {
-      progress.retryAtMs = performance.now() + retryDelayMs(++progress.failures, outOfRangeAgain);
+      this.#retryLater(progress, outOfRangeAgain);
     }
+  }
+
+  #retryLater(progress: PartitionProgress, error: DomainError): void {
+    const { clock, random } = this.#ports;
+    progress.retryAtMs = clock.monotonicMs() + retryDelayMs(++progress.failures, error, random);
   }
 }
 
@@ -298,26 +307,28 @@ class Watchdog {
   readonly #silenceMs: number;
   readonly #abort: AbortController;
   readonly #address: string;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #timers: Timers;
+  #timer: Timer | undefined;
   hasFired = false;
 
-  constructor(silenceMs: number, abort: AbortController, address: string) {
+  constructor(silenceMs: number, abort: AbortController, address: string, timers: Timers) {
     this.#silenceMs = silenceMs;
     this.#abort = abort;
     this.#address = address;
+    this.#timers = timers;
     this.watch();
   }
 
   watch(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
+    this.#timer?.cancel();
+    this.#timer = this.#timers.after(this.#silenceMs, () => {
       this.hasFired = true;
       const text = `the subscription at ${this.#address} was silent for ${this.#silenceMs} ms`;
       this.#abort.abort(new DomainError('NOT_AVAILABLE', text));
-    }, this.#silenceMs);
+    });
   }
 
   rest(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
   }
 }

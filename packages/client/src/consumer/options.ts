@@ -3,6 +3,7 @@ import type { Codecs } from '@fleetmq/record';
 import { type Checksum, DomainError } from '@fleetmq/shared';
 import type { Metadata } from '../metadata.ts';
 import type { PartitionRef, Position } from '../offsets.ts';
+import type { ClientPorts } from '../ports.ts';
 import { inRange } from '../producer/options.ts';
 import type { Serde } from '../serde.ts';
 import type { FetcherOptions } from './fetcher.ts';
@@ -50,6 +51,7 @@ export interface ConsumerDeps {
   readonly clientId: string;
   readonly codecs: Codecs;
   readonly checksum: Checksum;
+  readonly ports: ClientPorts;
   /** Runs when the consumer has been closed. */
   readonly onClosed?: () => void;
 }

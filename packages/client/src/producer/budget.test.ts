@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ambientPorts } from '../ports.ts';
 import { Budget } from './budget.ts';
 
+const { timers } = ambientPorts;
 const wait = { timeoutMs: 60_000 };
 const later = (run: () => void): void => run();
 
 test('room is bounded in bytes and in records; one oversized record passes when nothing else is there', () => {
-  const budget = new Budget({ bytesMax: 100, recordsMax: 2, later });
+  const budget = new Budget({ bytesMax: 100, recordsMax: 2, timers, later });
   assert.equal(budget.tryTake(1000), true);
   assert.equal(budget.tryTake(1), false);
   budget.give(1000, 1);
@@ -16,7 +18,7 @@ test('room is bounded in bytes and in records; one oversized record passes when 
 });
 
 test('who waits is served in order, before anybody who comes later, at the very moment', async () => {
-  const budget = new Budget({ bytesMax: 10, recordsMax: 100, later });
+  const budget = new Budget({ bytesMax: 10, recordsMax: 100, timers, later });
   assert.equal(budget.tryTake(10), true);
   const order: string[] = [];
   const large = budget.take({ bytes: 8, ...wait }, () => order.push('large'));
@@ -30,7 +32,7 @@ test('who waits is served in order, before anybody who comes later, at the very 
 });
 
 test('waiting ends with its time, its signal, or a full line, and makes way', async () => {
-  const budget = new Budget({ bytesMax: 10, recordsMax: 100, waitersMax: 2, later });
+  const budget = new Budget({ bytesMax: 10, recordsMax: 100, waitersMax: 2, timers, later });
   budget.tryTake(10);
   const abort = new AbortController();
   const late = budget.take({ bytes: 5, timeoutMs: 5 }, assert.fail);
@@ -46,7 +48,7 @@ test('waiting ends with its time, its signal, or a full line, and makes way', as
 
 test('room that was given back is handed out later, once for all, and nobody slips in before', async () => {
   const tasks: (() => void)[] = [];
-  const budget = new Budget({ bytesMax: 10, recordsMax: 100, later: (run) => tasks.push(run) });
+  const budget = new Budget({ bytesMax: 10, recordsMax: 100, timers, later: (run) => tasks.push(run) });
   budget.tryTake(5);
   budget.tryTake(5);
   const order: string[] = [];

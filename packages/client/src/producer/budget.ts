@@ -4,7 +4,7 @@
  * turn is told to it at once, by a call and not by a promise, so that nobody slips in before it.
  * Invariant: 0 <= used <= max, except that one record may be taken when nothing is in use, whatever its size.
  */
-import { DomainError, Ring } from '@fleetmq/shared';
+import { DomainError, Ring, type Timers } from '@fleetmq/shared';
 import { cancelled } from '../rpc/errors.ts';
 
 export interface BudgetOptions {
@@ -12,6 +12,7 @@ export interface BudgetOptions {
   readonly recordsMax: number;
   /** Callers that may wait at once. Default 100,000. */
   readonly waitersMax?: number;
+  readonly timers: Timers;
   /** Runs the turns of those who wait, after room was given back. */
   readonly later: Later;
 }
@@ -85,7 +86,7 @@ export class Budget {
       };
       const onAbort = (): void => leave(cancelled(signal?.reason));
       const settle = (): void => {
-        clearTimeout(timer);
+        timer.cancel();
         signal?.removeEventListener('abort', onAbort);
       };
       const waiter: Waiter = {
@@ -98,7 +99,7 @@ export class Budget {
           resolve();
         },
       };
-      const timer = setTimeout(() => leave(this.#full(`no room after ${timeoutMs} ms`)), timeoutMs);
+      const timer = this.#options.timers.after(timeoutMs, () => leave(this.#full(`no room after ${timeoutMs} ms`)));
       signal?.addEventListener('abort', onAbort, { once: true });
       if (!this.#waiters.push(waiter)) leave(this.#full(`${this.#waiters.capacity} callers wait already`));
     });

@@ -4,6 +4,7 @@
  */
 import { ProducerService } from '@fleetmq/gen/client/producer';
 import { DomainError, formatTopicPartition } from '@fleetmq/shared';
+import type { ClientPorts } from '../ports.ts';
 import type { Channel, RawMessage, StreamingChannel } from '../rpc/channel.ts';
 import { checkBody, errorOfResult, toClientError, type WireResult } from '../rpc/errors.ts';
 import type { BatchPlace, ProducerBatch } from './batch.ts';
@@ -32,6 +33,7 @@ export interface CarriedRequest {
 }
 
 export interface CarrierOptions {
+  readonly ports: Pick<ClientPorts, 'clock' | 'timers'>;
   readonly clientId: string;
   readonly acks: Acks;
   readonly requestTimeoutMs: number;
@@ -143,15 +145,16 @@ export class Carrier {
   }
 
   #headOf({ parts }: CarriedRequest): ProduceHead {
-    const { clientId, acks, requestTimeoutMs } = this.#options;
-    const leftMs = Math.max(...parts.map(({ entry }) => entry.batch.deadlineMs)) - performance.now();
+    const { ports, clientId, acks, requestTimeoutMs } = this.#options;
+    const leftMs = Math.max(...parts.map(({ entry }) => entry.batch.deadlineMs)) - ports.clock.monotonicMs();
     return { clientId, acks, timeoutMs: Math.max(1, Math.min(requestTimeoutMs, leftMs)) };
   }
 
   #streamTo(channel: StreamingChannel): ProduceStream {
     const known = this.#streams.get(channel);
     if (known !== undefined) return known;
-    const stream = new ProduceStream(channel, this.#options.closing);
+    const { ports, closing } = this.#options;
+    const stream = new ProduceStream(channel, ports, closing);
     this.#streams.set(channel, stream);
     return stream;
   }

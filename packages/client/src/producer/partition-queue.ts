@@ -6,7 +6,7 @@
  * Bounds: the producer's budget bounds all queues together; the window has its own.
  */
 import { BatchBuilder, type RecordHeader } from '@fleetmq/record';
-import { type BufferPool, type DomainError, Ring } from '@fleetmq/shared';
+import { type BufferPool, type Clock, type DomainError, Ring } from '@fleetmq/shared';
 import { ProducerBatch } from './batch.ts';
 import type { Packer } from './packer.ts';
 import { finalError, InFlightWindow } from './window.ts';
@@ -23,6 +23,7 @@ export interface QueueOptions {
   readonly packer: Packer;
   /** A batch has been packed after it was closed: it may be its turn. */
   readonly onPacked: (queue: PartitionQueue) => void;
+  readonly clock: Clock;
   /** Where batches lie. */
   readonly buffers: BufferPool;
 }
@@ -82,7 +83,7 @@ export class PartitionQueue {
     const keyBytes = record.key?.length ?? 0;
     const valueBytes = record.value?.length ?? 0;
     const open = this.#open;
-    const { batchBytes } = this.#options;
+    const { batchBytes, clock } = this.#options;
     if (
       open !== undefined &&
       (open.byteLength >= batchBytes || !open.hasRoomFor(keyBytes, valueBytes, record.headerBytes))
@@ -90,7 +91,7 @@ export class PartitionQueue {
       this.#closeOpen();
     }
     if (this.#open === undefined) {
-      this.#open = this.#newBatch(keyBytes + valueBytes + record.headerBytes, performance.now());
+      this.#open = this.#newBatch(keyBytes + valueBytes + record.headerBytes, clock.monotonicMs());
       this.#isFlushing = false;
     }
     const batch = this.#open;

@@ -10,8 +10,9 @@
 import type { Codecs } from '@fleetmq/record';
 import { BufferPool, type Checksum, DomainError, isDomainError, isTopicName, type Random } from '@fleetmq/shared';
 import type { CallBounds, Metadata, TopicView } from '../metadata.ts';
+import type { ClientPorts } from '../ports.ts';
 import { toClientError } from '../rpc/errors.ts';
-import { jitter, withDeadline } from '../rpc/retry.ts';
+import { withDeadline } from '../rpc/retry.ts';
 import { type Plain, plainSerde, type Serde } from '../serde.ts';
 import type { BatchPlace, ProducerBatch } from './batch.ts';
 import { Budget, type Later } from './budget.ts';
@@ -38,7 +39,7 @@ export interface ProducerDeps {
   readonly codecs: Codecs;
   readonly checksum: Checksum;
   readonly later: Later;
-  readonly wallMs?: () => number;
+  readonly ports: ClientPorts;
   /** Runs when the producer has been closed. */
   readonly onClosed?: () => void;
 }
@@ -65,6 +66,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
   readonly #partitioner: ProducerOptions<Key, Value>['partitioner'];
   readonly #onDelivery: ProducerOptions<Key, Value>['onDelivery'];
   readonly #random: Random;
+  readonly #wallMs: () => number;
   readonly #budget: Budget;
   /** Memory of batches: a quarter of what may be buffered waits for its next use. */
   readonly #buffers: BufferPool;
@@ -86,14 +88,17 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     };
     this.#partitioner = options.partitioner;
     this.#onDelivery = options.onDelivery;
-    this.#random = options.random ?? jitter;
+    this.#random = options.random ?? deps.ports.random;
     const { acks, requestTimeoutMs, requestBytes, requestsMax, bufferBytes, bufferRecords } = this.#options;
-    this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords, later: deps.later });
+    const { clock, timers } = deps.ports;
+    this.#wallMs = () => Math.floor(clock.wallMs());
+    this.#budget = new Budget({ bytesMax: bufferBytes, recordsMax: bufferRecords, timers, later: deps.later });
     this.#buffers = new BufferPool({ idleBytesMax: bufferBytes / 4 });
     this.#packer = new Packer({ build: this.#options.build, checksum: deps.checksum });
     this.#sender = new Sender(
       { clientId: deps.clientId, acks, requestTimeoutMs, requestBytes, requestsMax },
       {
+        ports: deps.ports,
         metadata: deps.metadata,
         identities: new IdentitySource(deps.metadata, deps.clientId, requestTimeoutMs),
         isPressed: () => this.#budget.hasWaiters,
@@ -152,7 +157,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
    * and no `onDelivery` was given; each failure is thrown once.
    */
   async flush(bounds: CallBounds = {}): Promise<void> {
-    await withDeadline(this.#settleAll(), 'flush', bounds);
+    await withDeadline(this.#settleAll(), 'flush', this.#deps.ports.timers, bounds);
     const failed = this.#unreported;
     if (failed === undefined) return;
     this.#unreported = undefined;
@@ -187,7 +192,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
     if (!this.#topics.has(topic) && !isTopicName(topic)) {
       throw new DomainError('INVALID_REQUEST', `"${topic}" is no topic name`);
     }
-    return acceptRecord(topic, value, options, this.#serdes, this.#deps.wallMs ?? Date.now);
+    return acceptRecord(topic, value, options, this.#serdes, this.#wallMs);
   }
 
   #sendOne(record: Accepted): Promise<Receipt> {
@@ -287,6 +292,7 @@ export class Producer<Key = Plain, Value = Plain> implements AsyncDisposable {
       recordBytesMax,
       packer: this.#packer,
       onPacked: (queue) => this.#sender.notify(queue),
+      clock: this.#deps.ports.clock,
       buffers: this.#buffers,
     });
   }

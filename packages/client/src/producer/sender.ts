@@ -7,9 +7,10 @@
  * Bounds: open requests per server, bytes per request, one batch of a partition per request (the server takes the entries
  * of a request as independent).
  */
-import { DomainError, type ErrorName, formatTopicPartition } from '@fleetmq/shared';
+import { DomainError, type ErrorName, formatTopicPartition, type Timer } from '@fleetmq/shared';
 import type { Metadata } from '../metadata.ts';
 import { unroutable } from '../offsets.ts';
+import type { ClientPorts } from '../ports.ts';
 import type { Channel } from '../rpc/channel.ts';
 import { retryDelayMs } from '../rpc/retry.ts';
 import type { BatchPlace, ProducerBatch } from './batch.ts';
@@ -28,6 +29,7 @@ export interface SenderOptions {
 }
 
 export interface SenderDeps {
+  readonly ports: ClientPorts;
   readonly metadata: Metadata;
   readonly identities: IdentitySource;
   /** Callers wait for memory: do not wait for lingers. */
@@ -65,7 +67,7 @@ export class Sender {
   readonly #acquiring = new Set<PartitionQueue>();
   readonly #closing = new AbortController();
   #isScheduled = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: SenderOptions, deps: SenderDeps) {
@@ -73,6 +75,7 @@ export class Sender {
     this.#deps = deps;
     this.#carrier = new Carrier({
       ...options,
+      ports: deps.ports,
       closing: this.#closing.signal,
       onWritten: (part, place) => {
         this.#written(part, place);
@@ -106,24 +109,22 @@ export class Sender {
   /** Breaks off everything: what is not settled stays so, the producer rejects it. */
   close(): void {
     this.#closing.abort(new DomainError('CANCELLED', 'the producer was closed'));
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
   }
 
   #wakeAt(atMs: number): void {
     if (atMs >= this.#timerAtMs) return;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timerAtMs = atMs;
-    this.#timer = setTimeout(
-      () => {
-        this.#timerAtMs = Number.POSITIVE_INFINITY;
-        this.wake();
-      },
-      Math.max(0, atMs - performance.now()),
-    );
+    const { clock, timers } = this.#deps.ports;
+    this.#timer = timers.after(Math.max(0, atMs - clock.monotonicMs()), () => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      this.wake();
+    });
   }
 
   #drain(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#deps.ports.clock.monotonicMs();
     const requests: Request[] = [];
     let nextMs = Number.POSITIVE_INFINITY;
     for (const queue of [...this.#active]) {
@@ -202,8 +203,8 @@ export class Sender {
   }
 
   #failed({ queue, entry }: Part, error: DomainError): void {
-    const nowMs = performance.now();
-    const { metadata } = this.#deps;
+    const { metadata, ports } = this.#deps;
+    const nowMs = ports.clock.monotonicMs();
     const isNewTopic =
       (error.code === 'TOPIC_NOT_FOUND' || error.code === 'PARTITION_NOT_FOUND') &&
       nowMs - entry.batch.createdAtMs < newTopicGraceMs;
@@ -212,7 +213,7 @@ export class Sender {
     if (!hintTaken && staleRouteCodes.has(error.code)) this.#refresh(queue.topic);
     // Two servers that each name the other as the leader must not make a tight loop.
     const isQuick = hintTaken && entry.attempts === 1;
-    const retryAtMs = nowMs + (isQuick ? 0 : retryDelayMs(entry.attempts, error));
+    const retryAtMs = nowMs + (isQuick ? 0 : retryDelayMs(entry.attempts, error, ports.random));
     const isFinal = retryAtMs >= entry.batch.deadlineMs || this.#closing.signal.aborted;
     for (const rejection of queue.window.fail(entry, judged, { retryAtMs, isFinal })) {
       this.#deps.onSettled(rejection.entry.batch, finalError(rejection.entry, rejection.error));
@@ -239,7 +240,7 @@ export class Sender {
     if (!queue.hasUnsent && queue.window.nextRetryMs === undefined) return Number.POSITIVE_INFINITY;
     this.#refresh(queue.topic);
     queue.blockedAttempts++;
-    queue.blockedUntilMs = nowMs + retryDelayMs(queue.blockedAttempts, error);
+    queue.blockedUntilMs = nowMs + retryDelayMs(queue.blockedAttempts, error, this.#deps.ports.random);
     return queue.blockedUntilMs;
   }
 

@@ -8,7 +8,8 @@
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import { type ProduceResponse, ProduceResponseSchema, ProducerService } from '@fleetmq/gen/client/producer';
-import { DomainError } from '@fleetmq/shared';
+import { DomainError, type Timer } from '@fleetmq/shared';
+import type { ClientPorts } from '../ports.ts';
 import type { BidiCall, RawMessage, StreamingChannel } from '../rpc/channel.ts';
 import { toClientError } from '../rpc/errors.ts';
 
@@ -24,24 +25,26 @@ interface Waiter {
 
 export class ProduceStream {
   readonly #channel: StreamingChannel;
+  readonly #ports: Pick<ClientPorts, 'clock' | 'timers'>;
   readonly #signal: AbortSignal;
   readonly #waiters = new Map<number, Waiter>();
   #call: BidiCall | undefined;
   #nextId = 1;
   #usedAtMs = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Timer | undefined;
 
   /** `signal` ends the stream, and everything that waits, with its reason. */
-  constructor(channel: StreamingChannel, signal: AbortSignal) {
+  constructor(channel: StreamingChannel, ports: Pick<ClientPorts, 'clock' | 'timers'>, signal: AbortSignal) {
     this.#channel = channel;
+    this.#ports = ports;
     this.#signal = signal;
-    signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+    signal.addEventListener('abort', () => this.#timer?.cancel(), { once: true });
   }
 
   /** Sends what `encode` makes of a correlation id. Rejects with the stream's end, or TIMEOUT; both leave the outcome unknown. */
   send(encode: (correlationId: number) => RawMessage, timeoutMs: number): Promise<ProduceResponse> {
     const id = this.#nextId++;
-    this.#usedAtMs = performance.now();
+    this.#usedAtMs = this.#ports.clock.monotonicMs();
     return new Promise((resolve, reject) => {
       try {
         this.#call ??= this.#open();
@@ -51,7 +54,7 @@ export class ProduceStream {
         return;
       }
       this.#waiters.set(id, { deadlineMs: this.#usedAtMs + timeoutMs, resolve, reject });
-      this.#timer ??= setTimeout(() => this.#look(), lookEveryMs);
+      this.#timer ??= this.#lookLater();
     });
   }
 
@@ -88,7 +91,7 @@ export class ProduceStream {
   #look(): void {
     this.#timer = undefined;
     if (this.#signal.aborted) return;
-    const nowMs = performance.now();
+    const nowMs = this.#ports.clock.monotonicMs();
     for (const [id, { deadlineMs, reject }] of this.#waiters) {
       if (deadlineMs > nowMs) continue;
       this.#waiters.delete(id);
@@ -98,6 +101,10 @@ export class ProduceStream {
       this.#call?.end();
       this.#call = undefined;
     }
-    if (this.#call !== undefined) this.#timer = setTimeout(() => this.#look(), lookEveryMs);
+    if (this.#call !== undefined) this.#timer = this.#lookLater();
+  }
+
+  #lookLater(): Timer {
+    return this.#ports.timers.after(lookEveryMs, () => this.#look());
   }
 }

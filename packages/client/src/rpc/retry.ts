@@ -3,7 +3,8 @@
  * calls without side effects, or with a guard against doubles, come here.
  * Bounds: the deadline; delays grow from `baseMs` to `maxMs` and are never shorter than the server's `retry_after`.
  */
-import { type BackoffOptions, backoffMs, DomainError, type Random, seededRandom } from '@fleetmq/shared';
+import { type BackoffOptions, backoffMs, DomainError, type Random, type Timers } from '@fleetmq/shared';
+import type { ClientPorts } from '../ports.ts';
 import { cancelled, toClientError } from './errors.ts';
 
 export interface RetryOptions {
@@ -19,12 +20,15 @@ export interface RetryOptions {
 }
 
 const defaultBackoff: BackoffOptions = { baseMs: 20, maxMs: 300 };
-/** For delays and sticky choices; nothing here needs a secret. */
-export const jitter: Random = seededRandom(crypto.getRandomValues(new Uint32Array(1))[0] as number);
 
 /** Delay before attempt `attempt` (the first retry is 1) after `error`, in milliseconds. */
-export function retryDelayMs(attempt: number, error: DomainError, backoff: BackoffOptions = defaultBackoff): number {
-  const delay = backoffMs(attempt, backoff, jitter);
+export function retryDelayMs(
+  attempt: number,
+  error: DomainError,
+  random: Random,
+  backoff: BackoffOptions = defaultBackoff,
+): number {
+  const delay = backoffMs(attempt, backoff, random);
   return Math.max(delay, error.retryAfterMs ?? 0);
 }
 
@@ -32,39 +36,40 @@ export function retryDelayMs(attempt: number, error: DomainError, backoff: Backo
 export async function withRetries<Result>(
   call: (left: { readonly timeoutMs: number; readonly signal: AbortSignal | undefined }) => Promise<Result>,
   options: RetryOptions,
+  { clock, timers, random }: ClientPorts,
 ): Promise<Result> {
-  const deadlineMs = performance.now() + options.timeoutMs;
+  const deadlineMs = clock.monotonicMs() + options.timeoutMs;
   for (let attempt = 1; ; attempt++) {
     if (options.signal?.aborted === true) throw cancelled(options.signal.reason);
-    const leftMs = Math.max(1, deadlineMs - performance.now());
+    const leftMs = Math.max(1, deadlineMs - clock.monotonicMs());
     try {
       const timeoutMs = Math.min(leftMs, options.attemptTimeoutMs ?? leftMs);
       return await call({ timeoutMs, signal: options.signal });
     } catch (thrown) {
       const error = toClientError(thrown);
-      const delayMs = retryDelayMs(attempt, error, options.backoff);
-      if (!error.retriable || performance.now() + delayMs >= deadlineMs) throw error;
+      const delayMs = retryDelayMs(attempt, error, random, options.backoff);
+      if (!error.retriable || clock.monotonicMs() + delayMs >= deadlineMs) throw error;
       await options.onRetry?.(error);
-      await sleep(delayMs, options.signal);
+      await sleep(delayMs, timers, options.signal);
     }
   }
 }
 
 /** Resolves after `ms`; rejects with CANCELLED when the signal aborts first. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+export function sleep(ms: number, timers: Timers, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) {
       reject(cancelled(signal.reason));
       return;
     }
     const onAbort = (): void => {
-      clearTimeout(timer);
+      timer.cancel();
       reject(cancelled(signal?.reason));
     };
-    const timer = setTimeout(() => {
+    const timer = timers.after(ms, () => {
       signal?.removeEventListener('abort', onAbort);
       resolve();
-    }, ms);
+    });
     signal?.addEventListener('abort', onAbort, { once: true });
   });
 }
@@ -73,6 +78,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 export function withDeadline<Result>(
   promise: Promise<Result>,
   what: string,
+  timers: Timers,
   options: { readonly timeoutMs?: number | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<Result> {
   const { timeoutMs, signal } = options;
@@ -81,13 +87,12 @@ export function withDeadline<Result>(
     const timer =
       timeoutMs === undefined
         ? undefined
-        : setTimeout(
-            () => finish(() => reject(new DomainError('TIMEOUT', `${what}: not done after ${timeoutMs} ms`))),
-            timeoutMs,
+        : timers.after(timeoutMs, () =>
+            finish(() => reject(new DomainError('TIMEOUT', `${what}: not done after ${timeoutMs} ms`))),
           );
     const onAbort = (): void => finish(() => reject(cancelled(signal?.reason)));
     const finish = (settle: () => void): void => {
-      clearTimeout(timer);
+      timer?.cancel();
       signal?.removeEventListener('abort', onAbort);
       settle();
     };

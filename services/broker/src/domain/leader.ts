@@ -203,8 +203,15 @@ export class LeaderState {
     });
   }
 
+  /** Whether all replicas are in sync and have all that is durable here: then `maintainIsr` has nothing to find. */
+  get isSettled(): boolean {
+    if (this.isr.pending !== undefined || this.isUnderReplicated) return false;
+    for (const { durableEnd } of this.#followers.values()) if (durableEnd < this.#durableEndOffset) return false;
+    return true;
+  }
+
   /**
-   * To be called periodically: the ISR change to ask for now, or undefined. While one is pending no other is made, except
+   * To be called periodically until `isSettled`: the ISR change to ask for now, or undefined. While one is pending no other is made, except
    * to take back a joiner that fell behind again.
    */
   maintainIsr(nowMs: number, lagMaxMs: number, liveEpoch: LiveBrokerEpoch): IsrProposal | undefined {

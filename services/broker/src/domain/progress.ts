@@ -171,6 +171,11 @@ export class Progress {
     this.#pausedUntilMs = untilMs;
   }
 
+  /** Nothing is sent before, by the monotonic clock. */
+  get pausedUntilMs(): number {
+    return this.#pausedUntilMs;
+  }
+
   /** Log start of the last message that was answered: a follower that has matched up to there begins there, too. */
   get answeredStartOffset(): number {
     return this.#answeredStartOffset;

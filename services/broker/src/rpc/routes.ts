@@ -7,6 +7,8 @@ import { MetadataService } from '@fleetmq/gen/client/metadata';
 import { StreamingService } from '@fleetmq/gen/streaming/stream';
 import { metadataRoutes } from '@fleetmq/metadata/link';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import { clientFetchBounds, internalFetchBounds } from '../domain/fetch.ts';
+import type { BrokerNode } from '../shell/node.ts';
 import { consumerRoutes } from './consumer.ts';
 import { type RpcContext, unimplemented } from './context.ts';
 import { healthRoutes } from './health.ts';
@@ -14,7 +16,31 @@ import { partitionRoutes } from './partition.ts';
 import { producerRoutes } from './producer.ts';
 import { replicationRoutes } from './replication.ts';
 
-export function clientRoutes(context: RpcContext): readonly ServiceRoutes[] {
+export const serverVersion = '0.1.0';
+
+/** What a node serves on one of its listeners. Made once per listener. */
+export function brokerRoutes(node: BrokerNode, listener: 'client' | 'internal'): readonly ServiceRoutes[] {
+  const { config, watch } = node;
+  const { limits, replica } = config;
+  const context: RpcContext = {
+    ...node,
+    listener,
+    fetchBounds: listener === 'client' ? clientFetchBounds : internalFetchBounds,
+    localId: config.node.id,
+    image: watch.image,
+    streams: {
+      requestsMax: limits['stream-requests'],
+      bytesMax: limits['stream-bytes'],
+      subscriptionsMax: limits.subscriptions,
+      replicationBytesMax: 2 * replica['link-window-bytes'],
+    },
+    securityMode: config.security.mode,
+    serverVersion,
+  };
+  return listener === 'client' ? clientRoutes(context) : internalRoutes(context);
+}
+
+function clientRoutes(context: RpcContext): readonly ServiceRoutes[] {
   return [
     producerRoutes(context),
     consumerRoutes(context),
@@ -24,7 +50,7 @@ export function clientRoutes(context: RpcContext): readonly ServiceRoutes[] {
   ];
 }
 
-export function internalRoutes(context: RpcContext): readonly ServiceRoutes[] {
+function internalRoutes(context: RpcContext): readonly ServiceRoutes[] {
   return [
     producerRoutes(context),
     consumerRoutes(context),

@@ -1,7 +1,7 @@
 /**
  * The produce requests of one partition that wait for their acknowledgments, one queue per ack rule. Requests end in the
  * order of their offsets, so one number per rule, the ack point, tells how many heads are done: no promise per batch, no
- * search. Deadlines are looked at by a broker-wide tick, not by a timer per request.
+ * search. Deadlines are looked at by a broker-wide timer (purgatory.ts), not by one per request.
  *
  * Each waiter is told exactly once: acknowledged, failed with an error, or timed out. A waiter that timed out stays in its
  * queue as a shell until its head comes, which the bound on waiters counts.
@@ -69,16 +69,20 @@ export class AckQueue {
     }
   }
 
-  /** Tells those whose deadline has passed. */
-  expire(nowMs: number, error: (waiter: AckWaiter) => DomainError): void {
-    if (this.#size === 0) return;
+  /** Tells those whose deadline has passed. The earliest deadline of the others; infinity: there are none. */
+  expire(nowMs: number, error: (waiter: AckWaiter) => DomainError): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    if (this.#size === 0) return nextMs;
     for (const { entries } of this.#queues) {
       for (let i = 0, count = entries.size; i < count; i++) {
         const entry = entries.shift() as Entry;
         if (!entry.isOver && nowMs >= entry.waiter.deadlineMs) this.#tell(entry, error(entry.waiter));
-        if (!entry.isOver) entries.push(entry);
+        if (entry.isOver) continue;
+        entries.push(entry);
+        nextMs = Math.min(nextMs, entry.waiter.deadlineMs);
       }
     }
+    return nextMs;
   }
 
   /** Tells everyone of the given rules; all rules if no choice is given. */

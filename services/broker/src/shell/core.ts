@@ -18,14 +18,15 @@ import {
   type Random,
   type Timers,
 } from '@fleetmq/shared';
-import type { RpcPool } from '@fleetmq/shared/runtime';
+import type { LaneTransport } from '@fleetmq/shared/runtime';
 import type { BrokerConfig } from '../config.ts';
 import { defaultProduceBounds } from '../domain/produce.ts';
+import { Alarm } from './alarm.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { ControllerLink, type ControllerLinkOptions } from './controller-link.ts';
 import { Fetcher } from './fetcher.ts';
 import { ReplicationReceiver } from './follower.ts';
-import type { Inflater } from './inflater.ts';
+import type { BatchInflater } from './inflater.ts';
 import { IsrProposer } from './isr-proposer.ts';
 import { defaultLinkLimits } from './link-options.ts';
 import type { BrokerMetrics } from './metrics.ts';
@@ -33,6 +34,7 @@ import { defaultPartitionLimits } from './partition-limits.ts';
 import { Partitions } from './partitions.ts';
 import { Producer } from './producer.ts';
 import { ProducerIds } from './producer-ids.ts';
+import { Purgatory } from './purgatory.ts';
 import { Replicator } from './replicator.ts';
 import { Retention } from './retention.ts';
 import { Scrubber } from './scrubber.ts';
@@ -46,10 +48,10 @@ export interface CoreOptions {
   readonly disk: Disk;
   readonly checksum: Checksum;
   readonly buffers: BufferPool;
-  readonly inflater: Inflater;
+  readonly inflater: Pick<BatchInflater, 'inflate'>;
   readonly watch: MetadataWatch;
   readonly calls: ControllerCalls;
-  readonly pool: RpcPool;
+  readonly transportAt: (url: string) => LaneTransport;
   readonly metrics: BrokerMetrics;
   readonly watermarks: ReadonlyMap<string, number>;
   readonly link: Pick<ControllerLinkOptions, 'diskId' | 'cleanShutdown' | 'onEnded' | 'onStateChange'>;
@@ -58,7 +60,7 @@ export interface CoreOptions {
 export type Core = ReturnType<typeof createCore>;
 
 export function createCore(options: CoreOptions) {
-  const { config, clock, timers, random, logger, watch, calls, pool } = options;
+  const { config, clock, timers, random, logger, watch, calls, transportAt } = options;
   const { image } = watch;
   const localId = config.node.id;
   const budgets = createBudgets(config, clock);
@@ -82,7 +84,7 @@ export function createCore(options: CoreOptions) {
     ...{ localId, clock, timers, random, logger, clusterId, brokerEpoch },
     limits: linkLimits(config),
     addressOf: (brokerId) => followerAddress(image, brokerId),
-    transportOf: (url) => pool.get(url),
+    transportOf: transportAt,
   });
   const partitions: Partitions = new Partitions({
     ...{ localId, clock, logger, image },
@@ -93,9 +95,19 @@ export function createCore(options: CoreOptions) {
     pendingBudget: budgets.pending,
     limits: partitionLimits(config),
     listener: {
-      onProgress: (replica) => replicator.onProgress(replica),
-      onRoleChange: (replica) => replicator.refresh(replica),
-      onFailure: () => link.beatSoon(),
+      onProgress: (replica) => {
+        replicator.onProgress(replica);
+        chores.isrProposer.wake();
+      },
+      onRoleChange: (replica) => {
+        replicator.refresh(replica);
+        chores.isrProposer.wake();
+      },
+      onFailure: () => {
+        link.beatSoon();
+        chores.rebuilding.within(rebuildCheckMs);
+      },
+      onAckWaiting: (deadlineMs) => chores.purgatory.watch(deadlineMs),
     },
   });
   const serving = servingChecks(localId, link, life);
@@ -111,6 +123,7 @@ export function createCore(options: CoreOptions) {
       for (const replica of partitions.all()) replica.state.leader?.onFollowerRestarted(brokerId, epoch);
       replicator.onBrokerChanged(brokerId);
     }
+    chores.isrProposer.wake();
   };
   /** Opens what this broker holds, and follows the metadata from now on. */
   const follow = (): void => {
@@ -134,17 +147,21 @@ export function createCore(options: CoreOptions) {
   };
 }
 
-/** What is done again and again. */
+/** While there are failed logs. */
+const rebuildCheckMs = 1_000;
+
+/** What is done again and again, or while something waits for it. */
 function createChores(
-  { config, clock, random, logger, calls, watch, metrics }: CoreOptions,
+  { config, clock, timers, random, logger, calls, watch, metrics }: CoreOptions,
   { partitions, brokerEpoch }: Pick<ServedParts, 'partitions' | 'brokerEpoch'>,
 ) {
   const localId = config.node.id;
   const { image } = watch;
   const isrProposer = new IsrProposer({
-    ...{ localId, partitions, image, calls, clock, logger, brokerEpoch },
+    ...{ localId, partitions, image, calls, clock, timers, logger, brokerEpoch },
     lagMaxMs: config.replica['lag-time-max-ms'],
     callsMax: 32,
+    periodMs: 250,
     onChange: (kind) => metrics.isrChanges.series(kind).add(),
   });
   const retention = new Retention({ partitions, clock, logger });
@@ -155,7 +172,12 @@ function createChores(
     onRead: (bytes) => metrics.scrubbedBytes.add(bytes),
     onDamage: () => metrics.scrubbedDamage.add(),
   });
-  return { isrProposer, retention, scrubber };
+  const purgatory = new Purgatory({ clock, timers, partitions });
+  const rebuilding = new Alarm({
+    ...{ clock, timers },
+    onRing: (nowMs) => (partitions.rebuildFailed() ? nowMs + rebuildCheckMs : Number.POSITIVE_INFINITY),
+  });
+  return { isrProposer, retention, scrubber, purgatory, rebuilding };
 }
 
 interface ServedParts {

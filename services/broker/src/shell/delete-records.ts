@@ -42,6 +42,7 @@ export async function deleteRecords(context: DeleteRecordsContext, ask: DeleteRe
   }
   const log = replica.openLog();
   await log.advanceStartOffset(before);
+  replica.onLogStartMoved();
   await untilShared(context, replica, leader.leaderEpoch, ask);
   return log.startOffset;
 }

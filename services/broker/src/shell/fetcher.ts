@@ -22,7 +22,7 @@ import {
 import { assertReadable, assertReaderEpoch, assertServable, clampOffset } from '../domain/fetch.ts';
 import type { Position } from '../wire/fetch.ts';
 import { type FetchPartitionAsk, type PartitionAnswer, partitionOverhead, releaseAnswers } from '../wire/fetch.ts';
-import type { Inflater } from './inflater.ts';
+import type { BatchInflater } from './inflater.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 import { Semaphore } from './semaphore.ts';
@@ -33,7 +33,7 @@ export interface FetcherOptions {
   readonly memory: AnswerMemory;
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly inflater: Pick<Inflater, 'inflate'>;
+  readonly inflater: Pick<BatchInflater, 'inflate'>;
   /** Readers of one partition that may be parked. Default 10,000. */
   readonly readersPerPartitionMax: number;
   /** Passes that may read at the same time: the memory can be passed by so many answers, and by those that are inflated. Default 16. */

@@ -11,6 +11,7 @@ import type { ReadAnswer } from '@fleetmq/log';
 import { backoffMs, DomainError, isDomainError } from '@fleetmq/shared';
 import type { RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
 import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
+import type { Alarm } from './alarm.ts';
 import { Feed, type FeedPart } from './feed.ts';
 import type { FollowerAddress, ReplicatorOptions } from './link-options.ts';
 import { leaderView } from './log-view.ts';
@@ -20,6 +21,7 @@ import { Wakeup } from './wakeup.ts';
 export class FollowerLink {
   readonly #brokerId: number;
   readonly #options: ReplicatorOptions;
+  readonly #ticker: Pick<Alarm, 'at' | 'within'>;
   readonly #feeds = new Map<Replica, Feed>();
   readonly #byPlace = new Map<string, Feed>();
   #ready: Feed[] = [];
@@ -34,9 +36,11 @@ export class FollowerLink {
   sentBytes = 0;
   sentMessages = 0;
 
-  constructor(brokerId: number, options: ReplicatorOptions) {
+  /** `ticker` is set when something waits for time to pass, and calls `tick` then. */
+  constructor(brokerId: number, options: ReplicatorOptions, ticker: Pick<Alarm, 'at' | 'within'>) {
     this.#brokerId = brokerId;
     this.#options = options;
+    this.#ticker = ticker;
   }
 
   get isEmpty(): boolean {
@@ -77,12 +81,18 @@ export class FollowerLink {
     if (feed === undefined || feed.isReady) return;
     const { progress } = feed;
     if (progress.state === 'probe' || progress.nextOffset < replica.sendableEnd) this.#markReady(feed);
+    else this.#ticker.within(this.#options.limits.tickMs);
   }
 
-  /** Looks at everything that waits for time to pass. */
-  tick(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    for (const feed of this.#feeds.values()) if (!feed.isReady && feed.hasWork(nowMs)) this.#markReady(feed);
+  /** Looks at everything that waits for time to pass; when the next pause is over, infinity: there is none. */
+  tick(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const feed of this.#feeds.values()) {
+      const { pausedUntilMs } = feed.progress;
+      if (pausedUntilMs > nowMs) nextMs = Math.min(nextMs, pausedUntilMs);
+      else if (!feed.isReady && feed.hasWork(nowMs)) this.#markReady(feed);
+    }
+    return nextMs;
   }
 
   /** The follower has registered anew, or something else about it changed: a link that waits tries at once. */
@@ -236,6 +246,7 @@ export class FollowerLink {
     const fields = { partition: feed.replica.name, code: error.code, reason: error.message };
     this.#options.logger.warn(fields, 'the log cannot be read for a follower');
     feed.progress.pause(this.#options.clock.monotonicMs() + this.#options.limits.retry.maxMs);
+    this.#ticker.at(feed.progress.pausedUntilMs);
     feed.replica.onReadFailure(error);
     return undefined;
   }
@@ -259,6 +270,7 @@ export class FollowerLink {
       replica.onFollowerDurable(this.#brokerId, { end, startOffset, brokerEpoch });
     }
     this.#inFlightBytes += progress.inFlightBytes - before;
+    if (progress.pausedUntilMs > nowMs) this.#ticker.at(progress.pausedUntilMs);
     // Room in the link's window lets other feeds go on as well.
     if (feed.isCurrent && feed.hasWork(nowMs)) this.#markReady(feed);
     else if (this.#ready.length > 0) this.#wakeup.set();

@@ -28,6 +28,17 @@ export interface Inflated {
   readonly frames: number;
 }
 
+/** What readers need of an `Inflater`. */
+export interface BatchInflater {
+  /** Jobs that wait or run. */
+  readonly size: number;
+  /**
+   * `bytes` must not change until this is settled. Rejects with what `inflateFrames` throws, with LIMIT_EXCEEDED when too
+   * many wait, and with NOT_AVAILABLE when the job was lost.
+   */
+  inflate(bytes: Uint8Array, accepted: Iterable<number>, answerBytesMax: number): Promise<Inflated>;
+}
+
 interface Waiting {
   readonly job: InflationJob;
   readonly resolve: (inflated: Inflated) => void;
@@ -44,7 +55,7 @@ export interface InflaterOptions {
 /** Of the thread's heap; what is inflated lies outside of it. */
 const resourceLimits = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16 };
 
-export class Inflater implements AsyncDisposable {
+export class Inflater implements BatchInflater, AsyncDisposable {
   readonly #options: InflaterOptions;
   readonly #waiting: Waiting[] = [];
   #running: Waiting | undefined;
@@ -55,15 +66,10 @@ export class Inflater implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Jobs that wait or run. */
   get size(): number {
     return this.#waiting.length + (this.#running === undefined ? 0 : 1);
   }
 
-  /**
-   * `bytes` must not change until this is settled. Rejects with what `inflateFrames` throws, with LIMIT_EXCEEDED when too
-   * many wait, and with NOT_AVAILABLE when the thread has died.
-   */
   inflate(bytes: Uint8Array, accepted: Iterable<number>, answerBytesMax: number): Promise<Inflated> {
     const { waitingMax, limits } = this.#options;
     if (this.#isClosed) return Promise.reject(new DomainError('SHUTTING_DOWN', 'the broker is stopping'));

@@ -3,16 +3,26 @@
  * sent until it has an answer: while it is unanswered the partition counts old and proposed members (P7).
  *
  * An attempt that ended without an answer may still succeed; that is noted before the next one is sent. One proposal per
- * partition is under way at a time, and at most `callsMax` in all.
+ * partition is under way at a time, and at most `callsMax` in all. Partitions are looked at periodically while one of them is
+ * not settled; while all are, nothing is looked at until somebody calls `wake`.
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
 import type { MetadataImage } from '@fleetmq/metadata';
 import { apiVersion } from '@fleetmq/metadata';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
-import { type BrokerId, type Clock, DomainError, errorName, isDomainError, type Logger } from '@fleetmq/shared';
+import {
+  type BrokerId,
+  type Clock,
+  DomainError,
+  errorName,
+  isDomainError,
+  type Logger,
+  type Timers,
+} from '@fleetmq/shared';
 import type { IsrProposal } from '../domain/isr.ts';
 import type { Assignment } from '../domain/partition.ts';
 import { assignmentFromProto } from '../wire/partition.ts';
+import { Alarm } from './alarm.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
 import { Semaphore } from './semaphore.ts';
@@ -23,12 +33,15 @@ export interface IsrProposerOptions {
   readonly image: MetadataImage;
   readonly calls: ControllerCalls;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly logger: Logger;
   readonly brokerEpoch: () => number;
   /** A follower that was not caught up for so long is proposed for removal. Default 5 s. */
   readonly lagMaxMs: number;
   /** Proposals under way. Default 32. */
   readonly callsMax: number;
+  /** How often partitions that are not settled are looked at. Default 250 ms. */
+  readonly periodMs: number;
   readonly onChange: (kind: 'shrink' | 'expand') => void;
 }
 
@@ -38,6 +51,7 @@ const refusalPauseMs = 1_000;
 export class IsrProposer {
   readonly #options: IsrProposerOptions;
   readonly #calls: Semaphore;
+  readonly #alarm: Alarm;
   readonly #busy = new Set<Replica>();
   /** After a refusal the partition is left alone for a moment: the metadata that explains it is on its way. */
   readonly #pausedUntilMs = new WeakMap<Replica, number>();
@@ -46,27 +60,37 @@ export class IsrProposer {
   constructor(options: IsrProposerOptions) {
     this.#options = options;
     this.#calls = new Semaphore(options.callsMax);
+    this.#alarm = new Alarm({ ...options, onRing: (nowMs) => this.#look(nowMs) });
   }
 
-  /** To be called periodically: finds what to propose, and proposes it. */
-  tick(): void {
-    const { partitions, clock, lagMaxMs, image } = this.#options;
-    const nowMs = clock.monotonicMs();
+  /** Something moved in a partition that this broker leads, or a broker came or went. */
+  wake(): void {
+    this.#alarm.within(this.#options.periodMs);
+  }
+
+  stop(): void {
+    this.#alarm[Symbol.dispose]();
+    this.#stopping.abort(new DomainError('SHUTTING_DOWN', 'the broker stops'));
+  }
+
+  /** Finds what to propose, and proposes it. When to look again. */
+  #look(nowMs: number): number {
+    const { partitions, lagMaxMs, image, periodMs } = this.#options;
+    let isSettled = true;
     const liveEpoch = (id: number): number | undefined => {
       const broker = image.broker(id as BrokerId);
       return broker?.state === 'active' ? broker.brokerEpoch : undefined;
     };
     for (const replica of partitions.all()) {
       const { leader } = replica.state;
-      if (leader === undefined || this.#busy.has(replica) || nowMs < (this.#pausedUntilMs.get(replica) ?? 0)) continue;
+      if (leader === undefined) continue;
+      isSettled &&= leader.isSettled;
+      if (this.#busy.has(replica) || nowMs < (this.#pausedUntilMs.get(replica) ?? 0)) continue;
       leader.maintainIsr(nowMs, lagMaxMs, liveEpoch);
       const { pending } = leader.isr;
       if (pending !== undefined) void this.#propose(replica, pending);
     }
-  }
-
-  stop(): void {
-    this.#stopping.abort(new DomainError('SHUTTING_DOWN', 'the broker stops'));
+    return isSettled ? Number.POSITIVE_INFINITY : nowMs + periodMs;
   }
 
   async #propose(replica: Replica, proposal: IsrProposal): Promise<void> {

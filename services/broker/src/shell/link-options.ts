@@ -8,7 +8,7 @@ export interface LinkLimits extends ProgressLimits {
   readonly messageBytes: number;
   /** Unanswered batch bytes of one link. Default 16 MiB. */
   readonly linkWindowBytes: number;
-  /** How often watermarks are sent that moved without data, and pauses are looked at. Default 50 ms. */
+  /** So long a watermark that moved without data waits for data to go with. Default 50 ms. */
   readonly tickMs: number;
   /** Between two attempts to open a stream. Default 50 ms to 2 s. */
   readonly reconnect: { readonly baseMs: number; readonly maxMs: number };

@@ -12,7 +12,7 @@ import {
 } from '@fleetmq/shared/runtime';
 import type { ByteBudget } from './byte-budget.ts';
 import type { ControllerLink } from './controller-link.ts';
-import type { Inflater } from './inflater.ts';
+import type { BatchInflater } from './inflater.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replicator } from './replicator.ts';
 
@@ -65,7 +65,7 @@ export interface ObservedParts {
   readonly link: ControllerLink;
   readonly pendingBudget: ByteBudget;
   readonly answers: AnswerMemory;
-  readonly inflater: Inflater;
+  readonly inflater: Pick<BatchInflater, 'size'>;
   readonly subscriptions: () => number;
   readonly watch: MetadataWatch;
 }

@@ -119,17 +119,20 @@ export class Partitions {
     return this.#folders.removeOldStrays();
   }
 
-  /** Tries to get back replicas whose log has failed, from their leaders. */
-  rebuildFailed(): void {
+  /** Tries to get back replicas whose log has failed, from their leaders. Whether there were any: then to be called again. */
+  rebuildFailed(): boolean {
     const { image, localId } = this.#options;
+    let hasFailed = false;
     for (const replica of this.all()) {
       if (replica.failure === undefined) continue;
+      hasFailed = true;
       const partition = image.partition(replica.topicId as TopicId, replica.partition);
       if (partition === undefined || partition.leaderId === 0 || partition.leaderId === localId) continue;
       if (partition.inSyncReplicas.includes(localId as BrokerId)) continue;
       if (!this.#mayRebuild(folderOf(replica))) continue;
       this.#rebuild(replica, partition);
     }
+    return hasFailed;
   }
 
   watermarks(): Watermark[] {

@@ -16,10 +16,12 @@ import type { ByteBudget } from './byte-budget.ts';
 
 /** Told about what moves in a replica. Must not throw and must not wait. */
 export interface ReplicaListener {
-  /** There is more to send to followers, or their watermark is behind. */
+  /** There is more to send to followers, or their watermark or log start is behind. */
   onProgress(replica: Replica): void;
   onRoleChange(replica: Replica, change: RoleChange): void;
   onFailure(replica: Replica): void;
+  /** Somebody waits for acknowledgments, until then by the monotonic clock: `expireAcks` has to be called. */
+  onAckWaiting(deadlineMs: number): void;
 }
 
 export interface ReplicaOptions {
@@ -153,6 +155,11 @@ export class Replica {
     if (this.state.role === 'leader') this.#options.listener.onProgress(this);
   }
 
+  /** Old records were deleted: the followers are to delete theirs. */
+  onLogStartMoved(): void {
+    this.#options.listener.onProgress(this);
+  }
+
   /** The log is durable up to `end`. */
   onDurable(end: number): void {
     this.#chargePending();
@@ -223,11 +230,13 @@ export class Replica {
     const { leader } = this.state;
     assert(leader !== undefined, `${this.name} took an append without leading`);
     if (leader.ackPoint(rule) >= waiter.endOffset) waiter.done(undefined);
-    else if (!this.acks.add(rule, waiter)) waiter.done(outcomeUnknown('too many requests wait for this partition'));
+    else if (this.acks.add(rule, waiter)) this.#options.listener.onAckWaiting(waiter.deadlineMs);
+    else waiter.done(outcomeUnknown('too many requests wait for this partition'));
   }
 
-  expireAcks(nowMs: number): void {
-    this.acks.expire(nowMs, () => outcomeUnknown('the acknowledgments did not come in time'));
+  /** The earliest deadline that is left; infinity: nobody waits. */
+  expireAcks(nowMs: number): number {
+    return this.acks.expire(nowMs, () => outcomeUnknown('the acknowledgments did not come in time'));
   }
 
   /** Calls `wake` at the next change that readers may want to see; the result ends that. */

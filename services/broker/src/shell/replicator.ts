@@ -3,9 +3,10 @@
  * other follows are pushed. This file decides which partition is fed over which link; a link (follower-link.ts) moves bytes.
  *
  * A feed exists exactly while this broker leads the partition and the other broker is one of its replicas. Watermarks that
- * moved without new data are sent by a tick, so that a busy partition does not send two messages where one will do.
+ * moved without new data are sent by a tick, so that a busy partition does not send two messages where one will do. The tick
+ * runs only while there may be some, or a feed pauses.
  */
-import type { Timer } from '@fleetmq/shared';
+import { Alarm } from './alarm.ts';
 import { FollowerLink } from './follower-link.ts';
 import type { ReplicatorOptions } from './link-options.ts';
 import type { Replica } from './replica.ts';
@@ -13,12 +14,12 @@ import type { Replica } from './replica.ts';
 export class Replicator implements AsyncDisposable {
   readonly #options: ReplicatorOptions;
   readonly #links = new Map<number, FollowerLink>();
-  readonly #ticker: Timer;
+  readonly #ticker: Alarm;
   #stopped = false;
 
   constructor(options: ReplicatorOptions) {
     this.#options = options;
-    this.#ticker = options.timers.every(options.limits.tickMs, () => this.#tick());
+    this.#ticker = new Alarm({ ...options, onRing: (nowMs) => this.#tick(nowMs) });
   }
 
   /** Bytes of messages that were sent since the start, and how many there were. */
@@ -37,6 +38,8 @@ export class Replicator implements AsyncDisposable {
     if (this.#stopped) return;
     const wanted = new Set(replica.state.leader?.followerIds ?? []);
     for (const [brokerId, link] of this.#links) if (!wanted.has(brokerId)) link.remove(replica);
+    // Links that are empty now go, unless they are needed again at once.
+    this.#ticker.within(this.#options.limits.tickMs);
     for (const brokerId of wanted) this.#linkTo(brokerId).add(replica);
   }
 
@@ -55,7 +58,7 @@ export class Replicator implements AsyncDisposable {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#ticker.cancel();
+    this.#ticker[Symbol.dispose]();
     await Promise.all([...this.#links.values()].map((link) => link.stop()));
     this.#links.clear();
   }
@@ -67,18 +70,20 @@ export class Replicator implements AsyncDisposable {
   #linkTo(brokerId: number): FollowerLink {
     let link = this.#links.get(brokerId);
     if (link === undefined) {
-      link = new FollowerLink(brokerId, this.#options);
+      link = new FollowerLink(brokerId, this.#options, this.#ticker);
       this.#links.set(brokerId, link);
     }
     return link;
   }
 
-  #tick(): void {
+  #tick(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
     for (const [brokerId, link] of this.#links) {
       if (link.isEmpty) {
         this.#links.delete(brokerId);
         void link.stop();
-      } else link.tick();
+      } else nextMs = Math.min(nextMs, link.tick(nowMs));
     }
+    return nextMs;
   }
 }

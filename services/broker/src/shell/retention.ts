@@ -52,6 +52,7 @@ export class Retention {
     const highWatermark = Math.min(replica.state.highWatermark, log.endOffset) as Offset;
     const report = await log.applyRetention({ nowMs, highWatermark });
     if (report.deletedSegments > 0) {
+      replica.onLogStartMoved();
       this.#options.logger.info({ partition: replica.name, ...report }, 'retention deleted old segments');
     }
   }

@@ -40,7 +40,12 @@ export class Scrubber {
     this.#options = options;
   }
 
-  /** To be called periodically. */
+  /** Nothing is read before this time of the monotonic clock: one round is done, and it is too early for the next. */
+  get restsUntilMs(): number {
+    return this.#place === undefined && this.#left.length === 0 ? this.#nextRoundMs : 0;
+  }
+
+  /** To be called periodically, but for times of rest. */
   tick(): void {
     this.#chore.tick();
   }

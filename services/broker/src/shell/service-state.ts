@@ -1,11 +1,12 @@
 /** What a broker says of itself, in readiness and grpc.health.v1, by the state that the controllers have it in. */
 import type { HealthState, Readiness } from '@fleetmq/shared/runtime';
 import type { LinkState } from './controller-link.ts';
+import type { NodeListener } from './node.ts';
 
 /** Conditions of readiness, in the order in which they come true. */
 export const condition = { registered: 'registered', caughtUp: 'metadata caught up', inService: 'in service' } as const;
 
-export class ServiceState {
+export class ServiceState implements NodeListener {
   readonly #readiness: Readiness;
   readonly #health: HealthState;
   #services: readonly string[] = [];
@@ -25,6 +26,14 @@ export class ServiceState {
     this.#isStopping = true;
     this.#readiness.fail(condition.inService, 'stopping');
     this.#health.setAll('not_serving');
+  }
+
+  onRegistered(): void {
+    this.#readiness.pass(condition.registered);
+  }
+
+  onCaughtUp(): void {
+    this.#readiness.pass(condition.caughtUp);
   }
 
   onLinkState(state: LinkState): void {

@@ -83,10 +83,15 @@ export async function createNode(
 
 async function handOver({ config, ports }: Start, { leadership, quorum, driver }: RaftParts): Promise<void> {
   if (!leadership.isReady || driver.confState.voters.length === 1) return;
+  const late = new AbortController();
+  const tooLate = new DomainError('TIMEOUT', 'the leadership was not handed over in time');
+  const timer = ports.timers.after(2 * config.raft['election-timeout-ms'], () => late.abort(tooLate));
   try {
-    await quorum.transferLeadership(0, AbortSignal.timeout(2 * config.raft['election-timeout-ms']));
+    await quorum.transferLeadership(0, late.signal);
   } catch (error) {
     ports.logger.info({ error }, 'the leadership was not handed over: the others will elect');
+  } finally {
+    timer.cancel();
   }
 }
 

@@ -2,21 +2,35 @@
 import { AuthService } from '@fleetmq/gen/client/auth';
 import { MetadataService } from '@fleetmq/gen/client/metadata';
 import { StreamingService } from '@fleetmq/gen/streaming/stream';
-import { type MetadataRoutesOptions, metadataRoutes } from '@fleetmq/metadata/link';
+import { metadataRoutes } from '@fleetmq/metadata/link';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
-import { type AdminDeps, adminRoutes } from './admin.ts';
-import { type ConsumerDeps, consumerRoutes } from './consumer.ts';
-import { type ProducerDeps, producerRoutes } from './producer.ts';
+import { fetchBounds } from '../domain/fetch.ts';
+import type { GatewayNode } from '../shell/node.ts';
+import { adminRoutes } from './admin.ts';
+import { consumerRoutes } from './consumer.ts';
+import { producerRoutes } from './producer.ts';
 import { unimplementedService } from './unimplemented.ts';
 
-export type RouteDeps = AdminDeps & ConsumerDeps & ProducerDeps & { readonly metadata: MetadataRoutesOptions };
+export const serverVersion = '0.1.0';
 
-export function clientRoutes(deps: RouteDeps): readonly ServiceRoutes[] {
+export function gatewayRoutes(node: GatewayNode): readonly ServiceRoutes[] {
+  const { config, ports, watch } = node;
+  const { limits } = config;
+  const partitionsMax = limits['partitions-per-call'];
+  const bounds = { ...fetchBounds, bytesMax: limits['fetch-bytes'], waitMaxMs: limits['fetch-wait-ms'], partitionsMax };
+  const window = { requestsMax: limits['stream-requests'], bytesMax: limits['stream-bytes'] };
+  const metadata = {
+    ...ports,
+    watch,
+    listener: 'client',
+    securityMode: config.security.mode,
+    serverVersion,
+  } as const;
   return [
-    producerRoutes(deps),
-    consumerRoutes(deps),
-    typedRoutes(MetadataService, metadataRoutes(deps.metadata)),
-    adminRoutes(deps),
+    producerRoutes({ ...ports, ...node, partitionsMax, window }),
+    consumerRoutes({ ...ports, ...node, bounds }),
+    typedRoutes(MetadataService, metadataRoutes(metadata)),
+    adminRoutes(node),
     unimplementedService(StreamingService, 'streaming queries and events are'),
     unimplementedService(AuthService, 'logins are'),
   ];

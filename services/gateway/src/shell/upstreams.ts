@@ -1,6 +1,6 @@
 /**
  * The way to the brokers: where a partition's leader is, a connection to it, and waiting for news when the metadata turned
- * out to be behind. One pool of connections serves calls, another one subscriptions, whose answers wait in small buffers:
+ * out to be behind. Calls have connections of their own, and subscriptions others, on which answers wait in small buffers:
  * so a reader that is slow holds little memory here, and none of the calls back.
  */
 
@@ -14,13 +14,14 @@ import {
   type Timers,
   type TopicPartitionName,
 } from '@fleetmq/shared';
-import type { LaneTransport, RawContext, RpcPool } from '@fleetmq/shared/runtime';
+import type { LaneTransport, RawContext } from '@fleetmq/shared/runtime';
 import { activeBrokers, type Leader, type Location, locate } from '../domain/locate.ts';
 
 export interface UpstreamsOptions {
   readonly watch: Pick<MetadataWatch, 'image' | 'onChange' | 'waitForVersion'>;
-  readonly pool: Pick<RpcPool, 'get'>;
-  readonly subscriptionPool: Pick<RpcPool, 'get'>;
+  /** For calls. */
+  readonly transportAt: (url: string) => LaneTransport;
+  readonly subscriptionTransportAt: (url: string) => LaneTransport;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -54,12 +55,12 @@ export class Upstreams {
 
   /** For calls. Ask again for each piece of work. */
   transportTo(leader: Leader): LaneTransport {
-    return this.#options.pool.get(leader.url);
+    return this.#options.transportAt(leader.url);
   }
 
   /** For subscriptions. */
   subscriptionTo(leader: Leader): LaneTransport {
-    return this.#options.subscriptionPool.get(leader.url);
+    return this.#options.subscriptionTransportAt(leader.url);
   }
 
   /** 0, 1, 2 ...: for whoever takes turns. */
