@@ -93,7 +93,7 @@ const cases: readonly Case[] = [
     found: (history) => {
       return history
         .send(['a'], 'info')
-        .send(['b'], 'info')
+        .send(['b'], 'info', { process: 2 })
         .poll(8, [a])
         .poll(9, [[0, 'b']]);
     },
@@ -164,7 +164,7 @@ const cases: readonly Case[] = [
       },
       'its records are gaps': (history) => {
         const sent = history
-          .txn(1, [{ partition, values: ['x'] }], 'fail')
+          .txn(3, [{ partition, values: ['x'] }], 'fail')
           .send(['a'], [0])
           .send(['b'], [2]);
         const read = sent.assign(8, { isolation: 'read-uncommitted' }).poll(8, [a, [1, 'x'], [2, 'b']]);

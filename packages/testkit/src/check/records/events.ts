@@ -6,8 +6,7 @@
  * A value stands for its record: it is sent once to its partition and never again, not even by whoever repeats a send that has
  * failed. Partitions are named `topic/number`. The names of operations follow Jepsen's kafka workload.
  */
-import { DomainError } from '@fleetmq/shared';
-import { type HistoryEvent, parseEvent } from '../history.ts';
+import { type HistoryEvent, isHistoryEvent } from '../history.ts';
 
 /** At which acknowledgment a send is answered; a number is that many replicas. */
 export type Acks = 'none' | 'leader' | 'majority' | 'all' | number;
@@ -107,17 +106,11 @@ export type NoteEvent =
 
 export type RecordEvent = CallEvent | NoteEvent;
 
-/** INVALID_REQUEST with the number of the line when it is no event of a history of records. */
-export function parseRecordEvent(line: string, number: number): RecordEvent {
-  const event = parseEvent(line, number) as HistoryEvent & { readonly id?: unknown };
-  if (!isRecordEvent(event)) {
-    throw new DomainError('INVALID_REQUEST', `line ${number} is no event of records: ${line.slice(0, 200)}`);
-  }
-  return event as unknown as RecordEvent;
-}
-
-function isRecordEvent({ type, kind, id, input, output }: HistoryEvent & { readonly id?: unknown }): boolean {
-  if (kind === 'healed' || kind === 'exempt') return type === 'info' && (kind === 'healed' || isObject(input));
+export function isRecordEvent(value: unknown): value is RecordEvent {
+  if (!isHistoryEvent(value)) return false;
+  const { type, kind, id, input, output } = value as HistoryEvent & { readonly id?: unknown };
+  if (kind === 'healed') return type === 'info';
+  if (kind === 'exempt') return type === 'info' && isExemptions(input);
   if (!recordKinds.includes(kind as RecordKind) || !Number.isSafeInteger(id)) return false;
   if (type === 'invoke') return isInput(kind as RecordKind, input);
   return type !== 'ok' || isOutput(kind as RecordKind, output);
@@ -138,6 +131,13 @@ function isOutput(kind: RecordKind, output: unknown): boolean {
   const sends = kind === 'poll' || isListOf(offsets, (each) => each === null || isOffset(each));
   const reads = kind === 'send' || (isListOf(polls, isPollPart) && isListOf(rebalanced ?? [], isText));
   return sends && reads;
+}
+
+function isExemptions(input: unknown): boolean {
+  if (!isObject(input)) return false;
+  const { logStarts = {}, unsafeFlush = [], compacted = [] } = input;
+  const areTopics = isListOf(unsafeFlush, isText) && isListOf(compacted, isText);
+  return areTopics && isObject(logStarts) && isListOf(Object.values(logStarts), isOffset);
 }
 
 function isSendPart(part: unknown): boolean {

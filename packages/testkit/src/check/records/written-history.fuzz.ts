@@ -10,6 +10,8 @@ type Records = readonly (readonly [offset: number, value: string])[];
 type Answer = readonly (number | null)[] | 'fail' | 'info' | 'open';
 
 interface SendOptions extends Omit<SendInput, 'sends'> {
+  /** Default 1. */
+  readonly process?: number;
   readonly to?: string;
   readonly keys?: readonly string[];
 }
@@ -28,17 +30,13 @@ export class WrittenHistory {
     return this;
   }
 
-  /** Process 1, or a number in front of the values. */
-  send(values: readonly string[], answer: Answer, options: SendOptions & { readonly process?: number } = {}): this {
+  send(values: readonly string[], answer: Answer, options: SendOptions = {}): this {
     this.start(values, options)(answer);
     return this;
   }
 
   /** Calls now, and answers later. */
-  start(
-    values: readonly string[],
-    options: SendOptions & { readonly process?: number } = {},
-  ): (answer: Answer) => void {
+  start(values: readonly string[], options: SendOptions = {}): (answer: Answer) => void {
     const { to = partition, keys, process = 1, ...rest } = options;
     const sends = [{ partition: to, values, ...(keys !== undefined && { keys }) }];
     const call = this.#recorder.invoke(process, 'send', { sends, ...rest });
