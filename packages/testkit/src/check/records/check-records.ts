@@ -1,6 +1,6 @@
 /**
  * Judges a history of records by the names of Jepsen's kafka workload: docs/simulation.md has what each means, and what is exempt. A
- * pure function, n log n in the number of records, some 200 bytes of memory for each. It believes no answer further than the answer
+ * pure function, n log n in the number of records, some 500 bytes of memory for each. It believes no answer further than the answer
  * promises: a send of unknown outcome may lie anywhere or nowhere.
  *
  * A run has to end with the faults over and every partition polled from its start to its end; otherwise what was not polled is

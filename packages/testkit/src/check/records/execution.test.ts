@@ -19,8 +19,8 @@ describe('random executions', () => {
       assert.ok(counts.acknowledged > 10 && counts.unknown > 0 && counts.failed > 0, JSON.stringify(counts));
       exempt += anomalies['lost-write'].exempt + anomalies.unseen.exempt;
     });
-    fc.assert(property, { numRuns: 300 });
-    assert.ok(exempt > 300, 'acknowledgments of the lower levels were lost');
+    fc.assert(property, { numRuns: 200 });
+    assert.ok(exempt > 200, 'acknowledgments of the lower levels were lost');
   });
 
   for (const [name, plant] of Object.entries(plants) as [FindingName, (typeof plants)['unseen'] & object][]) {
@@ -34,8 +34,8 @@ describe('random executions', () => {
         const found = findingNames.filter((other) => anomalies[other].found > 0);
         assert.ok(found.includes(name), `found: ${found.join(', ')}`);
       });
-      fc.assert(property, { numRuns: 60 });
-      assert.ok(planted >= 20, `planted ${planted} times`);
+      fc.assert(property, { numRuns: 40 });
+      assert.ok(planted >= 10, `planted ${planted} times`);
     });
   }
 });
