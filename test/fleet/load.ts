@@ -1,16 +1,34 @@
 /**
- * Load with a memory: producers that number their records and note every acknowledgment, and an audit that reads everything
- * back and says what was lost and what was stored twice.
+ * Load with a memory: producers that number their records and note what they are told, and an audit that reads everything back and
+ * judges it by the checker of records.
  */
 import type { Client } from '@fleetmq/client/node';
+import { isDomainError } from '@fleetmq/shared';
+import {
+  checkRecords,
+  type PollPart,
+  type RecordEvent,
+  RecordRecorder,
+  type RecordReport,
+} from '@fleetmq/testkit/records';
 
-/** What a producer was promised: its value, and where it lies. */
-interface Acknowledged {
-  readonly partition: number;
-  readonly offset: number;
+/** Everything that the clients of a test have sent and read. */
+export class History {
+  readonly events: RecordEvent[] = [];
+  readonly recorder: RecordRecorder = new RecordRecorder({
+    nowMs: () => performance.now(),
+    write: (event) => this.events.push(event),
+  });
+  #processes = 0;
+
+  /** The number of one more client. */
+  nextProcess(): number {
+    return ++this.#processes;
+  }
 }
 
 export interface LoadOptions {
+  readonly history: History;
   readonly topic: string;
   readonly partitions: number;
   /** Distinguishes the records of several producers. */
@@ -21,9 +39,9 @@ export interface LoadOptions {
 
 /** Produces round robin at a steady rate until it is stopped. Values are unique: `name-number`. */
 export class Load implements AsyncDisposable {
-  readonly acknowledged: Map<string, Acknowledged> = new Map();
   readonly failures: unknown[] = [];
   readonly #options: LoadOptions;
+  readonly #process: number;
   readonly #producer: ReturnType<Client['producer']>;
   readonly #timer: NodeJS.Timeout;
   /** Per partition: when the youngest acknowledged record was sent. */
@@ -33,9 +51,10 @@ export class Load implements AsyncDisposable {
 
   constructor(mq: Client, options: LoadOptions) {
     this.#options = options;
+    this.#process = options.history.nextProcess();
     this.#newestSentMs = new Array(options.partitions).fill(0);
     this.#producer = mq.producer({ lingerMs: 2 });
-    this.#timer = setInterval(() => this.#send(), 5);
+    this.#timer = setInterval(() => this.#sendDue(), 5);
   }
 
   /** Whether every partition has acknowledged a record that was sent after `sinceMs` (of performance.now()). */
@@ -54,62 +73,49 @@ export class Load implements AsyncDisposable {
     await this.#producer[Symbol.asyncDispose]();
   }
 
-  #send(): void {
+  #sendDue(): void {
     const now = performance.now();
     // After a pause of the process there is no point in sending all that was missed.
     this.#due = Math.max(this.#due, now - 50);
-    for (; this.#due <= now; this.#due += 1000 / this.#options.rate) {
-      const number = this.#next++;
-      const value = `${this.#options.name}-${number}`;
-      const partition = number % this.#options.partitions;
-      const sentMs = now;
-      this.#producer.send(this.#options.topic, value, { partition }).then(
-        ({ offset }) => {
-          this.acknowledged.set(value, { partition, offset });
-          this.#newestSentMs[partition] = Math.max(this.#newestSentMs[partition] ?? 0, sentMs);
-        },
-        (error: unknown) => this.failures.push(error),
-      );
-    }
+    for (; this.#due <= now; this.#due += 1000 / this.#options.rate) this.#send(now);
+  }
+
+  #send(sentMs: number): void {
+    const { history, topic, partitions, name } = this.#options;
+    const number = this.#next++;
+    const value = `${name}-${number}`;
+    const partition = number % partitions;
+    const sends = [{ partition: `${topic}/${partition}`, values: [value] }];
+    const call = history.recorder.invoke(this.#process, 'send', { sends });
+    this.#producer.send(topic, value, { partition }).then(
+      ({ offset }) => {
+        call.ok({ offsets: [offset] });
+        this.#newestSentMs[partition] = Math.max(this.#newestSentMs[partition] ?? 0, sentMs);
+      },
+      (error: unknown) => {
+        this.failures.push(error);
+        const isCertain = isDomainError(error) && !error.outcomeUnknown;
+        if (isCertain) call.fail(`${error.code}: ${error.message}`);
+        else call.info(String(error));
+      },
+    );
   }
 }
 
-export interface Audit {
-  readonly read: number;
-  readonly lost: readonly string[];
-  readonly duplicated: readonly string[];
-  /** Acknowledged at one offset, read at another. */
-  readonly moved: readonly string[];
-  /** Pairs of one producer and partition that were read in another order than sent. */
-  readonly disordered: readonly string[];
-}
-
-/** Reads the topic from beginning to end and compares it with what the producers were promised. */
-export async function audit(mq: Client, topic: string, loads: readonly Load[]): Promise<Audit> {
+/** Reads the topic from beginning to end, and judges what was sent by this reading alone. */
+export async function audit(mq: Client, topic: string, history: History): Promise<RecordReport> {
+  const { events, recorder } = history;
   const decoder = new TextDecoder();
-  const seen = new Map<string, Acknowledged>();
-  const newest = new Map<string, number>();
-  const duplicated: string[] = [];
-  const disordered: string[] = [];
-  let read = 0;
+  const process = history.nextProcess();
+  const records = new Map<string, PollPart['records'][number][]>();
+  recorder.invoke(process, 'subscribe', { topics: [topic] }).ok({});
+  const call = recorder.invoke(process, 'poll', {});
   for await (const record of mq.consumer({ topic, from: 'earliest', until: 'end' })) {
-    read++;
-    const value = decoder.decode(record.value ?? undefined);
-    if (seen.has(value)) duplicated.push(value);
-    seen.set(value, { partition: record.partition, offset: record.offset });
-    const dash = value.lastIndexOf('-');
-    const lane = `${value.slice(0, dash)}/${record.partition}`;
-    const number = Number(value.slice(dash + 1));
-    if (number < (newest.get(lane) ?? -1)) disordered.push(value);
-    newest.set(lane, number);
+    const partition = `${topic}/${record.partition}`;
+    const ofPartition = records.get(partition) ?? [];
+    records.set(partition, ofPartition);
+    ofPartition.push([record.offset, decoder.decode(record.value ?? undefined)]);
   }
-  const promised = loads.flatMap((load) => [...load.acknowledged]);
-  const lost = promised.filter(([value]) => !seen.has(value)).map(([value]) => value);
-  const moved = promised
-    .filter(([value, { offset, partition }]) => {
-      const found = seen.get(value);
-      return found !== undefined && (found.offset !== offset || found.partition !== partition);
-    })
-    .map(([value]) => value);
-  return { read, lost, duplicated, moved, disordered };
+  call.ok({ polls: [...records].map(([partition, ofPartition]) => ({ partition, records: ofPartition })) });
+  return checkRecords(events.filter((event) => event.kind === 'send' || event.process === process));
 }

@@ -97,21 +97,26 @@ function operationOf(invoked: HistoryEvent, { type, timeMs, output }: HistoryEve
 
 const types: readonly unknown[] = ['invoke', 'ok', 'fail', 'info'];
 
-function parseEvent(line: string, number: number): HistoryEvent {
-  let event: Partial<HistoryEvent> | null;
-  try {
-    event = JSON.parse(line) as Partial<HistoryEvent> | null;
-  } catch {
-    throw invalid(`line ${number} is no JSON`);
-  }
-  const isEvent =
+export function isHistoryEvent(value: unknown): value is HistoryEvent {
+  const event = value as Partial<HistoryEvent> | null;
+  return (
     typeof event === 'object' &&
     types.includes(event?.type) &&
     Number.isInteger(event?.process) &&
     Number.isFinite(event?.timeMs) &&
-    typeof event?.kind === 'string';
-  if (!isEvent) throw invalid(`line ${number} is no event of a history: ${line.slice(0, 200)}`);
-  return event as HistoryEvent;
+    typeof event?.kind === 'string'
+  );
+}
+
+function parseEvent(line: string, number: number): HistoryEvent {
+  let event: unknown;
+  try {
+    event = JSON.parse(line);
+  } catch {
+    throw invalid(`line ${number} is no JSON`);
+  }
+  if (!isHistoryEvent(event)) throw invalid(`line ${number} is no event of a history: ${line.slice(0, 200)}`);
+  return event;
 }
 
 function invalid(text: string): DomainError {
