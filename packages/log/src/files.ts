@@ -15,6 +15,8 @@ import {
 
 export const checkpointName = 'checkpoint';
 export const epochsName = 'epochs';
+/** What a log that is being reset is to know of producers. */
+export const seedName = 'seed';
 const nameDigits = 20;
 const version = 1;
 const crcBytes = 4;

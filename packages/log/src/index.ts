@@ -7,6 +7,7 @@ export type {
   LeaderStamp,
   LogOptions,
   PartitionLog,
+  ProducerExport,
   RecoveryReport,
   RetentionReport,
   TimeAnswer,

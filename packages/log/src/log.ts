@@ -15,6 +15,7 @@ import type {
   LeaderStamp,
   LogOptions,
   PartitionLog,
+  ProducerExport,
   RecoveryReport,
   RetentionReport,
   TimeAnswer,
@@ -176,8 +177,13 @@ export class Log implements PartitionLog {
     return this.#upkeep.truncateTo(offset);
   }
 
-  resetTo(offset: Offset): Promise<void> {
-    return this.#upkeep.resetTo(offset);
+  exportProducers(): ProducerExport {
+    const { start: offset, parts } = this.#state;
+    return { offset, bytes: parts.books.encodeProducers(parts.producers.copyBelow(offset), offset) };
+  }
+
+  resetTo(offset: Offset, producers?: Uint8Array): Promise<void> {
+    return this.#upkeep.resetTo(offset, producers);
   }
 
   advanceStartOffset(offset: Offset): Promise<void> {

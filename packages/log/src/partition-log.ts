@@ -121,8 +121,17 @@ export interface PartitionLog {
    * end. Appends are NOT_AVAILABLE meanwhile. OFFSET_OUT_OF_RANGE below the log start.
    */
   truncateTo(offset: Offset): Promise<void>;
-  /** Drops everything; the log is empty and starts at `offset`. Durable when it resolves. */
-  resetTo(offset: Offset): Promise<void>;
+  /**
+   * What is known of producers and of idempotency keys from batches that begin below the log start: what a replica cannot
+   * learn from the records that are left. For `resetTo` of that replica.
+   */
+  exportProducers(): ProducerExport;
+  /**
+   * Drops everything; the log is empty and starts at `offset`. Durable when it resolves. It then knows of producers what
+   * `producers`, exported by another replica, says of batches below `offset`; nothing without it.
+   * INVALID_REQUEST, with nothing changed, when `producers` is no such export.
+   */
+  resetTo(offset: Offset, producers?: Uint8Array): Promise<void>;
   /** DeleteRecords: nothing below `offset` is served any more. Durable when it resolves. OFFSET_OUT_OF_RANGE above the end. */
   advanceStartOffset(offset: Offset): Promise<void>;
   /** Deletes whole segments, oldest first, that are too old or too much, and never a record at or above `highWatermark`. */
@@ -133,6 +142,14 @@ export interface PartitionLog {
   flush(): Promise<void>;
   /** Makes everything durable, records that the log is clean, closes its files. Idempotent. */
   close(): Promise<void>;
+}
+
+/** See `PartitionLog.exportProducers`. */
+export interface ProducerExport {
+  /** The log start that it stands for: a replica that is reset to another offset lacks what lies between. */
+  readonly offset: Offset;
+  /** About 50 bytes for each producer id and each idempotency key, beside the key itself. */
+  readonly bytes: Uint8Array;
 }
 
 export interface RetentionReport {

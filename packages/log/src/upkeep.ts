@@ -6,8 +6,9 @@
  */
 import { DomainError, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
 import { Serial } from './gate.ts';
-import { cutAt, deleteFront, findCut, recordDurableEnd, reset } from './maintain.ts';
+import { cutAt, deleteFront, findCut, recordDurableEnd, reset, saveProducersBefore } from './maintain.ts';
 import type { RetentionReport } from './partition-log.ts';
+import { decodeProducers, type ProducerMemory } from './producer-snapshot.ts';
 import { countExpired, type SegmentAge } from './retention.ts';
 import type { Segment } from './segment.ts';
 import type { LogState } from './state.ts';
@@ -55,16 +56,23 @@ export class Upkeep {
       if (offset < state.start) state.checkInRange(offset);
       if (offset >= state.end) return;
       const cut = await findCut(state.parts.segments, offset);
-      // A frame that begins below the log start and reaches above `offset` goes whole, so nothing stays.
-      if (cut.offset < state.start) return this.#reset(state.start);
+      // A frame that begins below the log start and reaches above `offset` goes whole, so nothing stays but the producers.
+      if (cut.offset < state.start) return this.#reset(state.start, await this.#producersAt(cut.offset));
       await this.#orFail(() => cutAt(state.parts, cut));
       state.setEnd(cut.offset);
     });
   }
 
   /** See `PartitionLog.resetTo`. */
-  resetTo(offset: Offset): Promise<void> {
-    return this.#changeWithoutAppends(() => this.#reset(offset));
+  resetTo(offset: Offset, producers?: Uint8Array): Promise<void> {
+    return this.#changeWithoutAppends(() => {
+      const memory = this.#state.parts.producers.emptyCopy();
+      const { checksum } = this.#state.parts.segments.folder;
+      if (producers !== undefined && !decodeProducers(producers, undefined, memory, checksum)) {
+        throw new DomainError('INVALID_REQUEST', `${producers.length} bytes are no state of producers`);
+      }
+      return this.#reset(offset, memory.copyBelow(offset));
+    });
   }
 
   /** See `PartitionLog.advanceStartOffset`. */
@@ -153,8 +161,8 @@ export class Upkeep {
     recorded.catch(() => undefined);
   }
 
-  async #reset(offset: Offset): Promise<void> {
-    await this.#orFail(() => reset(this.#state.parts, offset));
+  async #reset(offset: Offset, seed: ProducerMemory): Promise<void> {
+    await this.#orFail(() => reset(this.#state.parts, offset, seed.isEmpty ? undefined : seed));
     this.#state.start = offset;
     this.#state.setEnd(offset);
   }
@@ -162,10 +170,10 @@ export class Upkeep {
   async #deleteFront(offset: Offset): Promise<RetentionReport> {
     const state = this.#state;
     await this.#restoreProducers();
-    const { segments, books } = state.parts;
+    const { segments } = state.parts;
     const kept = segments.list.find((segment) => segment.endOffset > offset || segment === segments.active);
     // What the deleted segments said about producers lives on in a snapshot.
-    if ((books.newestSnapshot ?? -1) < (kept?.baseOffset ?? 0)) await this.#saveProducers();
+    if (kept !== undefined && kept !== segments.list[0]) await saveProducersBefore(state.parts, kept);
     const deleted = await this.#orFail(() => {
       return deleteFront(state.parts, offset, () => {
         state.start = offset;
@@ -189,6 +197,13 @@ export class Upkeep {
     await this.#untilDurable(end);
     await parts.segments.active?.sync();
     await parts.books.saveProducers(end, bytes);
+  }
+
+  async #producersAt(offset: Offset): Promise<ProducerMemory> {
+    const { producers, books } = this.#state.parts;
+    const memory = producers.emptyCopy();
+    await books.rebuildProducers(memory, offset);
+    return memory;
   }
 
   /** After appends were undone: computes the producers from the log, and lets appends in again. */
