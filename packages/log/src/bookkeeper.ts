@@ -7,8 +7,9 @@
  */
 import { assert, type Offset } from '@fleetmq/shared';
 import { type Checkpoint, encodeCheckpoint, type RecoveryPoint } from './checkpoint.ts';
+import { type CompactionState, cutState, encodeCompaction, nothingCompacted } from './compaction-state.ts';
 import { type EpochCache, encodeEpochs } from './epochs.ts';
-import { checkpointName, epochsName, fileName, seedName } from './files.ts';
+import { checkpointName, compactionName, epochsName, fileName, seedName } from './files.ts';
 import { Serial } from './gate.ts';
 import { decodeProducers, encodeProducers, noteFrame, type ProducerMemory } from './producer-snapshot.ts';
 import type { LogFolder } from './segment.ts';
@@ -22,6 +23,7 @@ export class Bookkeeper {
   readonly #epochs: EpochCache;
   readonly #records = new Serial();
   #recorded: Checkpoint;
+  #compaction: CompactionState;
   /** Offsets of the producer snapshots on disk, rising. */
   #snapshots: Offset[];
   /** Size of the newest snapshot: large ones are written less often. */
@@ -29,19 +31,24 @@ export class Bookkeeper {
 
   constructor(
     parts: { readonly folder: LogFolder; readonly segments: Segments; readonly epochs: EpochCache },
-    recorded: Checkpoint,
+    recorded: { readonly checkpoint: Checkpoint; readonly compaction: CompactionState },
     snapshots: readonly Offset[],
   ) {
     this.#folder = parts.folder;
     this.#segments = parts.segments;
     this.#epochs = parts.epochs;
-    this.#recorded = recorded;
+    this.#recorded = recorded.checkpoint;
+    this.#compaction = recorded.compaction;
     this.#snapshots = [...snapshots];
   }
 
   /** As it is on disk. */
   get recorded(): Checkpoint {
     return this.#recorded;
+  }
+
+  get compaction(): CompactionState {
+    return this.#compaction;
   }
 
   get hasSnapshots(): boolean {
@@ -80,6 +87,23 @@ export class Bookkeeper {
     const unneeded = this.#snapshots.filter((snapshot) => !needed.has(snapshot));
     this.#snapshots = this.#snapshots.filter((snapshot) => needed.has(snapshot));
     await this.#removeSnapshots(unneeded);
+  }
+
+  async saveCompaction(state: CompactionState): Promise<void> {
+    const bytes = encodeCompaction(state, this.#folder.checksum);
+    await this.#folder.disk.writeFileAtomic(`${this.#folder.path}/${compactionName}`, bytes);
+    this.#compaction = state;
+  }
+
+  /** To be called before the log is cut at `offset`. */
+  async cutCompaction(offset: Offset): Promise<void> {
+    if (this.#compaction.cleanedTo > offset) await this.saveCompaction(cutState(this.#compaction, offset));
+  }
+
+  /** What was compacted is gone. Durable with the next change of the folder. */
+  async forgetCompaction(): Promise<void> {
+    await this.#folder.disk.remove(`${this.#folder.path}/${compactionName}`);
+    this.#compaction = nothingCompacted;
   }
 
   /** Writes down with what a reset is to begin, or that it begins with nothing. Durable when it resolves. */

@@ -4,6 +4,8 @@ export { openLog } from './open.ts';
 export { OpenSegments } from './open-segments.ts';
 export type {
   AppendOutcome,
+  CompactionReport,
+  CompactionRequest,
   LeaderStamp,
   LogOptions,
   PartitionLog,

@@ -12,6 +12,8 @@ import type { EpochEnd, EpochEntry } from './epochs.ts';
 import { takeFrames } from './follower.ts';
 import type {
   AppendOutcome,
+  CompactionReport,
+  CompactionRequest,
   LeaderStamp,
   LogOptions,
   PartitionLog,
@@ -192,6 +194,10 @@ export class Log implements PartitionLog {
 
   applyRetention(at: { readonly nowMs: number; readonly highWatermark: Offset }): Promise<RetentionReport> {
     return this.#upkeep.applyRetention(at);
+  }
+
+  compact(request: CompactionRequest): Promise<CompactionReport> {
+    return this.#upkeep.compact(request);
   }
 
   configure(settings: Partial<LogConfig>): void {

@@ -66,6 +66,7 @@ export async function cutAt(parts: LogParts, cut: CutPoint): Promise<void> {
       const recovery = { segment: cut.segment.baseOffset, position: cut.position, offset: cut.offset };
       await books.record({ recovery });
     }
+    await books.cutCompaction(cut.offset);
     await mustFinish(async () => {
       await books.dropSnapshotsAbove(cut.offset);
       await segments.truncate(cut.segment, cut.position, cut.offset);
@@ -86,6 +87,7 @@ export async function reset(parts: LogParts, offset: Offset, seed?: ProducerMemo
       epochs.clear();
       producers.clear();
       await books.dropSnapshotsAbove(-1);
+      await books.forgetCompaction();
       await segments.removeFiles(segments.dropFirst(segments.list.length));
       if (seed !== undefined) producers.replaceWith(seed);
       if (seedBytes !== undefined) await books.saveProducers(offset, seedBytes);

@@ -6,9 +6,19 @@
 import { type LeaderEpoch, type Offset, toOffset } from '@fleetmq/shared';
 import { Bookkeeper } from './bookkeeper.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
+import { type CompactionState, cutState, decodeCompaction, nothingCompacted } from './compaction-state.ts';
 import { defaultLogConfig, type LogConfig, logConfig } from './config.ts';
 import { decodeEpochs, EpochCache } from './epochs.ts';
-import { checkpointName, corruptLog, epochsName, fileName, offsetsOfKind, seedName } from './files.ts';
+import {
+  checkpointName,
+  compactionName,
+  corruptLog,
+  epochsName,
+  fileName,
+  offsetsOfKind,
+  seedName,
+  swapName,
+} from './files.ts';
 import { Gate } from './gate.ts';
 import { Log } from './log.ts';
 import { OpenSegments } from './open-segments.ts';
@@ -17,6 +27,7 @@ import { decodeProducers, ProducerMemory } from './producer-snapshot.ts';
 import { missingCheckpoint, type RecoveredSegments, recoverSegments } from './recover.ts';
 import type { LogFolder } from './segment.ts';
 import { Segments } from './segments.ts';
+import { finishSwap } from './swap.ts';
 
 /** When it has no others to share with. */
 const openSegmentsOfOneLog = 8;
@@ -29,6 +40,7 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
   const config = logConfig(options.config ?? {});
   const folder: LogFolder = { disk: options.disk, path: options.folder, checksum: options.checksum };
   const checkpoint = await readOrMakeCheckpoint(folder, options.startOffset ?? toOffset(0));
+  await finishSwap(folder, await folder.disk.list(folder.path));
   const names = await folder.disk.list(folder.path);
   const recovered = await recoverSegments(folder, checkpoint, names);
   const segments = new Segments(
@@ -40,7 +52,8 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
   const epochs = await loadEpochs(segments, checkpoint, recovered);
   const producers = new ProducerMemory(config);
   const snapshots = offsetsOfKind(names, 'producers');
-  const books = new Bookkeeper({ folder, segments, epochs }, checkpoint, snapshots);
+  const compaction = await loadCompaction(folder, recovered.endOffset);
+  const books = new Bookkeeper({ folder, segments, epochs }, { checkpoint, compaction }, snapshots);
   // A crash came before the reset that it was for.
   if (names.includes(seedName)) await books.saveSeed(undefined);
   await books.dropSnapshotsAbove(recovered.endOffset);
@@ -75,10 +88,10 @@ async function readOrMakeCheckpoint(folder: LogFolder, startOffset: Offset): Pro
 async function finishReset(folder: LogFolder, checkpoint: Checkpoint, names: readonly string[]): Promise<Checkpoint> {
   const { disk, path } = folder;
   const seed = await readSeed(folder, checkpoint.startOffset);
-  for (const kind of ['index', 'producers', 'log'] as const) {
+  for (const kind of ['index', 'producers', 'log', 'cleaned'] as const) {
     for (const offset of offsetsOfKind(names, kind)) await disk.remove(`${path}/${fileName(offset, kind)}`);
   }
-  await disk.remove(`${path}/${epochsName}`);
+  for (const name of [epochsName, compactionName, swapName]) await disk.remove(`${path}/${name}`);
   await disk.syncFolder(path);
   if (seed !== undefined) await disk.writeFileAtomic(`${path}/${fileName(checkpoint.startOffset, 'producers')}`, seed);
   return writeCheckpoint(folder, { ...checkpoint, discard: false });
@@ -116,6 +129,11 @@ async function loadEpochs(
   });
   epochs.trimTo(checkpoint.startOffset);
   return epochs;
+}
+
+async function loadCompaction({ disk, path, checksum }: LogFolder, endOffset: Offset): Promise<CompactionState> {
+  const stored = decodeCompaction(await disk.readFile(`${path}/${compactionName}`), checksum);
+  return cutState(stored ?? nothingCompacted, endOffset);
 }
 
 /** The active segment's index grows with it, so it is in memory from the start. */

@@ -97,7 +97,9 @@ export function identify(
   const { producerId, producerEpoch, baseSequence, attributes, idempotencyKey } = header;
   if (producerId === noProducer && idempotencyKey === '') return undefined;
   const crc = idempotencyKey === '' ? 0 : recordsChecksum(bytes, header, checksum);
-  return { producerId, producerEpoch, baseSequence, attributes, idempotencyKey, crc, recordCount: trailer.recordCount };
+  // What the producer had sent: compaction may have left less.
+  const recordCount = trailer.lastOffsetDelta + 1;
+  return { producerId, producerEpoch, baseSequence, attributes, idempotencyKey, crc, recordCount };
 }
 
 /** Notes the verified frame whose batch is `bytes[start, end)`. */

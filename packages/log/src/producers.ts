@@ -59,6 +59,13 @@ export class ProducerTable {
     return this.#states.entries();
   }
 
+  /** Of the batches that are remembered. */
+  baseOffsets(): Set<number> {
+    const offsets = new Set<number>();
+    for (const { batches } of this.#states.values()) for (const { baseOffset } of batches) offsets.add(baseOffset);
+    return offsets;
+  }
+
   /** What was known at `offset` of the batches that are still remembered, least recently used first. */
   entriesBelow(offset: number): [bigint, ProducerState][] {
     const entries: [bigint, ProducerState][] = [];

@@ -5,9 +5,10 @@
  * Never waits for the writer in a way that the writer could wait for: changes wait for the writer, the writer waits for none.
  */
 import { DomainError, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
+import { Compaction } from './compaction.ts';
 import { Serial } from './gate.ts';
 import { cutAt, deleteFront, findCut, recordDurableEnd, reset, saveProducersBefore } from './maintain.ts';
-import type { RetentionReport } from './partition-log.ts';
+import type { CompactionReport, CompactionRequest, RetentionReport } from './partition-log.ts';
 import { decodeProducers, type ProducerMemory } from './producer-snapshot.ts';
 import { countExpired, type SegmentAge } from './retention.ts';
 import type { Segment } from './segment.ts';
@@ -23,6 +24,7 @@ export class Upkeep {
   readonly #changes = new Serial();
   #bytesSinceCheckpoint: number;
   #bytesSinceSnapshot: number;
+  #compacting: Promise<CompactionReport> | undefined;
 
   /** `unrecordedBytes`: what a crash right after opening would have to scan again. */
   constructor(state: LogState, unrecordedBytes: number) {
@@ -101,9 +103,19 @@ export class Upkeep {
     });
   }
 
+  /** See `PartitionLog.compact`. */
+  compact(request: CompactionRequest): Promise<CompactionReport> {
+    this.#compacting ??= this.#compact(request).finally(() => {
+      this.#compacting = undefined;
+    });
+    return this.#compacting;
+  }
+
   /** Makes everything durable, records a clean end, closes the files. */
   async close(): Promise<void> {
     const state = this.#state;
+    // A compaction ends at its next chunk, now that the log is closed.
+    await this.#compacting?.catch(() => undefined);
     await this.writer.idle();
     await this.#changes.run(async () => {
       if (state.failure === undefined) {
@@ -116,6 +128,24 @@ export class Upkeep {
       }
       await state.parts.gate.change(() => state.parts.segments.close());
     });
+  }
+
+  async #compact(request: CompactionRequest): Promise<CompactionReport> {
+    const state = this.#state;
+    const { books, segments } = state.parts;
+    state.checkAlive();
+    const compaction = new Compaction(
+      {
+        state,
+        change: (steps) => this.#change(() => this.#orFail(steps)),
+        checkpoint: () =>
+          this.#change(async () => {
+            if (books.recorded.recovery.segment !== segments.active?.baseOffset) await this.#checkpoint(false);
+          }),
+      },
+      request,
+    );
+    return compaction.run();
   }
 
   #onDurable(end: Offset, bytes: number): void {
