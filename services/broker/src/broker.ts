@@ -318,6 +318,7 @@ function startChores(
 ): void {
   opened.use(new Purgatory({ clock, timers, partitions: core.partitions }));
   opened.defer(() => core.retention.stop());
+  opened.defer(() => core.compactor.stop());
   opened.defer(() => core.scrubber.stop());
   opened.defer(() => core.isrProposer.stop());
   const every = (periodMs: number, run: () => void): void => {
@@ -327,6 +328,7 @@ function startChores(
   every(isrCheckMs, () => core.isrProposer.tick());
   every(rebuildCheckMs, () => core.partitions.rebuildFailed());
   every(config.broker['retention-check-ms'], () => core.retention.tick());
+  every(config.broker['compaction-check-ms'], () => core.compactor.tick());
   every(scrubTickMs, () => core.scrubber.tick());
   every(config.broker['watermark-checkpoint-ms'], () => {
     void keepWatermarks(disk, core.partitions, logger);

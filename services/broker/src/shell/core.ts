@@ -6,6 +6,7 @@
 import { endpointOf, type MetadataEvent, type MetadataImage } from '@fleetmq/metadata';
 import { authorityOf, type ControllerCalls, type MetadataWatch } from '@fleetmq/metadata/link';
 import { defaultBatchLimits } from '@fleetmq/record';
+import { nodeCodecs } from '@fleetmq/record/codecs/node';
 import {
   AnswerMemory,
   type BrokerId,
@@ -22,6 +23,7 @@ import type { RpcPool } from '@fleetmq/shared/runtime';
 import type { BrokerConfig } from '../config.ts';
 import { defaultProduceBounds } from '../domain/produce.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { Compactor } from './compactor.ts';
 import { ControllerLink, type ControllerLinkOptions } from './controller-link.ts';
 import { Fetcher } from './fetcher.ts';
 import { ReplicationReceiver } from './follower.ts';
@@ -136,7 +138,7 @@ export function createCore(options: CoreOptions) {
 
 /** What is done again and again. */
 function createChores(
-  { config, clock, random, logger, calls, watch, metrics }: CoreOptions,
+  { config, clock, timers, random, logger, calls, watch, metrics }: CoreOptions,
   { partitions, brokerEpoch }: Pick<ServedParts, 'partitions' | 'brokerEpoch'>,
 ) {
   const localId = config.node.id;
@@ -155,7 +157,8 @@ function createChores(
     onRead: (bytes) => metrics.scrubbedBytes.add(bytes),
     onDamage: () => metrics.scrubbedDamage.add(),
   });
-  return { isrProposer, retention, scrubber };
+  const compactor = new Compactor({ ...{ config, partitions, clock, timers, logger, metrics }, codecs: nodeCodecs });
+  return { isrProposer, retention, scrubber, compactor };
 }
 
 interface ServedParts {
