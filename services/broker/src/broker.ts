@@ -71,6 +71,8 @@ export interface BrokerPorts {
   readonly stopping: AbortSignal;
   /** Stands between the broker and its data folder: for tests with failing disks. Default: nothing does. */
   readonly wrapDisk: (disk: Disk) => Disk;
+  /** Buffers that come back are overwritten: for tests. Default false. */
+  readonly poisonBuffers: boolean;
   /** The broker cannot go on, because another life of it has begun; it should be disposed of. Called once. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -109,7 +111,11 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
   const watching = await openWatching(config, opened);
   const storage = await openStorage(config, ports, watching, opened);
   const links = linkControllers(config, ports, opened);
-  const buffers = new BufferPool({ idleBytesMax: config.limits['idle-buffer-bytes'], allocate });
+  const buffers = new BufferPool({
+    idleBytesMax: config.limits['idle-buffer-bytes'],
+    allocate,
+    poison: ports.poisonBuffers,
+  });
   const inflater = opened.use(
     new Inflater({ limits: defaultInflationLimits, waitingMax: config.limits['inflations-waiting'], logger }),
   );
@@ -359,6 +365,7 @@ function nodePorts(): BrokerPorts {
     logger: silentLogger,
     stopping: new AbortController().signal,
     wrapDisk: (disk) => disk,
+    poisonBuffers: false,
     onFatal: () => undefined,
   };
 }
