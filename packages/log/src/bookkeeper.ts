@@ -7,8 +7,9 @@
  */
 import { assert, type Offset } from '@fleetmq/shared';
 import { type Checkpoint, encodeCheckpoint, type RecoveryPoint } from './checkpoint.ts';
+import { type CompactionState, cutState, encodeCompaction, nothingCompacted } from './compaction-state.ts';
 import { type EpochCache, encodeEpochs } from './epochs.ts';
-import { checkpointName, epochsName, fileName } from './files.ts';
+import { checkpointName, compactionName, epochsName, fileName, seedName } from './files.ts';
 import { Serial } from './gate.ts';
 import { decodeProducers, encodeProducers, noteFrame, type ProducerMemory } from './producer-snapshot.ts';
 import type { LogFolder } from './segment.ts';
@@ -22,6 +23,7 @@ export class Bookkeeper {
   readonly #epochs: EpochCache;
   readonly #records = new Serial();
   #recorded: Checkpoint;
+  #compaction: CompactionState;
   /** Offsets of the producer snapshots on disk, rising. */
   #snapshots: Offset[];
   /** Size of the newest snapshot: large ones are written less often. */
@@ -29,13 +31,14 @@ export class Bookkeeper {
 
   constructor(
     parts: { readonly folder: LogFolder; readonly segments: Segments; readonly epochs: EpochCache },
-    recorded: Checkpoint,
+    recorded: { readonly checkpoint: Checkpoint; readonly compaction: CompactionState },
     snapshots: readonly Offset[],
   ) {
     this.#folder = parts.folder;
     this.#segments = parts.segments;
     this.#epochs = parts.epochs;
-    this.#recorded = recorded;
+    this.#recorded = recorded.checkpoint;
+    this.#compaction = recorded.compaction;
     this.#snapshots = [...snapshots];
   }
 
@@ -44,8 +47,16 @@ export class Bookkeeper {
     return this.#recorded;
   }
 
-  get newestSnapshot(): Offset | undefined {
-    return this.#snapshots.at(-1);
+  get compaction(): CompactionState {
+    return this.#compaction;
+  }
+
+  get hasSnapshots(): boolean {
+    return this.#snapshots.length > 0;
+  }
+
+  hasSnapshotAt(offset: Offset): boolean {
+    return this.#snapshots.includes(offset);
   }
 
   /** The durable end as a recovery point. Only right where all that segments call their size was synced. */
@@ -67,16 +78,56 @@ export class Bookkeeper {
     });
   }
 
-  /** Writes a snapshot that was encoded at `offset`, and removes the oldest. The log is durable up to there. */
+  /** Writes a snapshot that was encoded at `offset`, and removes those that are no longer needed. The log is durable up to there. */
   async saveProducers(offset: Offset, bytes: Uint8Array): Promise<void> {
     await this.#folder.disk.writeFileAtomic(this.#snapshotPath(offset), bytes);
     this.snapshotBytes = bytes.length;
-    if (this.newestSnapshot !== offset) this.#snapshots.push(offset);
-    await this.#removeSnapshots(this.#snapshots.splice(0, this.#snapshots.length - snapshotsKept));
+    if (!this.hasSnapshotAt(offset)) this.#snapshots = [...this.#snapshots, offset].sort((a, b) => a - b);
+    const needed = this.#neededSnapshots();
+    const unneeded = this.#snapshots.filter((snapshot) => !needed.has(snapshot));
+    this.#snapshots = this.#snapshots.filter((snapshot) => needed.has(snapshot));
+    await this.#removeSnapshots(unneeded);
+  }
+
+  async saveCompaction(state: CompactionState): Promise<void> {
+    const bytes = encodeCompaction(state, this.#folder.checksum);
+    await this.#folder.disk.writeFileAtomic(`${this.#folder.path}/${compactionName}`, bytes);
+    this.#compaction = state;
+  }
+
+  /** To be called before the log is cut at `offset`. */
+  async cutCompaction(offset: Offset): Promise<void> {
+    if (this.#compaction.cleanedTo > offset) await this.saveCompaction(cutState(this.#compaction, offset));
+  }
+
+  /** What was compacted is gone. Durable with the next change of the folder. */
+  async forgetCompaction(): Promise<void> {
+    await this.#folder.disk.remove(`${this.#folder.path}/${compactionName}`);
+    this.#compaction = nothingCompacted;
+  }
+
+  /** Writes down with what a reset is to begin, or that it begins with nothing. Durable when it resolves. */
+  async saveSeed(bytes: Uint8Array | undefined): Promise<void> {
+    const path = `${this.#folder.path}/${seedName}`;
+    if (bytes !== undefined) return this.#folder.disk.writeFileAtomic(path, bytes);
+    await this.#folder.disk.remove(path);
+    await this.#folder.disk.syncFolder(this.#folder.path);
   }
 
   encodeProducers(memory: ProducerMemory, offset: Offset): Uint8Array {
     return encodeProducers(memory, offset, this.#folder.checksum);
+  }
+
+  /** The newest ones, and of each segment the last one before it: what the producers were there can be computed for ever. */
+  #neededSnapshots(): Set<Offset> {
+    const needed = new Set(this.#snapshots.slice(-snapshotsKept));
+    let next = 0;
+    for (const { baseOffset } of this.#segments.list) {
+      while ((this.#snapshots[next] ?? Number.POSITIVE_INFINITY) <= baseOffset) next++;
+      const last = this.#snapshots[next - 1];
+      if (last !== undefined) needed.add(last);
+    }
+    return needed;
   }
 
   /** Removes the snapshots above `offset`, durably: the log will grow over their place with other content. */

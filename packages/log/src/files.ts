@@ -15,11 +15,17 @@ import {
 
 export const checkpointName = 'checkpoint';
 export const epochsName = 'epochs';
+/** How far the log is compacted. */
+export const compactionName = 'compaction';
+/** Which segments a compacted one replaces. */
+export const swapName = 'swap';
+/** What a log that is being reset is to know of producers. */
+export const seedName = 'seed';
 const nameDigits = 20;
 const version = 1;
 const crcBytes = 4;
 
-export type FileKind = 'log' | 'index' | 'producers';
+export type FileKind = 'log' | 'index' | 'producers' | 'cleaned';
 
 /** `00000000000000000042.log` */
 export function fileName(offset: number, kind: FileKind): string {

@@ -2,7 +2,7 @@
  * Takes apart what a leader sent to be stored: whole frames, in order, each verified before any of them is queued. The bytes
  * stay as they came; what is made per frame is one small object.
  */
-import { corruptBatch, FrameCursor, readBatchHeader } from '@fleetmq/record';
+import { corruptBatch, FrameCursor, gapFrame, isGap, readBatchHeader } from '@fleetmq/record';
 import { type Checksum, DomainError, type LeaderEpoch, type Lease, toOffset } from '@fleetmq/shared';
 import type { PendingFrame } from './pending.ts';
 import { type IdentifiedBatch, identify } from './producer-snapshot.ts';
@@ -30,12 +30,23 @@ export function takeFrames(bytes: Uint8Array, end: FollowerEnd, checksum: Checks
   for (let status = cursor.next(); status !== 'end'; status = cursor.next()) {
     if (status !== 'frame') throw corruptBatch(`no whole frame at byte ${cursor.position} of ${bytes.length}`);
     if (!cursor.hasValidChecksum(checksum)) throw corruptBatch(`the frame at byte ${cursor.start} fails its checksum`);
-    checkPlace(cursor, { ...end, offset, leaderEpoch });
-    received.push(takeFrame(cursor, checksum, lease));
+    const gap = clippedGap(cursor, offset, checksum);
+    if (gap === undefined) checkPlace(cursor, { ...end, offset, leaderEpoch });
+    received.push(gap ?? takeFrame(cursor, checksum, lease));
     offset = cursor.trailer.endOffset;
     leaderEpoch = cursor.trailer.leaderEpoch;
   }
   return received;
+}
+
+/** The part at and above `offset` of a gap that begins below: this log has what the leader has compacted away. */
+function clippedGap(cursor: FrameCursor, offset: number, checksum: Checksum): ReceivedFrame | undefined {
+  const { trailer } = cursor;
+  if (trailer.recordCount > 0 || trailer.baseOffset >= offset || trailer.endOffset <= offset || !isGap(cursor)) return;
+  const { leaderEpoch, appendTimeMs, endOffset } = trailer;
+  const part = new FrameCursor(gapFrame({ baseOffset: offset, endOffset, leaderEpoch, appendTimeMs }, checksum));
+  part.next();
+  return takeFrame(part, checksum, undefined);
 }
 
 function checkPlace(cursor: FrameCursor, end: FollowerEnd): void {

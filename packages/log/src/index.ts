@@ -4,9 +4,12 @@ export { openLog } from './open.ts';
 export { OpenSegments } from './open-segments.ts';
 export type {
   AppendOutcome,
+  CompactionReport,
+  CompactionRequest,
   LeaderStamp,
   LogOptions,
   PartitionLog,
+  ProducerExport,
   RecoveryReport,
   RetentionReport,
   TimeAnswer,

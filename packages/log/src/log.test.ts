@@ -288,3 +288,17 @@ test('limits: pending bytes, frame size, waiters; a wait can be given up', async
   assert.equal(log.endOffset, 1);
   await assert.rejects(openTestLog(disk, { segmentBytes: 1 }), { code: 'INVALID_CONFIG' });
 });
+
+test('a power cut after a truncation does not bring back the index of what was cut', async () => {
+  let disk = new MemoryDisk();
+  let log = await openTestLog(disk, { segmentBytes: 10_000 });
+  for (let i = 0; i < 20; i++) log.appendAsLeader(batch([`${i}`], { timestampMs: 1000 + i }), at(1, 1));
+  await log.close();
+  log = await openTestLog(disk, { segmentBytes: 10_000 });
+  await log.truncateTo(toOffset(3));
+  for (let i = 3; i < 20; i++) log.appendAsLeader(batch([`${i}`], { timestampMs: 5000 + i }), at(2, 2));
+  await log.flush();
+  disk = disk.afterPowerLoss(() => false);
+  log = await openTestLog(disk, { segmentBytes: 10_000 });
+  assert.equal((await log.offsetForTime(5004, log.endOffset))?.offset, 4);
+});

@@ -12,9 +12,12 @@ import type { EpochEnd, EpochEntry } from './epochs.ts';
 import { takeFrames } from './follower.ts';
 import type {
   AppendOutcome,
+  CompactionReport,
+  CompactionRequest,
   LeaderStamp,
   LogOptions,
   PartitionLog,
+  ProducerExport,
   RecoveryReport,
   RetentionReport,
   TimeAnswer,
@@ -176,8 +179,13 @@ export class Log implements PartitionLog {
     return this.#upkeep.truncateTo(offset);
   }
 
-  resetTo(offset: Offset): Promise<void> {
-    return this.#upkeep.resetTo(offset);
+  exportProducers(): ProducerExport {
+    const { start: offset, parts } = this.#state;
+    return { offset, bytes: parts.books.encodeProducers(parts.producers.copyBelow(offset), offset) };
+  }
+
+  resetTo(offset: Offset, producers?: Uint8Array): Promise<void> {
+    return this.#upkeep.resetTo(offset, producers);
   }
 
   advanceStartOffset(offset: Offset): Promise<void> {
@@ -186,6 +194,10 @@ export class Log implements PartitionLog {
 
   applyRetention(at: { readonly nowMs: number; readonly highWatermark: Offset }): Promise<RetentionReport> {
     return this.#upkeep.applyRetention(at);
+  }
+
+  compact(request: CompactionRequest): Promise<CompactionReport> {
+    return this.#upkeep.compact(request);
   }
 
   configure(settings: Partial<LogConfig>): void {

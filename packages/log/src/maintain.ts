@@ -66,6 +66,7 @@ export async function cutAt(parts: LogParts, cut: CutPoint): Promise<void> {
       const recovery = { segment: cut.segment.baseOffset, position: cut.position, offset: cut.offset };
       await books.record({ recovery });
     }
+    await books.cutCompaction(cut.offset);
     await mustFinish(async () => {
       await books.dropSnapshotsAbove(cut.offset);
       await segments.truncate(cut.segment, cut.position, cut.offset);
@@ -75,19 +76,42 @@ export async function cutAt(parts: LogParts, cut: CutPoint): Promise<void> {
   });
 }
 
-/** Drops everything: the log is empty at `offset`. DISK_FULL has changed nothing. */
-export async function reset(parts: LogParts, offset: Offset): Promise<void> {
+/** Drops everything: the log is empty at `offset`, and knows of producers what `seed` does. DISK_FULL has changed nothing. */
+export async function reset(parts: LogParts, offset: Offset, seed?: ProducerMemory): Promise<void> {
   const { segments, epochs, producers, books, gate } = parts;
   await gate.change(async () => {
+    const seedBytes = seed === undefined ? undefined : books.encodeProducers(seed, offset);
+    await books.saveSeed(seedBytes);
     await books.record({ startOffset: offset, recovery: { segment: offset, position: 0, offset }, discard: true });
     await mustFinish(async () => {
       epochs.clear();
       producers.clear();
       await books.dropSnapshotsAbove(-1);
+      await books.forgetCompaction();
       await segments.removeFiles(segments.dropFirst(segments.list.length));
+      if (seed !== undefined) producers.replaceWith(seed);
+      if (seedBytes !== undefined) await books.saveProducers(offset, seedBytes);
       await books.record({});
+      await books.saveSeed(undefined);
     });
   });
+}
+
+/**
+ * Writes down what was known of producers where `segment` begins, if nothing says it yet: what lies before is about to go.
+ * A frame that is damaged there is no reason to keep it: then what is known now has to do.
+ */
+export async function saveProducersBefore({ producers, books }: LogParts, segment: Segment): Promise<void> {
+  const { baseOffset } = segment;
+  if (books.hasSnapshotAt(baseOffset)) return;
+  let known = producers.emptyCopy();
+  try {
+    await books.rebuildProducers(known, baseOffset);
+  } catch (error) {
+    if (!isDomainError(error) || error.code !== 'CORRUPT_LOG') throw error;
+    known = producers.copyBelow(baseOffset);
+  }
+  await books.saveProducers(baseOffset, books.encodeProducers(known, baseOffset));
 }
 
 export interface DeletedFront {

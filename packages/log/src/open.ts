@@ -6,17 +6,28 @@
 import { type LeaderEpoch, type Offset, toOffset } from '@fleetmq/shared';
 import { Bookkeeper } from './bookkeeper.ts';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts';
-import { type LogConfig, logConfig } from './config.ts';
+import { type CompactionState, cutState, decodeCompaction, nothingCompacted } from './compaction-state.ts';
+import { defaultLogConfig, type LogConfig, logConfig } from './config.ts';
 import { decodeEpochs, EpochCache } from './epochs.ts';
-import { checkpointName, epochsName, fileName, offsetsOfKind } from './files.ts';
+import {
+  checkpointName,
+  compactionName,
+  corruptLog,
+  epochsName,
+  fileName,
+  offsetsOfKind,
+  seedName,
+  swapName,
+} from './files.ts';
 import { Gate } from './gate.ts';
 import { Log } from './log.ts';
 import { OpenSegments } from './open-segments.ts';
 import type { LogOptions, PartitionLog } from './partition-log.ts';
-import { ProducerMemory } from './producer-snapshot.ts';
+import { decodeProducers, ProducerMemory } from './producer-snapshot.ts';
 import { missingCheckpoint, type RecoveredSegments, recoverSegments } from './recover.ts';
 import type { LogFolder } from './segment.ts';
 import { Segments } from './segments.ts';
+import { finishSwap } from './swap.ts';
 
 /** When it has no others to share with. */
 const openSegmentsOfOneLog = 8;
@@ -34,6 +45,7 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
     durableWrites: config.flushPolicy === 'fsync',
   };
   const checkpoint = await readOrMakeCheckpoint(folder, options.startOffset ?? toOffset(0));
+  await finishSwap(folder, await folder.disk.list(folder.path));
   const names = await folder.disk.list(folder.path);
   const recovered = await recoverSegments(folder, checkpoint, names);
   const segments = new Segments(
@@ -45,7 +57,10 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
   const epochs = await loadEpochs(segments, checkpoint, recovered);
   const producers = new ProducerMemory(config);
   const snapshots = offsetsOfKind(names, 'producers');
-  const books = new Bookkeeper({ folder, segments, epochs }, checkpoint, snapshots);
+  const compaction = await loadCompaction(folder, recovered.endOffset);
+  const books = new Bookkeeper({ folder, segments, epochs }, { checkpoint, compaction }, snapshots);
+  // A crash came before the reset that it was for.
+  if (names.includes(seedName)) await books.saveSeed(undefined);
   await books.dropSnapshotsAbove(recovered.endOffset);
   await books.rebuildProducers(producers, recovered.endOffset);
   await prepareActive(segments, config);
@@ -54,7 +69,7 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
     config,
     startOffset: checkpoint.startOffset,
     endOffset: recovered.endOffset,
-    unrecordedBytes: books.newestSnapshot === undefined ? segments.sizeBytes : recovered.scannedBytes,
+    unrecordedBytes: books.hasSnapshots ? recovered.scannedBytes : segments.sizeBytes,
     recovery: {
       wasClean: checkpoint.clean && recovered.scannedBytes === 0 && recovered.cutBytes === 0,
       cutBytes: recovered.cutBytes,
@@ -77,12 +92,22 @@ async function readOrMakeCheckpoint(folder: LogFolder, startOffset: Offset): Pro
 /** A crash came inside `resetTo`: what it had not removed goes now. */
 async function finishReset(folder: LogFolder, checkpoint: Checkpoint, names: readonly string[]): Promise<Checkpoint> {
   const { disk, path } = folder;
-  for (const kind of ['index', 'producers', 'log'] as const) {
+  const seed = await readSeed(folder, checkpoint.startOffset);
+  for (const kind of ['index', 'producers', 'log', 'cleaned'] as const) {
     for (const offset of offsetsOfKind(names, kind)) await disk.remove(`${path}/${fileName(offset, kind)}`);
   }
-  await disk.remove(`${path}/${epochsName}`);
+  for (const name of [epochsName, compactionName, swapName]) await disk.remove(`${path}/${name}`);
   await disk.syncFolder(path);
+  if (seed !== undefined) await disk.writeFileAtomic(`${path}/${fileName(checkpoint.startOffset, 'producers')}`, seed);
   return writeCheckpoint(folder, { ...checkpoint, discard: false });
+}
+
+/** What the reset to `offset` begins with; undefined for nothing. CORRUPT_LOG when that cannot be read. */
+async function readSeed({ disk, path, checksum }: LogFolder, offset: Offset): Promise<Uint8Array | undefined> {
+  const bytes = await disk.readFile(`${path}/${seedName}`);
+  if (bytes === undefined) return undefined;
+  if (decodeProducers(bytes, offset, new ProducerMemory(defaultLogConfig), checksum)) return bytes;
+  throw corruptLog(`${path}/${seedName}`, 0, 'what the reset begins with is damaged');
 }
 
 async function writeCheckpoint(folder: LogFolder, checkpoint: Checkpoint): Promise<Checkpoint> {
@@ -109,6 +134,11 @@ async function loadEpochs(
   });
   epochs.trimTo(checkpoint.startOffset);
   return epochs;
+}
+
+async function loadCompaction({ disk, path, checksum }: LogFolder, endOffset: Offset): Promise<CompactionState> {
+  const stored = decodeCompaction(await disk.readFile(`${path}/${compactionName}`), checksum);
+  return cutState(stored ?? nothingCompacted, endOffset);
 }
 
 /** The active segment's index grows with it, so it is in memory from the start. */

@@ -2,7 +2,7 @@
  * The face of a log: what a partition's leader and followers may do with it. log.ts implements it, open.ts makes one. Errors
  * are DomainErrors; a method that throws has changed nothing, unless it says STORAGE_FAILED.
  */
-import type { ValidatedBatch } from '@fleetmq/record';
+import type { Codecs, ValidatedBatch } from '@fleetmq/record';
 import type { BufferPool, Checksum, Disk, DomainError, LeaderEpoch, Lease, Offset } from '@fleetmq/shared';
 import type { LogConfig } from './config.ts';
 import type { EpochEnd, EpochEntry } from './epochs.ts';
@@ -121,18 +121,70 @@ export interface PartitionLog {
    * end. Appends are NOT_AVAILABLE meanwhile. OFFSET_OUT_OF_RANGE below the log start.
    */
   truncateTo(offset: Offset): Promise<void>;
-  /** Drops everything; the log is empty and starts at `offset`. Durable when it resolves. */
-  resetTo(offset: Offset): Promise<void>;
+  /**
+   * What is known of producers and of idempotency keys from batches that begin below the log start: what a replica cannot
+   * learn from the records that are left. For `resetTo` of that replica.
+   */
+  exportProducers(): ProducerExport;
+  /**
+   * Drops everything; the log is empty and starts at `offset`. Durable when it resolves. It then knows of producers what
+   * `producers`, exported by another replica, says of batches below `offset`; nothing without it.
+   * INVALID_REQUEST, with nothing changed, when `producers` is no such export.
+   */
+  resetTo(offset: Offset, producers?: Uint8Array): Promise<void>;
   /** DeleteRecords: nothing below `offset` is served any more. Durable when it resolves. OFFSET_OUT_OF_RANGE above the end. */
   advanceStartOffset(offset: Offset): Promise<void>;
   /** Deletes whole segments, oldest first, that are too old or too much, and never a record at or above `highWatermark`. */
   applyRetention(at: { readonly nowMs: number; readonly highWatermark: Offset }): Promise<RetentionReport>;
+  /**
+   * Key compaction, one pass: of the records of one key below `highWatermark` the newest stays, in its place; see compaction.ts. Takes
+   * place beside appends and reads; one at a time, a second call gets the first's answer.
+   * Errors, after any of which the log holds what it has to: NOT_AVAILABLE (cut meanwhile), CORRUPT_LOG (a damaged frame), DISK_FULL (no
+   * room for the compacted file), STORAGE_FAILED, SHUTTING_DOWN.
+   */
+  compact(request: CompactionRequest): Promise<CompactionReport>;
   /** Takes new settings. INVALID_CONFIG leaves the old ones. */
   configure(settings: Partial<LogConfig>): void;
   /** Resolves once everything that was appended before the call is durable. */
   flush(): Promise<void>;
   /** Makes everything durable, records that the log is clean, closes its files. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface CompactionRequest {
+  readonly nowMs: number;
+  /** Nothing at or above it is looked at. */
+  readonly highWatermark: Offset;
+  /** How long a tombstone stays after the records that it deletes are gone. */
+  readonly deleteRetentionMs: number;
+  /** Records stay for so long after their append, whatever comes after them. */
+  readonly minLagMs: number;
+  /** Only when so much of what may be compacted, 0 to 1, is new since the last pass. Default 0.5. */
+  readonly dirtyRatioMin?: number;
+  /** Memory of the map of keys. Default and least 16 MiB, which always takes the keys of one batch. */
+  readonly keyBytesMax?: number;
+  /** Default: none, compressed batches stay as they are. */
+  readonly codecs?: Codecs;
+  /** Called after each chunk with its bytes; goes on when it resolves. Default: at once. */
+  readonly pace?: (bytes: number) => Promise<void>;
+}
+
+export interface CompactionReport {
+  /** Below it every key has one record at most. */
+  readonly cleanedTo: Offset;
+  /** More is to be compacted than there was memory for: go on at once. */
+  readonly hasMore: boolean;
+  readonly readBytes: number;
+  readonly removedRecords: number;
+  readonly removedBytes: number;
+}
+
+/** See `PartitionLog.exportProducers`. */
+export interface ProducerExport {
+  /** The log start that it stands for: a replica that is reset to another offset lacks what lies between. */
+  readonly offset: Offset;
+  /** About 50 bytes for each producer id and each idempotency key, beside the key itself. */
+  readonly bytes: Uint8Array;
 }
 
 export interface RetentionReport {

@@ -32,8 +32,10 @@ export interface EarlierAppend {
 export class ProducerMemory {
   readonly table: ProducerTable;
   readonly keys: IdempotencyWindow;
+  #config: LogConfig;
 
   constructor(config: LogConfig) {
+    this.#config = config;
     this.table = new ProducerTable(config);
     this.keys = new IdempotencyWindow(config);
   }
@@ -54,7 +56,32 @@ export class ProducerMemory {
     this.keys.clear();
   }
 
+  get isEmpty(): boolean {
+    return this.table.size + this.keys.size === 0;
+  }
+
+  /** An empty one with the same bounds. */
+  emptyCopy(): ProducerMemory {
+    return new ProducerMemory(this.#config);
+  }
+
+  /** What it knows from batches that begin below `offset`. Batches that later ones have pushed out are not among it. */
+  copyBelow(offset: Offset): ProducerMemory {
+    const copy = this.emptyCopy();
+    for (const [producerId, state] of this.table.entriesBelow(offset)) copy.table.restore(producerId, state);
+    for (const [key, keyed] of this.keys.entries()) if (keyed.baseOffset < offset) copy.keys.restore(key, keyed);
+    return copy;
+  }
+
+  /** Becomes equal to `other`. */
+  replaceWith(other: ProducerMemory): void {
+    this.clear();
+    for (const [producerId, state] of other.table.entries()) this.table.restore(producerId, state);
+    for (const [key, keyed] of other.keys.entries()) this.keys.restore(key, keyed);
+  }
+
   configure(config: LogConfig): void {
+    this.#config = config;
     this.table.configure(config);
     this.keys.configure(config);
   }
@@ -70,7 +97,9 @@ export function identify(
   const { producerId, producerEpoch, baseSequence, attributes, idempotencyKey } = header;
   if (producerId === noProducer && idempotencyKey === '') return undefined;
   const crc = idempotencyKey === '' ? 0 : recordsChecksum(bytes, header, checksum);
-  return { producerId, producerEpoch, baseSequence, attributes, idempotencyKey, crc, recordCount: trailer.recordCount };
+  // What the producer had sent: compaction may have left less.
+  const recordCount = trailer.lastOffsetDelta + 1;
+  return { producerId, producerEpoch, baseSequence, attributes, idempotencyKey, crc, recordCount };
 }
 
 /** Notes the verified frame whose batch is `bytes[start, end)`. */
@@ -104,15 +133,19 @@ function writeKey(writer: WireWriter, key: string, batch: EarlierAppend & { read
   writer.varint(batch.crc).varint(batch.recordCount).varint(batch.baseOffset).varint(batch.appendTimeMs);
 }
 
-/** Fills `memory`, which is empty. False, with `memory` empty again, when the file is absent, damaged or of another offset. */
+/**
+ * Fills `memory`, which is empty. False, with `memory` empty again, when the file is absent, damaged or of another offset;
+ * without an `offset` any will do.
+ */
 export function decodeProducers(
   bytes: Uint8Array | undefined,
-  offset: Offset,
+  offset: Offset | undefined,
   memory: ProducerMemory,
   checksum: Checksum,
 ): boolean {
   const filled = openEnvelope(bytes, magic, checksum, (reader) => {
-    if (toOffset(reader.varint()) !== offset) throw new DomainError('CORRUPT_LOG', 'a snapshot under another name');
+    const found = toOffset(reader.varint());
+    if (offset !== undefined && found !== offset) throw new DomainError('CORRUPT_LOG', 'a snapshot under another name');
     const producers = reader.varint();
     for (let i = 0; i < producers; i++) readProducer(reader, memory);
     const keys = reader.varint();

@@ -59,6 +59,25 @@ export class ProducerTable {
     return this.#states.entries();
   }
 
+  /** Of the batches that are remembered. */
+  baseOffsets(): Set<number> {
+    const offsets = new Set<number>();
+    for (const { batches } of this.#states.values()) for (const { baseOffset } of batches) offsets.add(baseOffset);
+    return offsets;
+  }
+
+  /** What was known at `offset` of the batches that are still remembered, least recently used first. */
+  entriesBelow(offset: number): [bigint, ProducerState][] {
+    const entries: [bigint, ProducerState][] = [];
+    for (const [producerId, state] of this.#states) {
+      const batches = state.batches.filter(({ baseOffset }) => baseOffset < offset);
+      const last = batches.at(-1);
+      if (last !== undefined) entries.push([producerId, { ...state, batches, lastAppendTimeMs: last.appendTimeMs }]);
+      else if (state.batches.length === 0) entries.push([producerId, state]);
+    }
+    return entries.sort(([, a], [, b]) => lastOffset(a) - lastOffset(b));
+  }
+
   get(producerId: bigint): ProducerState | undefined {
     return this.#states.get(producerId);
   }
@@ -140,6 +159,10 @@ export class ProducerTable {
       this.#states.delete(producerId);
     }
   }
+}
+
+function lastOffset(state: ProducerState): number {
+  return state.batches.at(-1)?.baseOffset ?? -1;
 }
 
 function expectFirst(batch: ProducedBatch, code: 'UNKNOWN_PRODUCER' | 'OUT_OF_ORDER_SEQUENCE', why: string): undefined {

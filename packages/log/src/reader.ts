@@ -2,7 +2,7 @@
  * Reads frames of one segment. Every frame is verified before a byte of it is returned: checksum, and offsets that follow
  * one another from the asked one. The result is one stretch of the file, not copied again.
  */
-import { FrameCursor } from '@fleetmq/record';
+import { clipGap, FrameCursor, isGap } from '@fleetmq/record';
 import {
   type BufferPool,
   type Checksum,
@@ -116,6 +116,11 @@ function collect(bytes: Uint8Array, place: FramePlace, source: Source, request: 
     if (start < 0) {
       start = cursor.start;
       baseOffset = toOffset(trailer.baseOffset);
+      // The border at `from` may have gone with the batches there; a replica that ends there goes on there.
+      if (trailer.recordCount === 0 && baseOffset < request.from && isGap(cursor)) {
+        clipGap(bytes, cursor.end, request.from, source.checksum);
+        baseOffset = request.from;
+      }
     }
     end = cursor.end;
     nextOffset = toOffset(expected);

@@ -129,6 +129,22 @@ export class Segments {
     return dropped;
   }
 
+  /** Closes the files of sealed segments; whoever needs one opens it anew. */
+  async closeFiles(segments: readonly Segment[]): Promise<void> {
+    for (const segment of segments) {
+      this.#held.forget(segment);
+      await segment.close();
+    }
+  }
+
+  /** `segment` takes the place of sealed ones that follow one another. Their files are the caller's business. */
+  replace(sources: readonly Segment[], segment: Segment): void {
+    const at = this.#list.indexOf(sources[0] as Segment);
+    assert(at >= 0 && sources.every((source, i) => this.#list[at + i] === source), 'the segments follow one another');
+    this.#list.splice(at, sources.length, segment);
+    for (const source of sources) source.isRemoved = true;
+  }
+
   /** Removes the files of segments that are no longer in the list. */
   async removeFiles(segments: readonly Segment[]): Promise<void> {
     for (const segment of segments) {
@@ -151,6 +167,8 @@ export class Segments {
     this.#held.forget(segment);
     const index = await this.#indexUpTo(segment, size);
     await this.folder.disk.remove(segment.indexPath);
+    // A power cut must not bring the old index back: the segment may grow to the same size with other frames.
+    await syncOrFail(() => this.folder.disk.syncFolder(this.folder.path), this.folder.path);
     await (await segment.file()).truncate(size);
     await segment.sync();
     segment.index = index;

@@ -30,7 +30,8 @@ test('what is a torn tail, and what is corruption', () => {
     ['a lost sector, then a frame that could follow', bytes(1100, frame(11, 'y')), true],
     ['junk, then a frame of an older epoch', bytes(junk(600), frame(11, 'y', 2)), true],
     ['junk, then a frame of an offset long past', bytes(junk(600), frame(9, 'y')), true],
-    ['junk, then a frame of an offset that cannot be so near', bytes(junk(600), frame(9999, 'y')), true],
+    ['junk, then a frame of an offset that only a gap could lead to', bytes(junk(600), frame(9999, 'y')), false],
+    ['less junk than a gap, then a frame of an offset that cannot be so near', bytes(junk(46), frame(9999, 'y')), true],
     ['a whole frame at the place itself, with a wrong offset', frame(12, 'z'), false],
     ['a whole old frame at the place itself', frame(3, 'z'), false],
   ];

@@ -4,7 +4,7 @@
  * At most one write is ever unsynced, so what a crash leaves is a piece of one write, in which later parts may have arrived
  * and earlier ones not. Whoever cuts a tail throws bytes away: every doubt is decided against cutting.
  */
-import { FrameCursor, frameTag } from '@fleetmq/record';
+import { FrameCursor, frameTag, gapBytes } from '@fleetmq/record';
 import type { Checksum } from '@fleetmq/shared';
 
 /** The unit that a disk writes or loses as a whole. */
@@ -34,11 +34,15 @@ export function isTornTail(bytes: Uint8Array, place: TailPlace, checksum: Checks
   return true;
 }
 
-/** Between the last good frame and this one lie only so many bytes, and a record takes at least two of them. */
+/**
+ * Between the last good frame and this one lie only so many bytes, and a record takes at least two of them; but where there is room
+ * for a frame, it may have been a gap of any length.
+ */
 function couldFollow(cursor: FrameCursor, place: TailPlace): boolean {
   const { baseOffset, leaderEpoch } = cursor.trailer;
   const missed = baseOffset - place.offset;
-  return missed > 0 && missed <= cursor.start && leaderEpoch >= place.leaderEpoch;
+  const mayBe = missed <= cursor.start || cursor.start >= gapBytes;
+  return missed > 0 && mayBe && leaderEpoch >= place.leaderEpoch;
 }
 
 /**

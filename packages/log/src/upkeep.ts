@@ -5,9 +5,11 @@
  * Never waits for the writer in a way that the writer could wait for: changes wait for the writer, the writer waits for none.
  */
 import { DomainError, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
+import { Compaction } from './compaction.ts';
 import { Serial } from './gate.ts';
-import { cutAt, deleteFront, findCut, recordDurableEnd, reset } from './maintain.ts';
-import type { RetentionReport } from './partition-log.ts';
+import { cutAt, deleteFront, findCut, recordDurableEnd, reset, saveProducersBefore } from './maintain.ts';
+import type { CompactionReport, CompactionRequest, RetentionReport } from './partition-log.ts';
+import { decodeProducers, type ProducerMemory } from './producer-snapshot.ts';
 import { countExpired, type SegmentAge } from './retention.ts';
 import type { Segment } from './segment.ts';
 import type { LogState } from './state.ts';
@@ -22,6 +24,7 @@ export class Upkeep {
   readonly #changes = new Serial();
   #bytesSinceCheckpoint: number;
   #bytesSinceSnapshot: number;
+  #compacting: Promise<CompactionReport> | undefined;
 
   /** `unrecordedBytes`: what a crash right after opening would have to scan again. */
   constructor(state: LogState, unrecordedBytes: number) {
@@ -55,16 +58,23 @@ export class Upkeep {
       if (offset < state.start) state.checkInRange(offset);
       if (offset >= state.end) return;
       const cut = await findCut(state.parts.segments, offset);
-      // A frame that begins below the log start and reaches above `offset` goes whole, so nothing stays.
-      if (cut.offset < state.start) return this.#reset(state.start);
+      // A frame that begins below the log start and reaches above `offset` goes whole, so nothing stays but the producers.
+      if (cut.offset < state.start) return this.#reset(state.start, await this.#producersAt(cut.offset));
       await this.#orFail(() => cutAt(state.parts, cut));
       state.setEnd(cut.offset);
     });
   }
 
   /** See `PartitionLog.resetTo`. */
-  resetTo(offset: Offset): Promise<void> {
-    return this.#changeWithoutAppends(() => this.#reset(offset));
+  resetTo(offset: Offset, producers?: Uint8Array): Promise<void> {
+    return this.#changeWithoutAppends(() => {
+      const memory = this.#state.parts.producers.emptyCopy();
+      const { checksum } = this.#state.parts.segments.folder;
+      if (producers !== undefined && !decodeProducers(producers, undefined, memory, checksum)) {
+        throw new DomainError('INVALID_REQUEST', `${producers.length} bytes are no state of producers`);
+      }
+      return this.#reset(offset, memory.copyBelow(offset));
+    });
   }
 
   /** See `PartitionLog.advanceStartOffset`. */
@@ -93,9 +103,19 @@ export class Upkeep {
     });
   }
 
+  /** See `PartitionLog.compact`. */
+  compact(request: CompactionRequest): Promise<CompactionReport> {
+    this.#compacting ??= this.#compact(request).finally(() => {
+      this.#compacting = undefined;
+    });
+    return this.#compacting;
+  }
+
   /** Makes everything durable, records a clean end, closes the files. */
   async close(): Promise<void> {
     const state = this.#state;
+    // A compaction ends at its next chunk, now that the log is closed.
+    await this.#compacting?.catch(() => undefined);
     await this.writer.idle();
     await this.#changes.run(async () => {
       if (state.failure === undefined) {
@@ -108,6 +128,24 @@ export class Upkeep {
       }
       await state.parts.gate.change(() => state.parts.segments.close());
     });
+  }
+
+  async #compact(request: CompactionRequest): Promise<CompactionReport> {
+    const state = this.#state;
+    const { books, segments } = state.parts;
+    state.checkAlive();
+    const compaction = new Compaction(
+      {
+        state,
+        change: (steps) => this.#change(() => this.#orFail(steps)),
+        checkpoint: () =>
+          this.#change(async () => {
+            if (books.recorded.recovery.segment !== segments.active?.baseOffset) await this.#checkpoint(false);
+          }),
+      },
+      request,
+    );
+    return compaction.run();
   }
 
   #onDurable(end: Offset, bytes: number): void {
@@ -153,8 +191,8 @@ export class Upkeep {
     recorded.catch(() => undefined);
   }
 
-  async #reset(offset: Offset): Promise<void> {
-    await this.#orFail(() => reset(this.#state.parts, offset));
+  async #reset(offset: Offset, seed: ProducerMemory): Promise<void> {
+    await this.#orFail(() => reset(this.#state.parts, offset, seed.isEmpty ? undefined : seed));
     this.#state.start = offset;
     this.#state.setEnd(offset);
   }
@@ -162,10 +200,10 @@ export class Upkeep {
   async #deleteFront(offset: Offset): Promise<RetentionReport> {
     const state = this.#state;
     await this.#restoreProducers();
-    const { segments, books } = state.parts;
+    const { segments } = state.parts;
     const kept = segments.list.find((segment) => segment.endOffset > offset || segment === segments.active);
     // What the deleted segments said about producers lives on in a snapshot.
-    if ((books.newestSnapshot ?? -1) < (kept?.baseOffset ?? 0)) await this.#saveProducers();
+    if (kept !== undefined && kept !== segments.list[0]) await saveProducersBefore(state.parts, kept);
     const deleted = await this.#orFail(() => {
       return deleteFront(state.parts, offset, () => {
         state.start = offset;
@@ -189,6 +227,13 @@ export class Upkeep {
     await this.#untilDurable(end);
     await parts.segments.active?.sync();
     await parts.books.saveProducers(end, bytes);
+  }
+
+  async #producersAt(offset: Offset): Promise<ProducerMemory> {
+    const { producers, books } = this.#state.parts;
+    const memory = producers.emptyCopy();
+    await books.rebuildProducers(memory, offset);
+    return memory;
   }
 
   /** After appends were undone: computes the producers from the log, and lets appends in again. */

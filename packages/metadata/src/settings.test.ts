@@ -26,6 +26,8 @@ describe('topic settings', () => {
     ['max.message.bytes', '3145728'],
     ['min.insync.replicas', '3'],
     ['flush.policy', 'unsafe-os-cache'],
+    ['cleanup.policy', 'compact,delete'],
+    ['delete.retention.ms', '0'],
     ['message.timestamp.after.max.ms', '-1'],
   ];
   for (const [name, value] of accepted) {
@@ -33,6 +35,7 @@ describe('topic settings', () => {
   }
 
   const refused: readonly (readonly [string, string, RegExp])[] = [
+    ['cleanup.policy', 'compact,compact', /is none of delete, compact, compact,delete/],
     ['retention.ms', '0', /no whole number of 1/],
     ['retention.ms', '-2', /nor -1 \(no limit\)/],
     ['retention.ms', '1e3', /no whole number/],
@@ -46,7 +49,7 @@ describe('topic settings', () => {
     ['min.insync.replicas', '0', /no whole number/],
     ['min.insync.replicas', '4', /above the replication factor 3/],
     ['flush.policy', 'never', /none of fsync, unsafe-os-cache/],
-    ['retention.msec', '1', /there is no setting retention.msec; there are flush.policy/],
+    ['retention.msec', '1', /there is no setting retention.msec; there are cleanup.policy, delete/],
     ['__proto__', '1', /there is no setting/],
     ['toString', '1', /there is no setting/],
   ];

@@ -35,6 +35,28 @@ const dayMs = 86_400_000;
 const safeMax = Number.MAX_SAFE_INTEGER;
 
 export const topicSettings = {
+  'cleanup.policy': {
+    kind: 'choice',
+    choices: ['delete', 'compact', 'compact,delete'],
+    defaultValue: 'delete',
+    description:
+      'delete: old segments go by retention.ms and retention.bytes. compact: of each key the newest record stays. compact,delete: both.',
+  },
+  'delete.retention.ms': {
+    kind: 'integer',
+    min: 0,
+    max: safeMax,
+    defaultValue: String(dayMs),
+    description:
+      'With compaction a tombstone stays for this many milliseconds after the records that it deletes are gone (at least 0).',
+  },
+  'min.compaction.lag.ms': {
+    kind: 'integer',
+    min: 0,
+    max: safeMax,
+    defaultValue: '0',
+    description: 'Compaction leaves records alone for this many milliseconds after they were appended (at least 0).',
+  },
   'retention.ms': {
     kind: 'integer',
     min: 1,
@@ -114,6 +136,11 @@ export const topicSettingNames: readonly TopicSettingName[] = (Object.keys(topic
 
 /** The settings as brokers use them. An absent limit means that there is none. */
 export interface TopicConfig {
+  /** Whether retention by time and size applies. */
+  readonly deletes: boolean;
+  readonly compacts: boolean;
+  readonly deleteRetentionMs: number;
+  readonly minCompactionLagMs: number;
   readonly retentionMs: number | undefined;
   readonly retentionBytes: number | undefined;
   readonly segmentBytes: number;
@@ -166,7 +193,12 @@ export function effectiveTopicConfig(
   const text = (name: TopicSettingName): string => lookUp(name, topic, cluster, replicationFactor).value;
   const flushPolicy = text('flush.policy');
   assert(flushPolicy === 'fsync' || flushPolicy === 'unsafe-os-cache', `flush.policy is ${flushPolicy}`);
+  const cleanup = text('cleanup.policy').split(',');
   return {
+    deletes: cleanup.includes('delete'),
+    compacts: cleanup.includes('compact'),
+    deleteRetentionMs: Number(text('delete.retention.ms')),
+    minCompactionLagMs: Number(text('min.compaction.lag.ms')),
     retentionMs: limitOf(text('retention.ms')),
     retentionBytes: limitOf(text('retention.bytes')),
     segmentBytes: Number(text('segment.bytes')),

@@ -180,6 +180,11 @@ export class RecordView {
     this.#offset = offset;
   }
 
+  /** The Record message, without tag and length. */
+  get bytes(): Uint8Array {
+    return this.#batch.bytes.subarray(this.#start, this.#end);
+  }
+
   get offset(): Offset {
     return this.#offset as Offset;
   }

@@ -9,6 +9,8 @@ import { timestampBytesMax, writeTimestamp } from './timestamp.ts';
 export interface BatchFields {
   readonly compressionType: number;
   readonly recordCount: number;
+  /** Default: `recordCount - 1`, as it is unless offsets have gaps. */
+  readonly lastOffsetDelta?: number;
   /** 0 for none. */
   readonly firstTimestampMs: number;
   /** 0 for none. */
@@ -26,7 +28,7 @@ export function encodeHeader(fields: BatchFields): Uint8Array {
   const writer = new WireWriter(128);
   writer.varintField(batchField.magic, batchMagic);
   writer.varintField(batchField.compressionType, fields.compressionType);
-  writer.varintField(batchField.lastOffsetDelta, fields.recordCount - 1);
+  writer.varintField(batchField.lastOffsetDelta, fields.lastOffsetDelta ?? fields.recordCount - 1);
   timestampField(writer, batchField.firstTimestamp, fields.firstTimestampMs);
   timestampField(writer, batchField.maxTimestamp, fields.maxTimestampMs);
   writer.varintField(batchField.crc32, fields.crc);

@@ -277,7 +277,14 @@ export class Trailer {
     this.baseOffset = readPadded(bytes, at + 1, 8);
     this.lastOffsetDelta = readPadded(bytes, at + 10, 5);
     this.recordCount = readPadded(bytes, at + 16, 5);
-    if (this.baseOffset < 0 || this.recordCount < 1 || this.lastOffsetDelta < this.recordCount - 1) return false;
+    // No records: compaction has taken them all, and left the offsets.
+    if (
+      this.baseOffset < 0 ||
+      this.lastOffsetDelta < 0 ||
+      this.recordCount < 0 ||
+      this.lastOffsetDelta < this.recordCount - 1
+    )
+      return false;
     this.leaderEpoch = readUint32(bytes, at + 23);
     this.appendTimeMs = readUint32(bytes, at + 29) + readUint32(bytes, at + 33) * 2 ** 32;
     this.batchChecksum = readUint32(bytes, at + 39);

@@ -1,5 +1,6 @@
 export { BatchBuilder, type BatchBuilderOptions, type RecordHeader } from './builder.ts';
 export { type BuildOptions, type BuiltBatch, ClosedRecords } from './closed-records.ts';
+export { clipGap, emptiedFrame, type Gap, gapBytes, gapFrame, isGap, thinnedFrame } from './compact.ts';
 export {
   type BackgroundCodec,
   type Codec,

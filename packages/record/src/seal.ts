@@ -19,6 +19,7 @@ export interface LeaderFields {
 /** A batch that becomes a frame. */
 export interface SealableBatch {
   readonly bytes: Uint8Array;
+  /** 0 only for what compaction leaves. */
   readonly recordCount: number;
   /** Default: `recordCount - 1`, as it is unless offsets have gaps. */
   readonly lastOffsetDelta?: number;
@@ -47,7 +48,7 @@ export function sealFrame(batch: SealableBatch, fields: LeaderFields, checksum: 
   const { bytes: body, recordCount } = batch;
   const lastOffsetDelta = batch.lastOffsetDelta ?? recordCount - 1;
   assert(
-    recordCount > 0 && lastOffsetDelta >= recordCount - 1,
+    recordCount >= 0 && lastOffsetDelta >= Math.max(0, recordCount - 1),
     `no extent: ${recordCount} records, ${lastOffsetDelta}`,
   );
   assert(fields.leaderEpoch >= 0 && fields.leaderEpoch <= 0xffff_ffff, `leader epoch ${fields.leaderEpoch}`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BufferPool, type Lease } from './buffer-pool.ts';
+import { BufferPool, type Lease, poisonByte } from './buffer-pool.ts';
 
 const kib = 1024;
 
@@ -87,4 +87,17 @@ test('buffers that are lent at the same time never share memory, and waste at mo
     }),
     { numRuns: 50 },
   );
+});
+
+test('a pool that poisons overwrites what comes back, whether it keeps it or not', () => {
+  for (const idleBytesMax of [0, 256 * kib]) {
+    const pool = new BufferPool({ idleBytesMax, poison: true });
+    const lease = take(pool, 64 * kib);
+    lease.bytes.fill(1);
+    lease.retain();
+    lease.release();
+    assert.equal(lease.bytes[1000], 1);
+    lease.release();
+    assert.ok(lease.bytes.every((byte) => byte === poisonByte));
+  }
 });

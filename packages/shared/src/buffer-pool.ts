@@ -21,8 +21,13 @@ export interface BufferPoolOptions {
   /** Bytes of buffers that wait for their next use; beyond, those of the size that was not used for the longest time are left to the collector. Default 32 MiB. */
   readonly idleBytesMax?: number;
   /** Makes a buffer; its content does not matter. Default: zeroed. */
-  readonly allocate?: (length: number) => Uint8Array;
+  readonly allocate?: ((length: number) => Uint8Array) | undefined;
+  /** For tests: what comes back is overwritten, so that bytes which somebody still uses are seen to be wrong. Default false. */
+  readonly poison?: boolean | undefined;
 }
+
+/** No tag, length or text of ours is made of it. */
+export const poisonByte = 0xdb;
 
 /** Shorter ones are cheaper to make than to keep. */
 const sharedFrom = 32 * 1024;
@@ -32,6 +37,7 @@ const sharedTo = 16 * 1024 * 1024;
 export class BufferPool {
   readonly #idleBytesMax: number;
   readonly #allocate: (length: number) => Uint8Array;
+  readonly #poison: boolean;
   /**
    * Idle buffers by their size, last in first out: what was used just now is in the processor's cache. Sizes in the order of their
    * last use: those of a load that is over must not keep out those of the load that is there.
@@ -43,6 +49,7 @@ export class BufferPool {
   constructor(options: BufferPoolOptions = {}) {
     this.#idleBytesMax = options.idleBytesMax ?? 32 * 1024 * 1024;
     this.#allocate = options.allocate ?? ((length) => new Uint8Array(length));
+    this.#poison = options.poison ?? false;
   }
 
   get idleBytes(): number {
@@ -68,6 +75,7 @@ export class BufferPool {
 
   #giveBack(buffer: Uint8Array): void {
     const size = buffer.length;
+    if (this.#poison) buffer.fill(poisonByte);
     if (size > this.#idleBytesMax) return;
     const same = this.#use(size);
     this.#makeRoom(size);

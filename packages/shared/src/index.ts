@@ -1,7 +1,7 @@
 export { AnswerMemory, type AnswerMemoryOptions, type HeldAnswer } from './answer-memory.ts';
 export { AssertionFailure, assert, unreachable } from './assert.ts';
 export { type BackoffOptions, backoffMs } from './backoff.ts';
-export { BufferPool, type BufferPoolOptions, type Lease } from './buffer-pool.ts';
+export { BufferPool, type BufferPoolOptions, type Lease, poisonByte } from './buffer-pool.ts';
 export * from './bytes.ts';
 export * from './common-fields.ts';
 export { combineCrc32, tableChecksum } from './crc32.ts';

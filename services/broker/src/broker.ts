@@ -53,6 +53,8 @@ export interface BrokerPorts {
   readonly stopping: AbortSignal;
   /** Stands between the broker and its data folder: for tests with failing disks. Default: nothing does. */
   readonly wrapDisk: (disk: Disk) => Disk;
+  /** Buffers that come back are overwritten: for tests. Default false. */
+  readonly poisonBuffers: boolean;
   /** The broker cannot go on, because another life of it has begun; it should be disposed of. Called once. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -211,6 +213,7 @@ function nodePorts(): BrokerPorts {
     logger: silentLogger,
     stopping: new AbortController().signal,
     wrapDisk: (disk) => disk,
+    poisonBuffers: false,
     onFatal: () => undefined,
   };
 }

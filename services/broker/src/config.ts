@@ -55,6 +55,22 @@ export const brokerSchema = z.strictObject({
       .default(4 * mebibyte),
     /** At most once in this time every log is read. */
     'scrub-round-ms': z.number().int().min(1_000).max(2_147_483_647).default(86_400_000),
+    /** Logs of compacted topics are looked at this often. */
+    'compaction-check-ms': z.number().int().min(100).max(3_600_000).default(15_000),
+    /** Compaction reads so much of the logs at most, and writes no more than that; 0: it does not take place. */
+    'compaction-bytes-per-second': z
+      .number()
+      .int()
+      .min(0)
+      .max(1_024 * mebibyte)
+      .default(16 * mebibyte),
+    /** Memory for the keys of the log that is compacted; what has more keys takes several passes. */
+    'compaction-key-bytes': z
+      .number()
+      .int()
+      .min(16 * mebibyte)
+      .max(1_024 * mebibyte)
+      .default(16 * mebibyte),
     /** High watermarks are written down this often. */
     'watermark-checkpoint-ms': z.number().int().min(100).max(600_000).default(5_000),
   }),

@@ -317,9 +317,12 @@ class MemoryFile implements DiskFile {
     if (this.writesAreDurable) await this.sync();
   }
 
-  async read(position: number, length: number): Promise<Uint8Array> {
+  async read(position: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     this.#expect('read');
-    return this.#inode.content.slice(position, position + length);
+    const bytes = this.#inode.content.subarray(position, position + length);
+    if (into === undefined) return bytes.slice();
+    into.set(bytes);
+    return into.subarray(0, bytes.length);
   }
 
   async sync(): Promise<void> {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gapFrame } from '@fleetmq/record';
+import { tableChecksum } from '@fleetmq/shared';
 import fc from 'fast-check';
 import { followerStep, type LeaderMessage } from './follower.ts';
 import { ModelLog } from './model-log.fuzz.ts';
@@ -35,6 +37,31 @@ test('batches that continue the log are appended', () => {
   );
   assert.equal(step.kind, 'append');
   assert.ok(step.kind === 'append' && step.matchedEnd === 10 && step.truncateTo === undefined);
+});
+
+const compactedGap = (leaderEpoch: number, baseOffset: number, endOffset: number): Uint8Array =>
+  gapFrame({ baseOffset, endOffset, leaderEpoch, appendTimeMs: 1 }, tableChecksum);
+
+test('of a gap that compaction has made, only the epoch is compared, and a log that ends inside takes the rest', () => {
+  const gap = compactedGap(2, 3, 20);
+  const ask = message({ baseOffset: 3, previousEpoch: 1, batches: gap });
+  const cases = [
+    // It has the whole of it.
+    [logOf([1, 3], [2, 9], [2, 8], [4, 2]), { truncateTo: undefined, batches: 0, matchedEnd: 20 }],
+    [logOf([1, 3], [2, 9], [2, 4]), { truncateTo: undefined, batches: gap.length, matchedEnd: 20 }],
+    [logOf([1, 3]), { truncateTo: undefined, batches: gap.length, matchedEnd: 20 }],
+    // It has batches of a leader that was never the leader's.
+    [logOf([1, 3], [3, 2]), { truncateTo: 3, batches: gap.length, matchedEnd: 20 }],
+    [logOf([1, 3], [2, 6], [3, 2]), { truncateTo: 9, batches: gap.length, matchedEnd: 20 }],
+    [logOf([1, 3], [2, 6], [3, 20]), { truncateTo: 9, batches: gap.length, matchedEnd: 20 }],
+  ] as const;
+  for (const [log, expected] of cases) {
+    const step = followerStep(ask, log, 3);
+    assert.ok(step.kind === 'append');
+    const { truncateTo, batches, matchedEnd } = step;
+    assert.deepEqual({ truncateTo, batches: batches.length, matchedEnd }, expected);
+  }
+  assert.equal(followerStep(ask, logOf([1, 3], [2, 6], [3, 2]), 10).kind, 'halt');
 });
 
 test('a gap, and another epoch before the place, are answered with the end of the own epoch', () => {

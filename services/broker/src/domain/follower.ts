@@ -111,14 +111,31 @@ function compareBatches(message: LeaderMessage, log: FollowerLog): Comparison {
   let matchedEnd = baseOffset;
   while (cursor.next() === 'frame') {
     const { baseOffset: offset, leaderEpoch, endOffset } = cursor.trailer;
-    if (offset >= log.endOffset || log.epochAt(offset) !== leaderEpoch) {
-      const conflictAt = offset < log.endOffset ? offset : undefined;
+    const frame = { offset, leaderEpoch, endOffset };
+    const conflictAt = conflictWith(frame, log);
+    // A gap that compaction has made may reach beyond this log's end: the log takes the rest of it.
+    if (conflictAt !== undefined || endOffset > log.endOffset) {
       const newBatches = batches.subarray(cursor.start);
       return { conflictAt, newBatches, matchedEnd: endOfBatches(newBatches, offset) };
     }
     matchedEnd = endOffset;
   }
   return { conflictAt: undefined, newBatches: nothing, matchedEnd };
+}
+
+/**
+ * Where this log has something else than the leader's frame, as far as it reaches. Two batches of one offset and epoch are the same;
+ * in a gap the leader may have had several, so that the epoch counts to its end.
+ */
+function conflictWith(
+  frame: { readonly offset: number; readonly leaderEpoch: number; readonly endOffset: number },
+  log: FollowerLog,
+): number | undefined {
+  const { offset, leaderEpoch, endOffset } = frame;
+  if (offset >= log.endOffset) return undefined;
+  if (log.epochAt(offset) !== leaderEpoch) return offset;
+  const last = Math.min(endOffset, log.endOffset) - 1;
+  return log.epochAt(last) === leaderEpoch ? undefined : log.endOffsetForEpoch(leaderEpoch).endOffset;
 }
 
 /** No batches. If the leader's log ended here, whatever follows here of an older epoch is not in it. */

@@ -6,6 +6,7 @@
 import { endpointOf, type MetadataEvent, type MetadataImage } from '@fleetmq/metadata';
 import { authorityOf, type ControllerCalls, type MetadataWatch } from '@fleetmq/metadata/link';
 import { defaultBatchLimits } from '@fleetmq/record';
+import { nodeCodecs } from '@fleetmq/record/codecs/node';
 import {
   AnswerMemory,
   type BrokerId,
@@ -23,6 +24,7 @@ import type { BrokerConfig } from '../config.ts';
 import { defaultProduceBounds } from '../domain/produce.ts';
 import { Alarm } from './alarm.ts';
 import { ByteBudget } from './byte-budget.ts';
+import { Compactor } from './compactor.ts';
 import { ControllerLink, type ControllerLinkOptions } from './controller-link.ts';
 import { Fetcher } from './fetcher.ts';
 import { ReplicationReceiver } from './follower.ts';
@@ -177,7 +179,8 @@ function createChores(
     ...{ clock, timers },
     onRing: (nowMs) => (partitions.rebuildFailed() ? nowMs + rebuildCheckMs : Number.POSITIVE_INFINITY),
   });
-  return { isrProposer, retention, scrubber, purgatory, rebuilding };
+  const compactor = new Compactor({ ...{ config, partitions, clock, timers, logger, metrics }, codecs: nodeCodecs });
+  return { isrProposer, retention, compactor, scrubber, purgatory, rebuilding };
 }
 
 interface ServedParts {

@@ -26,6 +26,10 @@ export interface BrokerMetrics {
   readonly inflatedBytes: Counter;
   readonly scrubbedBytes: Counter;
   readonly scrubbedDamage: Counter;
+  readonly compactedBytes: Counter;
+  readonly compactionRemovedRecords: Counter;
+  readonly compactionRemovedBytes: Counter;
+  readonly compactionFailures: Counter;
   readonly isrChanges: { series(kind: string): Counter };
   readonly syncSeconds: Histogram;
 }
@@ -46,6 +50,10 @@ export function createBrokerMetrics(metrics: MetricsRegistry): BrokerMetrics {
     inflatedBytes: counter('inflated_bytes', 'Bytes of answers that were inflated for readers without the codec.'),
     scrubbedBytes: counter('scrubbed_bytes', 'Bytes of logs that were read again to find damage.'),
     scrubbedDamage: counter('scrubbed_damage', 'Times that damage was found so.'),
+    compactedBytes: counter('compacted_bytes', 'Bytes of logs that compaction has read.'),
+    compactionRemovedRecords: counter('compaction_removed_records', 'Records that compaction has removed.'),
+    compactionRemovedBytes: counter('compaction_removed_bytes', 'Bytes of logs that compaction has freed.'),
+    compactionFailures: counter('compaction_failures', 'Compactions of a log that have ended early.'),
     isrChanges: metrics.counters({
       name: 'fleetmq_broker_isr_changes',
       help: 'Changes of in-sync replicas that this broker has asked for and got.',

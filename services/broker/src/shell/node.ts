@@ -57,6 +57,8 @@ export interface BrokerNodePorts {
   readonly metrics: MetricsRegistry;
   /** Makes memory for messages; its content does not matter. Default: zeroed. */
   readonly allocate?: ((length: number) => Uint8Array) | undefined;
+  /** Buffers that come back are overwritten: for tests. Default false. */
+  readonly poisonBuffers?: boolean;
   readonly listener?: NodeListener | undefined;
   /** The node cannot go on, because another life of it has begun; it should be disposed of. Called once. */
   readonly onFatal: (error: unknown) => void;
@@ -165,9 +167,8 @@ function linkControllers(config: BrokerConfig, ports: BrokerNodePorts, opened: A
   return { watch, calls };
 }
 
-function createBuffers({ limits }: BrokerConfig, { allocate }: BrokerNodePorts): BufferPool {
-  const idleBytesMax = limits['idle-buffer-bytes'];
-  return new BufferPool(allocate === undefined ? { idleBytesMax } : { idleBytesMax, allocate });
+function createBuffers({ limits }: BrokerConfig, { allocate, poisonBuffers }: BrokerNodePorts): BufferPool {
+  return new BufferPool({ idleBytesMax: limits['idle-buffer-bytes'], allocate, poison: poisonBuffers });
 }
 
 /** What has to happen when everything before it in the stop is done, last first. */
@@ -222,16 +223,18 @@ function startChores(
   file: WatermarkFile,
   parts: AsyncDisposableStack,
 ): void {
-  const { retention, scrubber } = core;
+  const { retention, compactor, scrubber } = core;
   const checkpoint = new Chore(() => file.save());
   parts.defer(() => checkpoint.stop());
   parts.defer(() => retention.stop());
+  parts.defer(() => compactor.stop());
   parts.defer(() => scrubber.stop());
   const every = (periodMs: number, run: () => void): void => {
     const timer = timers.every(periodMs, run);
     parts.defer(() => timer.cancel());
   };
   every(broker['retention-check-ms'], () => retention.tick());
+  every(broker['compaction-check-ms'], () => compactor.tick());
   every(broker['watermark-checkpoint-ms'], () => checkpoint.tick());
   if (broker['scrub-bytes-per-second'] === 0) return;
   const scrubbing = new Alarm({

@@ -126,8 +126,8 @@ export class ReplicaLogs {
     return {
       segmentBytes: config.segmentBytes,
       segmentMs: Math.min(config.segmentMs, logAgeMaxMs),
-      retentionBytes: config.retentionBytes ?? -1,
-      retentionMs: config.retentionMs === undefined ? -1 : Math.min(config.retentionMs, logAgeMaxMs),
+      retentionBytes: (config.deletes ? config.retentionBytes : undefined) ?? -1,
+      retentionMs: config.retentionMs === undefined || !config.deletes ? -1 : Math.min(config.retentionMs, logAgeMaxMs),
       flushPolicy: config.flushPolicy,
       maxPendingBytes: limits.pendingBytesPerLog,
       producerIdsMax: limits.producerIdsPerLog,

@@ -1,8 +1,10 @@
 /**
  * Deletes old segments, one partition after the other, so that retention never takes more than one disk request at a time.
- * Nothing at or above the high watermark goes; times come from the records, bounded by the logs (P23).
+ * Nothing at or above the high watermark goes; times come from the records, bounded by the logs, and from a wall clock whose
+ * jumps count for little (P23).
  */
 import { type Clock, isDomainError, type Logger, type Offset } from '@fleetmq/shared';
+import { BoundedWall } from '../domain/bounded-wall.ts';
 import { Chore } from './chore.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
@@ -15,10 +17,12 @@ export interface RetentionOptions {
 
 export class Retention {
   readonly #options: RetentionOptions;
+  readonly #wall: BoundedWall;
   readonly #chore: Chore = new Chore(() => this.#round());
 
   constructor(options: RetentionOptions) {
     this.#options = options;
+    this.#wall = new BoundedWall(options.clock);
   }
 
   /** To be called periodically. */
@@ -48,7 +52,7 @@ export class Retention {
   async #apply(replica: Replica): Promise<void> {
     const { log, failure, isBusy } = replica;
     if (log === undefined || failure !== undefined || isBusy) return;
-    const nowMs = Math.floor(this.#options.clock.wallMs());
+    const nowMs = this.#wall.nowMs();
     const highWatermark = Math.min(replica.state.highWatermark, log.endOffset) as Offset;
     const report = await log.applyRetention({ nowMs, highWatermark });
     if (report.deletedSegments > 0) {

@@ -72,7 +72,7 @@ export class TestFleet implements AsyncDisposable {
       ...settings,
     });
     const logger = this.#logger === undefined ? {} : { logger: this.#logger };
-    const broker = await createBroker(config, { ...logger, ...ports });
+    const broker = await createBroker(config, { poisonBuffers: true, ...logger, ...ports });
     this.#brokers.set(id, broker);
     return broker;
   }
