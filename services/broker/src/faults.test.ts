@@ -6,8 +6,8 @@ import { ErrorCode } from '@fleetmq/gen/common/errors';
 import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
 import { FaultyDisk } from './testing/faulty-disk.fuzz.ts';
 import { TestFleet, until } from './testing/fleet.fuzz.ts';
+import { record, textsOf } from './testing/one-broker.fuzz.ts';
 
-const record = (text: string) => ({ value: new TextEncoder().encode(text) });
 const { ACK_ALL, ACK_LEADER } = AcknowledgmentLevel;
 const topicPartition = { topic: 'faulty', partition: 0 };
 
@@ -61,6 +61,41 @@ test('P22: a full disk refuses and undoes, reads go on, and writes go on when th
   disk.fullFor = undefined;
   await until('writes are taken', async () => (await produce(fleet, 'c')).errorCode === ErrorCode.OK);
   assert.equal(fleet.broker(1).partitions.byName('faulty', 0)?.log?.endOffset, 2);
+});
+
+test('P5, P22: what a full disk undoes after followers were sent it has an unknown outcome, for they may commit it', async () => {
+  const { fleet, disk } = await fleetWithFaults([1, 2, 3]);
+  await using _ = fleet;
+  const { topicId } = fleet.controller.image.topicByName('faulty') ?? {};
+  assert.ok(topicId);
+  const replicaOf = (id: number) => fleet.broker(id).partitions.byName('faulty', 0);
+  const { producerId } = await fleet.clients(1).producer.initTransaction({});
+  const send = (id: number, text: string, baseSequence: number) =>
+    fleet.clients(id).producer.produce({
+      ...{ topicPartition, producerId, baseSequence },
+      records: [record(text)],
+      acks: ACK_ALL,
+    });
+  assert.equal((await send(1, 'a', 0)).errorCode, ErrorCode.OK);
+  disk.fullFor = /\.log$/;
+  disk.beforeFull = () =>
+    until('both followers have it', () => [2, 3].every((id) => replicaOf(id)?.log?.endOffset === 2));
+  const undone = await send(1, 'b', 1);
+  assert.equal(undone.errorCode, ErrorCode.TIMEOUT, undone.errorMessage);
+  assert.equal(replicaOf(1)?.log?.endOffset, 1);
+  // What comes later reaches nobody: that is certain, and said.
+  disk.beforeFull = () => Promise.resolve();
+  const refused = await send(1, 'c', 1);
+  assert.equal(refused.errorCode, ErrorCode.DISK_FULL, refused.errorMessage);
+
+  fleet.controller.elect(topicId, 2, [2, 3]);
+  await until('broker 2 leads', () => replicaOf(2)?.state.leader?.servable === true);
+  // A producer that took the first answer for "not written" would use the sequence again, and lose this one.
+  const reused = await send(2, 'another', 1);
+  assert.equal(reused.offset, 1n);
+  assert.equal((await send(2, 'd', 2)).offset, 2n);
+  const { partitions } = await fleet.clients(2).consumer.fetch({ partitions: [{ topicPartition }] });
+  assert.deepEqual(textsOf(partitions[0]?.batches ?? []), ['a', 'b', 'd']);
 });
 
 test('P21: a follower whose log fails leaves the ISR and is filled anew by its leader', async () => {

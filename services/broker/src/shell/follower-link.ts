@@ -192,6 +192,8 @@ export class FollowerLink {
     const next = feed.next(log, limits.messageBytes);
     let read: ReadAnswer = { bytes: nothing, baseOffset: next.from, nextOffset: next.from };
     if (next.request !== undefined) {
+      // Before the read, for a full disk may undo it while it is being read.
+      replica.onExposed(next.request.upTo);
       try {
         read = await log.read(next.request);
       } catch (error) {

@@ -58,6 +58,8 @@ export class Replica {
   #log: PartitionLog | undefined;
   #failure: DomainError | undefined;
   #spoiltEpoch = 0;
+  /** The end of what followers may have been sent before it was durable here. */
+  #exposedEnd = 0;
   #pendingBytes = 0;
   #readers = new Set<() => void>();
   #startWaiters = new Set<() => void>();
@@ -144,6 +146,11 @@ export class Replica {
     return isAlone ? log.durableEndOffset : log.endOffset;
   }
 
+  /** Followers are about to be sent what lies before `end`, durable or not. */
+  onExposed(end: number): void {
+    if (end > this.#exposedEnd) this.#exposedEnd = end;
+  }
+
   /** Records that followers may have were rolled back in this epoch: the log takes no more of it, leadership has to go. */
   get isSpoilt(): boolean {
     return this.#spoiltEpoch !== 0 && this.#spoiltEpoch === this.state.leaderEpoch;
@@ -171,12 +178,20 @@ export class Replica {
     this.#options.listener.onProgress(this);
   }
 
-  /** The disk was full: what was not durable is gone from the log, and was never acknowledged (P22). */
+  /**
+   * The disk was full: what was not durable is gone from the log, and was never acknowledged (P22). The next leader may have
+   * it all the same, if it was sent on; only what was not is certainly not written (P5).
+   */
   onRolledBack(durableEnd: number, error: DomainError): void {
     this.#chargePending();
     const { leader } = this.state;
-    if (leader !== undefined && leader.isr.maximal.length > 1) this.#spoiltEpoch = leader.leaderEpoch;
-    this.acks.fail(error, (_, waiter) => waiter.endOffset > durableEnd);
+    const exposedEnd = this.#exposedEnd;
+    this.#exposedEnd = Math.min(exposedEnd, durableEnd);
+    const mayBeElsewhere = exposedEnd > durableEnd || (leader !== undefined && leader.isr.maximal.length > 1);
+    if (leader !== undefined && mayBeElsewhere) this.#spoiltEpoch = leader.leaderEpoch;
+    const unknown = outcomeUnknown('the disk is full, but followers may have the records');
+    this.acks.fail(unknown, (_, { endOffset }) => endOffset > durableEnd && endOffset <= exposedEnd);
+    this.acks.fail(error, (_, { endOffset }) => endOffset > durableEnd);
     this.#failFollowerAcks(durableEnd, error);
     if (this.isSpoilt) this.#options.listener.onFailure(this);
   }

@@ -6,6 +6,8 @@ export class FaultyDisk {
   failSyncOf: RegExp | undefined;
   /** Paths of segments whose writes find the disk full. */
   fullFor: RegExp | undefined;
+  /** Waited for before a write finds the disk full. */
+  beforeFull: () => Promise<void> = () => Promise.resolve();
 
   readonly wrap = (disk: Disk): Disk => ({
     ...bound(disk),
@@ -16,7 +18,10 @@ export class FaultyDisk {
     return {
       path: file.path,
       write: async (buffers, position) => {
-        if (this.fullFor?.test(file.path) === true) throw new DomainError('DISK_FULL', `${file.path}: no space left`);
+        if (this.fullFor?.test(file.path) === true) {
+          await this.beforeFull();
+          throw new DomainError('DISK_FULL', `${file.path}: no space left`);
+        }
         await file.write(buffers, position);
       },
       sync: async () => {
