@@ -77,6 +77,10 @@ export const brokerSchema = z.strictObject({
   replica: z.strictObject({
     /** A follower that was not caught up for this long leaves the in-sync replicas. */
     'lag-time-max-ms': z.number().int().min(100).max(600_000).default(5_000),
+    /** A follower broker that has said nothing for this long is asked whether it is there. */
+    'heartbeat-ms': z.number().int().min(10).max(60_000).default(1_000),
+    /** It has this long to answer; then its stream is opened anew, and it does not count as caught up. */
+    'heartbeat-timeout-ms': z.number().int().min(10).max(60_000).default(2_000),
     /** Batch bytes that may be unanswered per partition and follower. */
     'window-bytes': z
       .number()

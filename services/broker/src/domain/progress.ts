@@ -166,6 +166,13 @@ export class Progress {
     return true;
   }
 
+  /** The follower's log has failed. Probes at `place`, not before `retryAtMs`; answers to what was sent before change nothing. */
+  onFailed(place: number, nextCorrelationId: number, retryAtMs: number): void {
+    this.#realign(nextCorrelationId - 1, place, false);
+    this.#pausedUntilMs = retryAtMs;
+    this.#failures++;
+  }
+
   /** Sends nothing before `untilMs`. */
   pause(untilMs: number): void {
     this.#pausedUntilMs = untilMs;

@@ -85,6 +85,7 @@ export function createCore(options: CoreOptions) {
   const replicator = new Replicator({
     ...{ localId, clock, timers, random, logger, clusterId, brokerEpoch },
     limits: linkLimits(config),
+    metadataVersion: () => watch.version,
     addressOf: (brokerId) => followerAddress(image, brokerId),
     transportOf: transportAt,
   });
@@ -105,8 +106,9 @@ export function createCore(options: CoreOptions) {
         replicator.refresh(replica);
         chores.isrProposer.wake();
       },
-      onFailure: () => {
+      onFailure: (replica) => {
         link.beatSoon();
+        served.receiver.onFailure(replica);
         chores.rebuilding.within(rebuildCheckMs);
       },
       onAckWaiting: (deadlineMs) => chores.purgatory.watch(deadlineMs),
@@ -245,7 +247,11 @@ function createBudgets({ limits }: BrokerConfig, clock: Clock): Budgets {
 
 function linkLimits({ replica }: BrokerConfig) {
   const windowBytes = replica['window-bytes'];
-  return { ...defaultLinkLimits, windowBytes, linkWindowBytes: replica['link-window-bytes'] };
+  return {
+    ...{ ...defaultLinkLimits, windowBytes, linkWindowBytes: replica['link-window-bytes'] },
+    heartbeatMs: replica['heartbeat-ms'],
+    heartbeatTimeoutMs: replica['heartbeat-timeout-ms'],
+  };
 }
 
 function partitionLimits({ limits }: BrokerConfig) {

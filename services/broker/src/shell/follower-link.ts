@@ -4,17 +4,22 @@
  *
  * Feeds that have something to send stand in a ready queue, each at most once, so that no partition starves another. Bytes
  * that wait are bounded by the windows of the feeds, by the link's own window, and by the transport's send buffer.
- * A lost stream costs nothing but time: the feeds probe again, and the stream is opened anew with a backoff.
+ * A lost stream costs nothing but time: the feeds probe again, and the stream is opened anew with a backoff. Meanwhile, and
+ * until the next answer, the follower is silent: it does not count as caught up. A stream on which nothing comes, not even
+ * an answer to a heartbeat, is lost (peer-heartbeat.ts).
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
 import type { ReadAnswer } from '@fleetmq/log';
+import { apiVersion } from '@fleetmq/metadata';
 import { backoffMs, DomainError, isDomainError } from '@fleetmq/shared';
 import type { RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
 import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
 import type { Alarm } from './alarm.ts';
+import { assertOk } from './controller-link.ts';
 import { Feed, type FeedPart } from './feed.ts';
+import { FeedAnswers } from './feed-answers.ts';
 import type { FollowerAddress, ReplicatorOptions } from './link-options.ts';
-import { leaderView } from './log-view.ts';
+import { PeerHeartbeat } from './peer-heartbeat.ts';
 import type { Replica } from './replica.ts';
 import { Wakeup } from './wakeup.ts';
 
@@ -27,10 +32,13 @@ export class FollowerLink {
   #ready: Feed[] = [];
   readonly #wakeup = new Wakeup();
   readonly #stopping = new AbortController();
+  readonly #answers: FeedAnswers;
+  readonly #heartbeat: PeerHeartbeat;
   #running: Promise<void> | undefined;
   #call: RawBidiCall | undefined;
   #endPause: (() => void) | undefined;
   #brokerEpoch = 0;
+  #isSilent = false;
   #inFlightBytes = 0;
   #nextCorrelationId = 1;
   sentBytes = 0;
@@ -41,6 +49,18 @@ export class FollowerLink {
     this.#brokerId = brokerId;
     this.#options = options;
     this.#ticker = ticker;
+    this.#answers = new FeedAnswers(options);
+    this.#heartbeat = new PeerHeartbeat({
+      ...options,
+      ask: (signal) => this.#askPeer(signal),
+      onSilent: ({ code, message }) => {
+        options.logger.warn(
+          { follower: brokerId, code, reason: message },
+          'a follower is silent: its stream is given up',
+        );
+        this.#call?.close();
+      },
+    });
   }
 
   get isEmpty(): boolean {
@@ -54,12 +74,15 @@ export class FollowerLink {
     if (leader === undefined || log === undefined) return;
     const known = this.#feeds.get(replica);
     if (known !== undefined && known.leaderEpoch === leader.leaderEpoch) {
+      // Its follower waits for this word.
+      if (leader.mayRebuild(this.#brokerId)) known.progress.pause(0);
       this.#markReady(known);
       return;
     }
     this.remove(replica);
     const place = { followerId: this.#brokerId, leaderEpoch: leader.leaderEpoch, endOffset: log.endOffset };
     const feed = new Feed(replica, place, this.#options.limits);
+    if (this.#isSilent) replica.onFollowerSilent(this.#brokerId, this.#heartbeat.heardAtMs);
     this.#feeds.set(replica, feed);
     this.#byPlace.set(placeOf(replica), feed);
     this.#markReady(feed);
@@ -136,10 +159,12 @@ export class FollowerLink {
       signal: this.#stopping.signal,
     });
     this.#call = call;
+    this.#heartbeat.start();
     const sending = this.#sendAll(call);
     try {
       for await (const bytes of call.responses) {
         answers++;
+        this.#onHeard();
         this.#onAnswer(decodeReplicateAnswer(bytes));
       }
     } catch (error) {
@@ -151,6 +176,8 @@ export class FollowerLink {
     } finally {
       this.#call = undefined;
       call.close();
+      this.#heartbeat.stop();
+      this.#onSilent();
       this.#wakeup.set();
       await sending;
     }
@@ -230,6 +257,7 @@ export class FollowerLink {
       correlationId,
       reset: part.reset,
       leaderEndOffset: log.endOffset,
+      mayRebuild: replica.state.leader?.mayRebuild(this.#brokerId) === true,
     });
     feed.sent(log, part, correlationId);
     this.#inFlightBytes += part.bytes.length;
@@ -256,21 +284,11 @@ export class FollowerLink {
   #onAnswer(answer: ReplicateAnswer): void {
     const feed = this.#byPlace.get(`${answer.topicId}:${answer.partition}`);
     if (feed === undefined || !feed.isCurrent) return;
-    const { replica, progress } = feed;
-    const log = replica.log;
-    if (log === undefined) return;
+    const { progress } = feed;
     const before = progress.inFlightBytes;
     const nowMs = this.#options.clock.monotonicMs();
-    if (answer.errorCode !== undefined) this.#onRefusal(feed, answer, nowMs);
-    else if (answer.diverged) {
-      const follower = { epoch: answer.divergingEpoch, endOffset: answer.divergingEndOffset };
-      const view = leaderView(log, replica.sendableEnd);
-      progress.onDiverged(answer.correlationId, follower, view, nowMs + this.#retryDelay(feed));
-    } else if (progress.onMatch(answer.correlationId) && this.#isOfThisLife(answer)) {
-      const { durableEndOffset: end, brokerEpoch } = answer;
-      const startOffset = Math.min(progress.answeredStartOffset, end);
-      replica.onFollowerDurable(this.#brokerId, { end, startOffset, brokerEpoch });
-    }
+    const context = { followerId: this.#brokerId, nowMs, nextCorrelationId: this.#nextCorrelationId };
+    this.#answers.take(feed, answer, context);
     this.#inFlightBytes += progress.inFlightBytes - before;
     if (progress.pausedUntilMs > nowMs) this.#ticker.at(progress.pausedUntilMs);
     // Room in the link's window lets other feeds go on as well.
@@ -278,22 +296,45 @@ export class FollowerLink {
     else if (this.#ready.length > 0) this.#wakeup.set();
   }
 
-  /** What a follower has confirmed in an earlier life counts nothing (P14). */
-  #isOfThisLife(answer: ReplicateAnswer): boolean {
-    return answer.brokerEpoch >= (this.#options.addressOf(this.#brokerId)?.brokerEpoch ?? 0);
+  async #askPeer(signal: AbortSignal): Promise<void> {
+    const { addressOf, transportOf, clusterId, localId, brokerEpoch, metadataVersion, limits } = this.#options;
+    const address = addressOf(this.#brokerId);
+    if (address === undefined)
+      throw new DomainError('NOT_AVAILABLE', `it is not known where broker ${this.#brokerId} is`);
+    const { message } = await transportOf(address.url).unary(
+      BrokerReplicationService.method.sendHeartbeat,
+      signal,
+      limits.heartbeatTimeoutMs,
+      undefined,
+      {
+        version: apiVersion,
+        clusterId: clusterId(),
+        brokerId: localId,
+        brokerEpoch: BigInt(brokerEpoch()),
+        targetId: this.#brokerId,
+        metadataVersion: BigInt(metadataVersion()),
+      },
+    );
+    assertOk(message);
+    if (message.brokerEpoch >= BigInt(this.#brokerEpoch)) return;
+    throw new DomainError(
+      'STALE_BROKER_EPOCH',
+      `broker ${this.#brokerId} answers under registration ${message.brokerEpoch}`,
+    );
   }
 
-  #onRefusal(feed: Feed, answer: ReplicateAnswer, nowMs: number): void {
-    const { progress, replica } = feed;
-    if (!progress.onRefused(answer.correlationId, feed.likelyPlace, nowMs + this.#retryDelay(feed))) return;
-    const { failures } = progress;
-    if (failures > 1 && (failures & (failures - 1)) !== 0) return;
-    const fields = { follower: this.#brokerId, partition: replica.name, code: answer.errorCode, failures };
-    this.#options.logger.warn({ ...fields, reason: answer.errorMessage }, 'a follower refuses replication');
+  #onHeard(): void {
+    this.#heartbeat.heard();
+    if (!this.#isSilent) return;
+    this.#isSilent = false;
+    for (const replica of this.#feeds.keys()) replica.onFollowerHeard(this.#brokerId);
   }
 
-  #retryDelay(feed: Feed): number {
-    return backoffMs(feed.progress.failures + 1, this.#options.limits.retry, this.#options.random);
+  #onSilent(): void {
+    if (this.#isSilent) return;
+    this.#isSilent = true;
+    const { heardAtMs } = this.#heartbeat;
+    for (const replica of this.#feeds.keys()) replica.onFollowerSilent(this.#brokerId, heardAtMs);
   }
 
   /** What was in flight on the old stream may or may not have arrived. */

@@ -2,8 +2,9 @@
 import type { Clock, Logger, Random, Timers } from '@fleetmq/shared';
 import type { LaneTransport } from '@fleetmq/shared/runtime';
 import type { ProgressLimits } from '../domain/progress.ts';
+import type { HeartbeatLimits } from './peer-heartbeat.ts';
 
-export interface LinkLimits extends ProgressLimits {
+export interface LinkLimits extends ProgressLimits, HeartbeatLimits {
   /** Batch bytes of one message. Default 1 MiB; a single batch may be larger. */
   readonly messageBytes: number;
   /** Unanswered batch bytes of one link. Default 16 MiB. */
@@ -22,6 +23,8 @@ export const defaultLinkLimits: LinkLimits = {
   messageBytes: 1024 * 1024,
   linkWindowBytes: 16 * 1024 * 1024,
   tickMs: 50,
+  heartbeatMs: 1_000,
+  heartbeatTimeoutMs: 2_000,
   reconnect: { baseMs: 50, maxMs: 2_000 },
   retry: { baseMs: 100, maxMs: 5_000 },
 };
@@ -42,6 +45,8 @@ export interface ReplicatorOptions {
   readonly clusterId: () => string;
   /** Own registration. */
   readonly brokerEpoch: () => number;
+  /** What is known of the metadata. */
+  readonly metadataVersion: () => number;
   /** Undefined while it is not known where the broker is. */
   readonly addressOf: (brokerId: number) => FollowerAddress | undefined;
   readonly transportOf: (url: string) => LaneTransport;
