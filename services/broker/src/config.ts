@@ -88,7 +88,9 @@ export const brokerSchema = z.strictObject({
       .min(64 * kibibyte)
       .max(64 * mebibyte)
       .default(4 * mebibyte),
-    /** Batch bytes that may be unanswered per follower broker. */
+    /** What this broker sends to followers that are not in sync, all together. They never get in sync if more is written. 0: no bound. */
+    'catch-up-bytes-per-second': z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    /** Batch bytes that may be unanswered per follower broker that is in sync; a quarter of it per one that catches up. */
     'link-window-bytes': z
       .number()
       .int()

@@ -62,6 +62,7 @@ export class Progress {
   #sentStartOffset = 0;
   /** Log start of the last message that was answered. */
   #answeredStartOffset = 0;
+  #answeredBytes = 0;
   #pausedUntilMs = 0;
   #failures = 0;
 
@@ -188,6 +189,11 @@ export class Progress {
     return this.#answeredStartOffset;
   }
 
+  /** Batch bytes of all messages that were answered. */
+  get answeredBytes(): number {
+    return this.#answeredBytes;
+  }
+
   /** How often in a row the follower has refused. */
   get failures(): number {
     return this.#failures;
@@ -225,6 +231,7 @@ export class Progress {
     for (let sent = this.#inFlight.peek(); sent !== undefined && sent.correlationId <= correlationId; ) {
       this.#inFlight.shift();
       this.#inFlightBytes -= sent.bytes;
+      this.#answeredBytes += sent.bytes;
       this.#answeredStartOffset = sent.startOffset;
       sent = this.#inFlight.peek();
     }

@@ -13,6 +13,7 @@ import type { MetricsHistory } from '../shell/metrics-history.ts';
 import type { Partitions } from '../shell/partitions.ts';
 import type { Producer } from '../shell/producer.ts';
 import type { ProducerIds } from '../shell/producer-ids.ts';
+import type { Replicator } from '../shell/replicator.ts';
 
 export interface StreamLimits {
   /** Unanswered requests of one ProduceStream. */
@@ -42,6 +43,7 @@ export interface RpcContext {
   readonly producerIds: ProducerIds;
   readonly fetcher: Fetcher;
   readonly receiver: ReplicationReceiver;
+  readonly replicator: Replicator;
   readonly metrics: BrokerMetrics;
   readonly history: MetricsHistory;
   readonly fetchBounds: FetchBounds;

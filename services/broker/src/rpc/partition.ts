@@ -15,7 +15,7 @@ import { targetOf } from '../wire/offsets.ts';
 import { type RpcContext, unimplemented } from './context.ts';
 
 export function partitionRoutes(context: RpcContext): ServiceRoutes {
-  const { watch, timers, image, partitions } = context;
+  const { watch, timers, image, partitions, replicator } = context;
   const assignments = new Assignments(watch, timers);
   return typedRoutes(PartitionManagementService, {
     async assignPartition(request, { signal }) {
@@ -55,6 +55,7 @@ export function partitionRoutes(context: RpcContext): ServiceRoutes {
           brokerId,
           inSync: leader?.isr.has(brokerId) === true,
           durableEndOffset: BigInt(Math.max(0, leader?.durableEndOf(brokerId) ?? 0)),
+          copiedBytes: BigInt(replica === undefined ? 0 : replicator.copiedBytesOf(replica, brokerId)),
         })),
         failure: replica?.failure?.message ?? '',
       });

@@ -42,6 +42,7 @@ export class FeedAnswers {
     } else if (progress.onMatch(answer.correlationId) && this.#isOfThisLife(answer, context)) {
       const { durableEndOffset: end, brokerEpoch } = answer;
       const startOffset = Math.min(progress.answeredStartOffset, end);
+      feed.onMatched(log, end);
       replica.onFollowerDurable(context.followerId, { end, startOffset, brokerEpoch });
     }
   }
@@ -54,7 +55,7 @@ export class FeedAnswers {
   #onFailed(feed: Feed, answer: ReplicateAnswer, context: AnswerContext, retryAtMs: number): void {
     if (!this.#isOfThisLife(answer, context)) return;
     feed.replica.onFollowerFailed(context.followerId);
-    feed.progress.onFailed(feed.likelyPlace, context.nextCorrelationId, retryAtMs);
+    feed.onFailed(context.nextCorrelationId, retryAtMs);
     this.#report(feed, answer, context);
   }
 

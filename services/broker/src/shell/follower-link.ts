@@ -2,8 +2,8 @@
  * One follower broker as this leader sees it: one ReplicateStream, and for each partition a feed (feed.ts). One loop reads
  * from the logs and sends, another takes the answers.
  *
- * Feeds that have something to send stand in a ready queue, each at most once, so that no partition starves another. Bytes
- * that wait are bounded by the windows of the feeds, by the link's own window, and by the transport's send buffer.
+ * Feeds that have something to send take turns (send-turns.ts). Bytes that wait are bounded by the windows of the feeds, by
+ * those of the link, and by the transport's send buffer.
  * A lost stream costs nothing but time: the feeds probe again, and the stream is opened anew with a backoff. Meanwhile, and
  * until the next answer, the follower is silent: it does not count as caught up. A stream on which nothing comes, not even
  * an answer to a heartbeat, is lost (peer-heartbeat.ts).
@@ -15,13 +15,22 @@ import { backoffMs, DomainError, isDomainError } from '@fleetmq/shared';
 import type { RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
 import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
 import type { Alarm } from './alarm.ts';
+import type { CatchUpThrottles } from './catch-up-throttles.ts';
 import { assertOk } from './controller-link.ts';
 import { Feed, type FeedPart } from './feed.ts';
 import { FeedAnswers } from './feed-answers.ts';
 import type { FollowerAddress, ReplicatorOptions } from './link-options.ts';
 import { PeerHeartbeat } from './peer-heartbeat.ts';
 import type { Replica } from './replica.ts';
+import { SendTurns } from './send-turns.ts';
 import { Wakeup } from './wakeup.ts';
+
+/** What the links of a broker share. */
+export interface LinkParts {
+  /** Is set when something waits for time to pass, and calls `tick` then. */
+  readonly ticker: Pick<Alarm, 'at' | 'within'>;
+  readonly throttles: CatchUpThrottles;
+}
 
 export class FollowerLink {
   readonly #brokerId: number;
@@ -29,7 +38,7 @@ export class FollowerLink {
   readonly #ticker: Pick<Alarm, 'at' | 'within'>;
   readonly #feeds = new Map<Replica, Feed>();
   readonly #byPlace = new Map<string, Feed>();
-  #ready: Feed[] = [];
+  readonly #turns: SendTurns;
   readonly #wakeup = new Wakeup();
   readonly #stopping = new AbortController();
   readonly #answers: FeedAnswers;
@@ -39,16 +48,15 @@ export class FollowerLink {
   #endPause: (() => void) | undefined;
   #brokerEpoch = 0;
   #isSilent = false;
-  #inFlightBytes = 0;
   #nextCorrelationId = 1;
   sentBytes = 0;
   sentMessages = 0;
 
-  /** `ticker` is set when something waits for time to pass, and calls `tick` then. */
-  constructor(brokerId: number, options: ReplicatorOptions, ticker: Pick<Alarm, 'at' | 'within'>) {
+  constructor(brokerId: number, options: ReplicatorOptions, { ticker, throttles }: LinkParts) {
     this.#brokerId = brokerId;
     this.#options = options;
     this.#ticker = ticker;
+    this.#turns = new SendTurns(brokerId, options.limits, throttles);
     this.#answers = new FeedAnswers(options);
     this.#heartbeat = new PeerHeartbeat({
       ...options,
@@ -93,7 +101,7 @@ export class FollowerLink {
     const feed = this.#feeds.get(replica);
     if (feed === undefined) return;
     feed.isRemoved = true;
-    this.#inFlightBytes -= feed.progress.inFlightBytes;
+    this.#turns.adjust(feed, -feed.progress.inFlightBytes);
     this.#feeds.delete(replica);
     if (this.#byPlace.get(placeOf(replica)) === feed) this.#byPlace.delete(placeOf(replica));
   }
@@ -101,10 +109,15 @@ export class FollowerLink {
   /** There may be something to send for this partition. Watermarks alone wait for the tick. */
   notify(replica: Replica): void {
     const feed = this.#feeds.get(replica);
-    if (feed === undefined || feed.isReady) return;
+    if (feed === undefined || (feed.isReady && !feed.isCatchUp)) return;
     const { progress } = feed;
     if (progress.state === 'probe' || progress.nextOffset < replica.sendableEnd) this.#markReady(feed);
     else this.#ticker.within(this.#options.limits.tickMs);
+  }
+
+  /** What the follower has of this partition's log, in bytes. */
+  copiedBytesOf(replica: Replica): number {
+    return this.#feeds.get(replica)?.copiedBytes ?? 0;
   }
 
   /** Looks at everything that waits for time to pass; when the next pause is over, infinity: there is none. */
@@ -115,7 +128,10 @@ export class FollowerLink {
       if (pausedUntilMs > nowMs) nextMs = Math.min(nextMs, pausedUntilMs);
       else if (!feed.isReady && feed.hasWork(nowMs)) this.#markReady(feed);
     }
-    return nextMs;
+    if (this.#call === undefined || !this.#turns.isThrottled) return nextMs;
+    this.#turns.settle();
+    this.#wakeup.set();
+    return Math.min(nextMs, nowMs + this.#options.limits.tickMs);
   }
 
   /** The follower has registered anew, or something else about it changed: a link that waits tries at once. */
@@ -133,10 +149,7 @@ export class FollowerLink {
   }
 
   #markReady(feed: Feed): void {
-    if (feed.isReady) return;
-    feed.isReady = true;
-    this.#ready.push(feed);
-    if (this.#call !== undefined) this.#wakeup.set();
+    if (this.#turns.add(feed) && this.#call !== undefined) this.#wakeup.set();
   }
 
   async #run(): Promise<void> {
@@ -187,12 +200,12 @@ export class FollowerLink {
   async #sendAll(call: RawBidiCall): Promise<void> {
     try {
       while (this.#call === call) {
-        const feed = this.#inFlightBytes < this.#options.limits.linkWindowBytes ? this.#ready.shift() : undefined;
+        const feed = this.#turns.next(this.#options.clock.monotonicMs());
         if (feed === undefined) {
+          if (this.#turns.isThrottled) this.#ticker.within(this.#options.limits.tickMs);
           await this.#wakeup.wait();
           continue;
         }
-        feed.isReady = false;
         if (feed.isRemoved) continue;
         const message = await this.#nextMessage(feed);
         if (message === undefined || this.#call !== call) continue;
@@ -213,10 +226,10 @@ export class FollowerLink {
     if (log === undefined || !feed.isCurrent) return undefined;
     if (!feed.hasWork(this.#options.clock.monotonicMs())) return undefined;
     if (progress.nextOffset < log.startOffset) {
-      this.#inFlightBytes -= progress.inFlightBytes;
+      this.#turns.adjust(feed, -progress.inFlightBytes);
       progress.onLogStartPassed(log.startOffset, this.#nextCorrelationId);
     }
-    const next = feed.next(log, limits.messageBytes);
+    const next = feed.next(log, this.#turns.messageBytes(feed, limits.messageBytes));
     let read: ReadAnswer = { bytes: nothing, baseOffset: next.from, nextOffset: next.from };
     if (next.request !== undefined) {
       // Before the read, for a full disk may undo it while it is being read.
@@ -260,7 +273,7 @@ export class FollowerLink {
       mayRebuild: replica.state.leader?.mayRebuild(this.#brokerId) === true,
     });
     feed.sent(log, part, correlationId);
-    this.#inFlightBytes += part.bytes.length;
+    this.#turns.sent(feed, part.bytes.length);
     this.sentBytes += part.bytes.length;
     this.sentMessages++;
     return message;
@@ -289,11 +302,11 @@ export class FollowerLink {
     const nowMs = this.#options.clock.monotonicMs();
     const context = { followerId: this.#brokerId, nowMs, nextCorrelationId: this.#nextCorrelationId };
     this.#answers.take(feed, answer, context);
-    this.#inFlightBytes += progress.inFlightBytes - before;
+    this.#turns.adjust(feed, progress.inFlightBytes - before);
     if (progress.pausedUntilMs > nowMs) this.#ticker.at(progress.pausedUntilMs);
     // Room in the link's window lets other feeds go on as well.
     if (feed.isCurrent && feed.hasWork(nowMs)) this.#markReady(feed);
-    else if (this.#ready.length > 0) this.#wakeup.set();
+    else if (this.#turns.isWaiting) this.#wakeup.set();
   }
 
   async #askPeer(signal: AbortSignal): Promise<void> {
@@ -343,7 +356,7 @@ export class FollowerLink {
       feed.progress.onDisconnected(feed.likelyPlace, this.#nextCorrelationId);
       this.#markReady(feed);
     }
-    this.#inFlightBytes = 0;
+    this.#turns.forgetInFlight();
   }
 
   async #pause(attempt: number): Promise<void> {

@@ -1,14 +1,14 @@
 /** What the leader's side of replication is given: bounds, and the ways to the followers. */
-import type { Clock, Logger, Random, Timers } from '@fleetmq/shared';
+import type { Logger, Random, Timers } from '@fleetmq/shared';
 import type { LaneTransport } from '@fleetmq/shared/runtime';
 import type { ProgressLimits } from '../domain/progress.ts';
+import type { CatchUpThrottlesOptions } from './catch-up-throttles.ts';
 import type { HeartbeatLimits } from './peer-heartbeat.ts';
+import type { TurnLimits } from './send-turns.ts';
 
-export interface LinkLimits extends ProgressLimits, HeartbeatLimits {
+export interface LinkLimits extends ProgressLimits, HeartbeatLimits, TurnLimits {
   /** Batch bytes of one message. Default 1 MiB; a single batch may be larger. */
   readonly messageBytes: number;
-  /** Unanswered batch bytes of one link. Default 16 MiB. */
-  readonly linkWindowBytes: number;
   /** So long a watermark that moved without data waits for data to go with. Default 50 ms. */
   readonly tickMs: number;
   /** Between two attempts to open a stream. Default 50 ms to 2 s. */
@@ -22,6 +22,7 @@ export const defaultLinkLimits: LinkLimits = {
   windowMessages: 64,
   messageBytes: 1024 * 1024,
   linkWindowBytes: 16 * 1024 * 1024,
+  catchUpWindowBytes: 4 * 1024 * 1024,
   tickMs: 50,
   heartbeatMs: 1_000,
   heartbeatTimeoutMs: 2_000,
@@ -35,9 +36,8 @@ export interface FollowerAddress {
   readonly brokerEpoch: number;
 }
 
-export interface ReplicatorOptions {
+export interface ReplicatorOptions extends CatchUpThrottlesOptions {
   readonly localId: number;
-  readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;

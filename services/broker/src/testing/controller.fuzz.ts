@@ -124,7 +124,10 @@ export class TestController implements AsyncDisposable {
   }
 
   /** Changes a partition; leader epoch and partition epoch rise as they must. */
-  change(topicId: TopicId, change: Partial<Pick<PartitionImage, 'leaderId' | 'inSyncReplicas' | 'replicas'>>): void {
+  change(
+    topicId: TopicId,
+    change: Partial<Pick<PartitionImage, 'leaderId' | 'inSyncReplicas' | 'replicas' | 'move'>>,
+  ): void {
     const before = this.partition(topicId);
     const isSameLeader = change.leaderId === undefined || change.leaderId === before.leaderId;
     this.#apply([
