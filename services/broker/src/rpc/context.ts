@@ -10,6 +10,7 @@ import type { Fetcher } from '../shell/fetcher.ts';
 import type { ReplicationReceiver } from '../shell/follower.ts';
 import type { BrokerMetrics } from '../shell/metrics.ts';
 import type { MetricsHistory } from '../shell/metrics-history.ts';
+import type { Migrations } from '../shell/migrations.ts';
 import type { Partitions } from '../shell/partitions.ts';
 import type { Producer } from '../shell/producer.ts';
 import type { ProducerIds } from '../shell/producer-ids.ts';
@@ -44,6 +45,7 @@ export interface RpcContext {
   readonly fetcher: Fetcher;
   readonly receiver: ReplicationReceiver;
   readonly replicator: Replicator;
+  readonly migrations: Migrations;
   readonly metrics: BrokerMetrics;
   readonly history: MetricsHistory;
   readonly fetchBounds: FetchBounds;

@@ -32,6 +32,7 @@ import type { BatchInflater } from './inflater.ts';
 import { IsrProposer } from './isr-proposer.ts';
 import { defaultLinkLimits } from './link-options.ts';
 import type { BrokerMetrics } from './metrics.ts';
+import { Migrations } from './migrations.ts';
 import { type MoveProgress, moveProgress } from './move-progress.ts';
 import { defaultPartitionLimits } from './partition-limits.ts';
 import { Partitions } from './partitions.ts';
@@ -135,6 +136,10 @@ export function createCore(options: CoreOptions) {
   };
   return {
     ...{ link, replicator, partitions, budgets },
+    migrations: new Migrations({
+      ...{ localId, watch, partitions, replicator, calls, clock, timers },
+      transportOf: options.transportAt,
+    }),
     /** How far the moves of what this broker leads have come. */
     moves: (): MoveProgress[] => moveProgress({ image, partitions, replicator }),
     ...chores,
