@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { ErrorCode } from '@fleetmq/gen/common/errors';
 import { AcknowledgmentLevel } from '@fleetmq/gen/common/types';
@@ -127,13 +126,13 @@ test('P20: damage in a log that nobody reads is found, and the replica is filled
   const send = (text: string) => producer.produce({ topicPartition, records: [record(text)], acks: ACK_ALL });
   assert.equal((await send('precious')).errorCode, ErrorCode.OK);
 
-  await damage(fleet, 1);
+  await fleet.damage(1, 'precious');
   await until('the damage was found', () => replicaOf(1)?.failure?.code === 'CORRUPT_LOG');
   // Nobody writes: the leader is told.
   await until('it has left the ISR', () => fleet.controller.partition(topicId).inSyncReplicas.length === 2);
   await until('it is back in sync', () => fleet.controller.partition(topicId).inSyncReplicas.length === 3, 12_000);
   assert.equal(replicaOf(1)?.log?.durableEndOffset, 1);
-  assert.ok((await readFile(await segmentOf(fleet, 1))).includes('precious'));
+  assert.ok((await readFile(await fleet.segmentOf(1))).includes('precious'));
 });
 
 test('P14: a damaged log is not rebuilt while an earlier proposal may still bring it into the ISR', async () => {
@@ -152,7 +151,7 @@ test('P14: a damaged log is not rebuilt while an earlier proposal may still brin
   };
   fleet.controller.change(topicId, { inSyncReplicas: fleet.controller.partition(topicId).replicas.slice(0, 2) });
   await until('the leader asks for broker 1', () => replicaOf(2)?.state.leader?.isr.maximal.length === 3);
-  await damage(fleet, 1);
+  await fleet.damage(1, 'precious');
   await until('the leader knows of the damage', () => replicaOf(2)?.state.leader?.durableEndOf(1) === unconfirmed);
   const damaged = replicaOf(1);
   attempts = 0;
@@ -175,7 +174,7 @@ test('P20: a last copy that is damaged is reported and serves on, until another 
   }
   await fleet.stopBroker(2, { handOver: false });
   await until('broker 1 is alone', () => fleet.controller.partition(topicId).inSyncReplicas.length === 1);
-  await damage(fleet, 1);
+  await fleet.damage(1, 'precious');
   await until('the controllers know', () => fleet.controller.heartbeats.get(1)?.failed.length === 1);
   assert.equal((await produce(fleet, 'more')).errorCode, ErrorCode.OK);
 
@@ -184,20 +183,5 @@ test('P20: a last copy that is damaged is reported and serves on, until another 
   fleet.controller.elect(topicId, 2);
   await until('it has left the ISR', () => fleet.controller.partition(topicId).inSyncReplicas.length === 1);
   await until('it is rebuilt', () => fleet.controller.partition(topicId).inSyncReplicas.length === 2, 12_000);
-  assert.ok((await readFile(await segmentOf(fleet, 1))).includes('precious'));
+  assert.ok((await readFile(await fleet.segmentOf(1))).includes('precious'));
 });
-
-/** One byte of the record "precious" is another one now. */
-async function damage(fleet: TestFleet, id: number): Promise<void> {
-  const segment = await segmentOf(fleet, id);
-  const bytes = await readFile(segment);
-  bytes[bytes.indexOf('precious')] = 0x50;
-  await writeFile(segment, bytes);
-}
-
-async function segmentOf(fleet: TestFleet, id: number): Promise<string> {
-  const names = await readdir(fleet.folderOf(id), { recursive: true });
-  const name = names.find((each) => each.startsWith('partitions/') && each.endsWith('.log'));
-  assert.ok(name, `broker ${id} has no segment`);
-  return join(fleet.folderOf(id), name);
-}

@@ -9,16 +9,15 @@
  * an answer to a heartbeat, is lost (peer-heartbeat.ts).
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
-import type { ReadAnswer } from '@fleetmq/log';
-import { apiVersion } from '@fleetmq/metadata';
 import { backoffMs, DomainError, isDomainError } from '@fleetmq/shared';
-import type { RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
-import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
+import type { RawBidiCall } from '@fleetmq/shared/runtime';
+import { decodeReplicateAnswer, type ReplicateAnswer } from '../wire/replicate.ts';
 import type { Alarm } from './alarm.ts';
+import { askPeer } from './ask-peer.ts';
 import type { CatchUpThrottles } from './catch-up-throttles.ts';
-import { assertOk } from './controller-link.ts';
-import { Feed, type FeedPart } from './feed.ts';
+import { Feed } from './feed.ts';
 import { FeedAnswers } from './feed-answers.ts';
+import { FeedMessages } from './feed-messages.ts';
 import type { FollowerAddress, ReplicatorOptions } from './link-options.ts';
 import { PeerHeartbeat } from './peer-heartbeat.ts';
 import type { Replica } from './replica.ts';
@@ -41,6 +40,7 @@ export class FollowerLink {
   readonly #turns: SendTurns;
   readonly #wakeup = new Wakeup();
   readonly #stopping = new AbortController();
+  readonly #messages: FeedMessages;
   readonly #answers: FeedAnswers;
   readonly #heartbeat: PeerHeartbeat;
   #running: Promise<void> | undefined;
@@ -48,19 +48,20 @@ export class FollowerLink {
   #endPause: (() => void) | undefined;
   #brokerEpoch = 0;
   #isSilent = false;
-  #nextCorrelationId = 1;
-  sentBytes = 0;
-  sentMessages = 0;
 
   constructor(brokerId: number, options: ReplicatorOptions, { ticker, throttles }: LinkParts) {
     this.#brokerId = brokerId;
     this.#options = options;
     this.#ticker = ticker;
     this.#turns = new SendTurns(brokerId, options.limits, throttles);
+    this.#messages = new FeedMessages(brokerId, options, {
+      ...{ ticker, turns: this.#turns },
+      again: (feed) => this.#markReady(feed),
+    });
     this.#answers = new FeedAnswers(options);
     this.#heartbeat = new PeerHeartbeat({
       ...options,
-      ask: (signal) => this.#askPeer(signal),
+      ask: (signal) => askPeer(options, { brokerId, brokerEpoch: this.#brokerEpoch }, signal),
       onSilent: ({ code, message }) => {
         options.logger.warn(
           { follower: brokerId, code, reason: message },
@@ -69,6 +70,11 @@ export class FollowerLink {
         this.#call?.close();
       },
     });
+  }
+
+  /** Batch bytes and messages that were sent since the start. */
+  get sent(): { readonly bytes: number; readonly messages: number } {
+    return this.#messages.sent;
   }
 
   get isEmpty(): boolean {
@@ -207,7 +213,7 @@ export class FollowerLink {
           continue;
         }
         if (feed.isRemoved) continue;
-        const message = await this.#nextMessage(feed);
+        const message = await this.#messages.next(feed);
         if (message === undefined || this.#call !== call) continue;
         if (!call.send(message)) await call.drained();
         if (feed.hasWork(this.#options.clock.monotonicMs())) this.#markReady(feed);
@@ -218,122 +224,19 @@ export class FollowerLink {
     }
   }
 
-  /** Reads and encodes what this feed sends next; undefined when there is nothing, or no longer. */
-  async #nextMessage(feed: Feed): Promise<RawMessage | undefined> {
-    const { replica, progress } = feed;
-    const { limits } = this.#options;
-    const log = replica.log;
-    if (log === undefined || !feed.isCurrent) return undefined;
-    if (!feed.hasWork(this.#options.clock.monotonicMs())) return undefined;
-    if (progress.nextOffset < log.startOffset) {
-      this.#turns.adjust(feed, -progress.inFlightBytes);
-      progress.onLogStartPassed(log.startOffset, this.#nextCorrelationId);
-    }
-    const next = feed.next(log, this.#turns.messageBytes(feed, limits.messageBytes));
-    let read: ReadAnswer = { bytes: nothing, baseOffset: next.from, nextOffset: next.from };
-    if (next.request !== undefined) {
-      // Before the read, for a full disk may undo it while it is being read.
-      replica.onExposed(next.request.upTo);
-      try {
-        read = await log.read(next.request);
-      } catch (error) {
-        return this.#onReadFailure(feed, error);
-      }
-      if (!feed.isStillAt(next)) {
-        this.#markReady(feed);
-        return undefined;
-      }
-    }
-    const { bytes, baseOffset, nextOffset, lease } = read;
-    const pieces = this.#encode(feed, { bytes, baseOffset, nextOffset, reset: next.reset });
-    return pieces && { pieces, release: () => lease?.release() };
-  }
-
-  #encode(feed: Feed, part: FeedPart): Uint8Array[] | undefined {
-    const { replica, leaderEpoch } = feed;
-    const log = replica.log;
-    if (log === undefined) return undefined;
-    const correlationId = this.#nextCorrelationId++;
-    const message = encodeReplicate({
-      clusterId: this.#options.clusterId(),
-      leaderId: this.#options.localId,
-      leaderBrokerEpoch: this.#options.brokerEpoch(),
-      targetId: this.#brokerId,
-      topicId: replica.topicId,
-      partition: replica.partition,
-      leaderEpoch,
-      baseOffset: part.baseOffset,
-      previousEpoch: feed.previousEpoch(log, part),
-      batches: part.bytes,
-      highWatermark: replica.state.highWatermark,
-      logStartOffset: log.startOffset,
-      correlationId,
-      reset: part.reset,
-      leaderEndOffset: log.endOffset,
-      mayRebuild: replica.state.leader?.mayRebuild(this.#brokerId) === true,
-    });
-    feed.sent(log, part, correlationId);
-    this.#turns.sent(feed, part.bytes.length);
-    this.sentBytes += part.bytes.length;
-    this.sentMessages++;
-    return message;
-  }
-
-  /** The log start has moved past the place, or the disk fails to read: the first is a reset, the second a pause. */
-  #onReadFailure(feed: Feed, error: unknown): undefined {
-    if (!isDomainError(error)) throw error;
-    if (error.code === 'OFFSET_OUT_OF_RANGE') {
-      this.#markReady(feed);
-      return undefined;
-    }
-    const fields = { partition: feed.replica.name, code: error.code, reason: error.message };
-    this.#options.logger.warn(fields, 'the log cannot be read for a follower');
-    feed.progress.pause(this.#options.clock.monotonicMs() + this.#options.limits.retry.maxMs);
-    this.#ticker.at(feed.progress.pausedUntilMs);
-    feed.replica.onReadFailure(error);
-    return undefined;
-  }
-
   #onAnswer(answer: ReplicateAnswer): void {
     const feed = this.#byPlace.get(`${answer.topicId}:${answer.partition}`);
     if (feed === undefined || !feed.isCurrent) return;
     const { progress } = feed;
     const before = progress.inFlightBytes;
     const nowMs = this.#options.clock.monotonicMs();
-    const context = { followerId: this.#brokerId, nowMs, nextCorrelationId: this.#nextCorrelationId };
+    const context = { followerId: this.#brokerId, nowMs, nextCorrelationId: this.#messages.nextCorrelationId };
     this.#answers.take(feed, answer, context);
     this.#turns.adjust(feed, progress.inFlightBytes - before);
     if (progress.pausedUntilMs > nowMs) this.#ticker.at(progress.pausedUntilMs);
     // Room in the link's window lets other feeds go on as well.
     if (feed.isCurrent && feed.hasWork(nowMs)) this.#markReady(feed);
     else if (this.#turns.isWaiting) this.#wakeup.set();
-  }
-
-  async #askPeer(signal: AbortSignal): Promise<void> {
-    const { addressOf, transportOf, clusterId, localId, brokerEpoch, metadataVersion, limits } = this.#options;
-    const address = addressOf(this.#brokerId);
-    if (address === undefined)
-      throw new DomainError('NOT_AVAILABLE', `it is not known where broker ${this.#brokerId} is`);
-    const { message } = await transportOf(address.url).unary(
-      BrokerReplicationService.method.sendHeartbeat,
-      signal,
-      limits.heartbeatTimeoutMs,
-      undefined,
-      {
-        version: apiVersion,
-        clusterId: clusterId(),
-        brokerId: localId,
-        brokerEpoch: BigInt(brokerEpoch()),
-        targetId: this.#brokerId,
-        metadataVersion: BigInt(metadataVersion()),
-      },
-    );
-    assertOk(message);
-    if (message.brokerEpoch >= BigInt(this.#brokerEpoch)) return;
-    throw new DomainError(
-      'STALE_BROKER_EPOCH',
-      `broker ${this.#brokerId} answers under registration ${message.brokerEpoch}`,
-    );
   }
 
   #onHeard(): void {
@@ -353,7 +256,7 @@ export class FollowerLink {
   /** What was in flight on the old stream may or may not have arrived. */
   #realignAll(): void {
     for (const feed of this.#feeds.values()) {
-      feed.progress.onDisconnected(feed.likelyPlace, this.#nextCorrelationId);
+      feed.progress.onDisconnected(feed.likelyPlace, this.#messages.nextCorrelationId);
       this.#markReady(feed);
     }
     this.#turns.forgetInFlight();
@@ -372,8 +275,6 @@ export class FollowerLink {
     });
   }
 }
-
-const nothing: Uint8Array = new Uint8Array(0);
 
 function placeOf(replica: Replica): string {
   return `${replica.topicId}:${replica.partition}`;

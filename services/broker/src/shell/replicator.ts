@@ -30,8 +30,8 @@ export class Replicator implements AsyncDisposable {
     let bytes = 0;
     let messages = 0;
     for (const link of this.#links.values()) {
-      bytes += link.sentBytes;
-      messages += link.sentMessages;
+      bytes += link.sent.bytes;
+      messages += link.sent.messages;
     }
     return { bytes, messages };
   }

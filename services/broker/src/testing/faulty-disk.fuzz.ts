@@ -6,6 +6,8 @@ export class FaultyDisk {
   failSyncOf: RegExp | undefined;
   /** Paths of segments whose writes find the disk full. */
   fullFor: RegExp | undefined;
+  /** Paths of segments that cannot be read. */
+  failReadOf: RegExp | undefined;
   /** Waited for before a write finds the disk full. */
   beforeFull: () => Promise<void> = () => Promise.resolve();
 
@@ -28,7 +30,10 @@ export class FaultyDisk {
         if (this.failSyncOf?.test(file.path) === true) throw new DomainError('STORAGE_FAILED', `${file.path}: EIO`);
         await file.sync();
       },
-      read: (position, length, into) => file.read(position, length, into),
+      read: async (position, length, into) => {
+        if (this.failReadOf?.test(file.path) === true) throw new DomainError('STORAGE_FAILED', `${file.path}: EIO`);
+        return file.read(position, length, into);
+      },
       truncate: (size) => file.truncate(size),
       preallocate: (size) => file.preallocate(size),
       size: () => file.size(),
