@@ -549,7 +549,8 @@ export const PartitionManagementService: GenService<{
     output: typeof RemovePartitionResponseSchema;
   },
   /**
-   * Moves one partition between brokers (copy, catch up, swap) and streams how far it has come.
+   * Moves one partition between brokers (copy, catch up, swap) and streams how far it has come. The move goes on when the caller
+   * leaves; asking for the same one again, at any broker, attaches to it.
    *
    * @generated from rpc rustmq.broker.PartitionManagementService.MigratePartition
    */

@@ -77,6 +77,9 @@ export interface Broker extends AsyncDisposable {
   stop(options?: { readonly handOver?: boolean }): Promise<void>;
 }
 
+/** Of connections to controllers and other brokers: one without a sign of life under open calls is closed after both. */
+const keepalive = { intervalMs: 2_000, timeoutMs: 2_000 };
+
 /** Resolves when the broker is in service. Rejects with INVALID_CONFIG, UNIMPLEMENTED, WRONG_CLUSTER, DUPLICATE_REQUEST ... */
 export async function createBroker(config: BrokerConfig, overrides: Partial<BrokerPorts> = {}): Promise<Broker> {
   checkConfig(config);
@@ -86,7 +89,7 @@ export async function createBroker(config: BrokerConfig, overrides: Partial<Brok
 
   const watching = await openWatching(config, opened);
   const folder = await openFolder(config, ports, opened);
-  const pool = opened.use(createRpcPool());
+  const pool = opened.use(createRpcPool({ keepalive }));
   const waitingMax = config.limits['inflations-waiting'];
   const inflater = opened.use(new Inflater({ limits: defaultInflationLimits, waitingMax, logger }));
   const node = opened.use(

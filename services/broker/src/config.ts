@@ -77,6 +77,10 @@ export const brokerSchema = z.strictObject({
   replica: z.strictObject({
     /** A follower that was not caught up for this long leaves the in-sync replicas. */
     'lag-time-max-ms': z.number().int().min(100).max(600_000).default(5_000),
+    /** A follower broker that has said nothing for this long is asked whether it is there. */
+    'heartbeat-ms': z.number().int().min(10).max(60_000).default(1_000),
+    /** It has this long to answer; then its stream is opened anew, and it does not count as caught up. */
+    'heartbeat-timeout-ms': z.number().int().min(10).max(60_000).default(2_000),
     /** Batch bytes that may be unanswered per partition and follower. */
     'window-bytes': z
       .number()
@@ -84,7 +88,9 @@ export const brokerSchema = z.strictObject({
       .min(64 * kibibyte)
       .max(64 * mebibyte)
       .default(4 * mebibyte),
-    /** Batch bytes that may be unanswered per follower broker. */
+    /** What this broker sends to followers that are not in sync, all together. They never get in sync if more is written. 0: no bound. */
+    'catch-up-bytes-per-second': z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    /** Batch bytes that may be unanswered per follower broker that is in sync; a quarter of it per one that catches up. */
     'link-window-bytes': z
       .number()
       .int()

@@ -204,4 +204,34 @@ describe('three brokers', () => {
     const gone = await consumer.fetch({ partitions: [{ topicPartition, fetchOffset: 1n }] });
     assert.equal(gone.partitions[0]?.errorCode, ErrorCode.OFFSET_OUT_OF_RANGE);
   });
+
+  test('GetLeaderEpoch says where an epoch ends, SendHeartbeat who is there; both refuse who is not meant or behind', async () => {
+    const { topicId } = fleet.controller.createTopic('epochs', [1, 2, 3]);
+    await untilLed(fleet, 1, 'epochs');
+    await produce(fleet, 1, 'epochs', ['a', 'b']);
+    fleet.controller.elect(topicId, 2);
+    await untilLed(fleet, 2, 'epochs');
+    await produce(fleet, 2, 'epochs', ['c']);
+    const { replication } = fleet.clients(3, 'internal');
+    for (const [leaderEpoch, answer] of [
+      [1, { epoch: 1, end: 2n }],
+      [2, { epoch: 2, end: 3n }],
+      [9, { epoch: 2, end: 3n }],
+      [0, { epoch: 0, end: 0n }],
+    ] as const) {
+      const { leaderEpoch: epoch, endOffset: end } = await replication.getLeaderEpoch({ topicId, leaderEpoch });
+      assert.deepEqual({ epoch, end }, answer, `epoch ${leaderEpoch}`);
+    }
+    const asks = { topicId, leaderEpoch: 1, currentLeaderEpoch: 1 };
+    await assert.rejects(replication.getLeaderEpoch(asks), { code: 'STALE_EPOCH' });
+    await assert.rejects(replication.getLeaderEpoch({ topicId, partition: 7 }), { code: 'PARTITION_NOT_FOUND' });
+
+    const epochOf = (id: number) => BigInt(fleet.broker(id).brokerEpoch);
+    const beat = { clusterId: 'c'.repeat(32), brokerId: 1, brokerEpoch: epochOf(1), targetId: 3 };
+    assert.equal((await replication.sendHeartbeat(beat)).brokerEpoch, epochOf(3));
+    await assert.rejects(replication.sendHeartbeat({ ...beat, targetId: 2 }), { code: 'WRONG_TARGET' });
+    await assert.rejects(replication.sendHeartbeat({ ...beat, clusterId: 'd' }), { code: 'WRONG_CLUSTER' });
+    const earlier = { ...beat, brokerEpoch: epochOf(1) - 1n };
+    await assert.rejects(replication.sendHeartbeat(earlier), { code: 'STALE_BROKER_EPOCH' });
+  });
 });

@@ -216,3 +216,57 @@ test('P7, P9: over any history the watermark never falls, nor passes a durable e
     { numRuns: 300 },
   );
 });
+
+test('P25: a follower that falls silent leaves the ISR of an idle partition, and is back once it is heard', () => {
+  const leader = leaderOf();
+  for (const id of [2, 3]) leader.onFollowerDurable(id, 100, 1, 0);
+  let nowMs = 0;
+  const maintainUntil = (endMs: number) => {
+    while (nowMs + 250 <= endMs) {
+      nowMs += 250;
+      const proposal = leader.maintainIsr(nowMs, lagMaxMs, live);
+      if (proposal !== undefined) return proposal.members;
+    }
+    return undefined;
+  };
+  assert.equal(maintainUntil(20_000), undefined);
+  leader.onFollowerSilent(3, 19_500);
+  assert.equal(maintainUntil(19_500 + lagMaxMs), undefined);
+  assert.deepEqual(maintainUntil(19_750 + lagMaxMs), [1, 2]);
+  leader.onAssignment({ replicas: [1, 2, 3], inSyncReplicas: [1, 2], partitionEpoch: 8 }, nowMs);
+  // It has everything still, as far as anybody knows; but who is silent does not come back.
+  assert.equal(maintainUntil(40_000), undefined);
+  leader.onFollowerHeard(3);
+  assert.deepEqual(maintainUntil(40_250), [1, 2, 3]);
+});
+
+test('P14, P20: a follower whose log has failed leaves the ISR at once, and counts only with its next log', () => {
+  const leader = leaderOf();
+  for (const id of [2, 3]) leader.onFollowerDurable(id, 100, 1, 0);
+  leader.onFollowerFailed(3);
+  assert.equal(leader.durableEndOf(3), unconfirmed);
+  assert.equal(leader.mayRebuild(3), false, 'the controllers still hold it in the ISR');
+  assert.deepEqual(leader.maintainIsr(1, lagMaxMs, live)?.members, [1, 2]);
+  assert.equal(leader.mayRebuild(3), false, 'the proposal is not answered');
+  leader.onAssignment({ replicas: [1, 2, 3], inSyncReplicas: [1, 2], partitionEpoch: 8 }, 2);
+  assert.equal(leader.mayRebuild(3), true);
+  assert.equal(leader.maintainIsr(250, lagMaxMs, live), undefined);
+  leader.onFollowerDurable(3, 40, 1, 300);
+  assert.equal(leader.mayRebuild(3), false);
+  assert.equal(leader.maintainIsr(500, lagMaxMs, live), undefined);
+  leader.onFollowerDurable(3, 100, 1, 600);
+  assert.deepEqual(leader.maintainIsr(750, lagMaxMs, live)?.members, [1, 2, 3]);
+});
+
+test('P14: a joiner whose log fails before the controllers have answered is taken back, and waits for that with its rebuild', () => {
+  const leader = leaderOf({ inSyncReplicas: [1, 2] });
+  for (const id of [2, 3]) leader.onFollowerDurable(id, 100, 1, 0);
+  assert.deepEqual(leader.maintainIsr(1, lagMaxMs, live)?.members, [1, 2, 3]);
+  leader.onFollowerFailed(3);
+  assert.deepEqual(leader.maintainIsr(2, lagMaxMs, live)?.members, [1, 2]);
+  assert.equal(leader.mayRebuild(3), false, 'the first proposal may still be carried out');
+  leader.onAssignment({ replicas: [1, 2, 3], inSyncReplicas: [1, 2, 3], partitionEpoch: 8 }, 3);
+  assert.deepEqual(leader.maintainIsr(4, lagMaxMs, live)?.members, [1, 2]);
+  leader.onAssignment({ replicas: [1, 2, 3], inSyncReplicas: [1, 2], partitionEpoch: 9 }, 5);
+  assert.equal(leader.mayRebuild(3), true);
+});

@@ -3,14 +3,15 @@
  * watermark, the ack points, and which ISR change to ask for. Plain data and arithmetic; the shell moves the bytes.
  *
  * A follower's end counts only after it has answered in this epoch and under its current registration: an end of an earlier
- * life proves nothing (P14). A follower is caught up at a moment when it has all that was durable on the leader then; who
- * was not for `lagMaxMs` by the monotonic clock is proposed for removal, who has reached the watermark and the start of the
- * epoch is proposed for the ISR (P7, P10). The design is Kafka's (KIP-497, KIP-966), with push instead of pull.
+ * life proves nothing (P14). A follower is caught up at a moment when it has all that was durable on the leader then, and is
+ * heard of; who was not for `lagMaxMs` by the monotonic clock, or whose log has failed, is proposed for removal, who has
+ * reached the watermark and the start of the epoch is proposed for the ISR (P7, P10). follower-account.ts keeps the accounts. The design is Kafka's (KIP-497, KIP-966), with push instead of pull.
  *
  * Invariants: `highWatermark` never falls and never passes `durableEndOffset`; `durableEndOffset <= endOffset`.
  */
 import { assert, DomainError } from '@fleetmq/shared';
 import { type AckRule, ackPoint, needsInsyncReplicas } from './custom-acks.ts';
+import { FollowerAccount } from './follower-account.ts';
 import { advanceHighWatermark, isWatermarkServable, unconfirmed } from './high-watermark.ts';
 import { type IsrProposal, IsrState } from './isr.ts';
 
@@ -30,19 +31,6 @@ export interface LeaderStart {
   readonly nowMs: number;
 }
 
-interface Follower {
-  durableEnd: number;
-  /** Registration under which `durableEnd` was confirmed; 0: none. */
-  brokerEpoch: number;
-  /** Last moment at which it had all that the leader had. */
-  caughtUpAtMs: number;
-  /** First offset of its log, as far as it is confirmed. */
-  startOffset: number;
-  /** It is caught up as of `markAtMs` once it reaches `markEnd`. */
-  markEnd: number;
-  markAtMs: number;
-}
-
 /** Registration of a broker that may be in an ISR now; undefined for one that may not. */
 export type LiveBrokerEpoch = (brokerId: number) => number | undefined;
 
@@ -52,7 +40,7 @@ export class LeaderState {
   readonly epochStartOffset: number;
   readonly isr: IsrState;
   #replicas: readonly number[];
-  #followers = new Map<number, Follower>();
+  #followers = new Map<number, FollowerAccount>();
   #durableEndOffset: number;
   #highWatermark: number;
   #minInsyncReplicas: number;
@@ -123,20 +111,14 @@ export class LeaderState {
    */
   onFollowerDurable(brokerId: number, end: number, brokerEpoch: number, nowMs: number): boolean {
     const follower = this.#followers.get(brokerId);
-    if (follower === undefined || brokerEpoch < follower.brokerEpoch) return false;
-    if (brokerEpoch > follower.brokerEpoch) {
-      follower.brokerEpoch = brokerEpoch;
-      follower.durableEnd = unconfirmed;
-    }
-    follower.durableEnd = Math.max(follower.durableEnd, end);
-    this.#noteProgress(follower, nowMs);
+    if (follower?.onDurable(end, brokerEpoch) !== true) return false;
+    follower.noteProgress(this.#durableEndOffset, nowMs);
     return this.#advance();
   }
 
   /** A follower's log begins at `startOffset` or later. */
   onFollowerStart(brokerId: number, startOffset: number): void {
-    const follower = this.#followers.get(brokerId);
-    if (follower !== undefined) follower.startOffset = Math.max(follower.startOffset, startOffset);
+    this.#followers.get(brokerId)?.onStart(startOffset);
   }
 
   /** Whether no replica that may lead next still has records before `startOffset`. */
@@ -146,10 +128,26 @@ export class LeaderState {
 
   /** The broker has registered anew: what it had confirmed before counts no more. */
   onFollowerRestarted(brokerId: number, brokerEpoch: number): void {
-    const follower = this.#followers.get(brokerId);
-    if (follower === undefined || brokerEpoch <= follower.brokerEpoch) return;
-    follower.brokerEpoch = brokerEpoch;
-    follower.durableEnd = unconfirmed;
+    this.#followers.get(brokerId)?.onRestarted(brokerEpoch);
+  }
+
+  /** The follower's log has failed: it leaves the ISR, and counts again once it answers with another log. */
+  onFollowerFailed(brokerId: number): void {
+    this.#followers.get(brokerId)?.onFailed();
+  }
+
+  /** Whether the follower may begin an empty log: its failed one counts nowhere, and no ISR that may come has it (P14). */
+  mayRebuild(brokerId: number): boolean {
+    return this.#followers.get(brokerId)?.isFailed === true && !this.isr.maximal.includes(brokerId);
+  }
+
+  /** The follower's broker answers no more; it was heard last at `heardAtMs`. */
+  onFollowerSilent(brokerId: number, heardAtMs: number): void {
+    this.#followers.get(brokerId)?.onSilent(heardAtMs, this.#durableEndOffset);
+  }
+
+  onFollowerHeard(brokerId: number): void {
+    this.#followers.get(brokerId)?.onHeard();
   }
 
   /** News from the controllers for this very epoch. True when the watermark has moved. */
@@ -203,10 +201,12 @@ export class LeaderState {
     });
   }
 
-  /** Whether all replicas are in sync and have all that is durable here: then `maintainIsr` has nothing to find. */
+  /** Whether all replicas are in sync, heard of, and have all that is durable here: then `maintainIsr` has nothing to find. */
   get isSettled(): boolean {
     if (this.isr.pending !== undefined || this.isUnderReplicated) return false;
-    for (const { durableEnd } of this.#followers.values()) if (durableEnd < this.#durableEndOffset) return false;
+    for (const { durableEnd, isSilent } of this.#followers.values()) {
+      if (isSilent || durableEnd < this.#durableEndOffset) return false;
+    }
     return true;
   }
 
@@ -216,7 +216,7 @@ export class LeaderState {
    */
   maintainIsr(nowMs: number, lagMaxMs: number, liveEpoch: LiveBrokerEpoch): IsrProposal | undefined {
     this.#forgivePause(nowMs, lagMaxMs);
-    for (const follower of this.#followers.values()) this.#noteProgress(follower, nowMs);
+    for (const follower of this.#followers.values()) follower.noteProgress(this.#durableEndOffset, nowMs);
     const isLagging = (id: number): boolean => this.#isLagging(id, nowMs, lagMaxMs);
     const { pending, committed } = this.isr;
     if (pending !== undefined) {
@@ -229,56 +229,28 @@ export class LeaderState {
     return joiners.length === 0 ? undefined : this.isr.propose([...committed, ...joiners]);
   }
 
-  /** Whoever had everything at the last mark was caught up then; whoever has everything now is caught up now. */
-  #noteProgress(follower: Follower, nowMs: number): void {
-    if (follower.durableEnd >= this.#durableEndOffset) follower.caughtUpAtMs = nowMs;
-    else if (follower.durableEnd >= follower.markEnd) {
-      follower.caughtUpAtMs = Math.max(follower.caughtUpAtMs, follower.markAtMs);
-    } else return;
-    follower.markEnd = this.#durableEndOffset;
-    follower.markAtMs = nowMs;
-  }
-
   /** A process that stood still cannot tell who lagged meanwhile: its pause is taken off everyone's account. */
   #forgivePause(nowMs: number, lagMaxMs: number): void {
     const pauseMs = nowMs - this.#maintainedAtMs;
     this.#maintainedAtMs = nowMs;
     if (pauseMs < lagMaxMs / 2) return;
-    for (const follower of this.#followers.values()) {
-      follower.caughtUpAtMs = Math.min(nowMs, follower.caughtUpAtMs + pauseMs);
-      follower.markAtMs = Math.min(nowMs, follower.markAtMs + pauseMs);
-    }
+    for (const follower of this.#followers.values()) follower.forgive(pauseMs, nowMs);
   }
 
   #isLagging(brokerId: number, nowMs: number, lagMaxMs: number): boolean {
-    const follower = this.#followers.get(brokerId);
-    return follower !== undefined && nowMs - follower.caughtUpAtMs > lagMaxMs;
+    return this.#followers.get(brokerId)?.isLagging(nowMs, lagMaxMs) === true;
   }
 
   #mayJoin(brokerId: number, liveEpoch: LiveBrokerEpoch): boolean {
-    const follower = this.#followers.get(brokerId);
-    if (follower === undefined || follower.durableEnd === unconfirmed) return false;
-    const hasAll = follower.durableEnd >= this.#highWatermark && follower.durableEnd >= this.epochStartOffset;
-    return hasAll && follower.brokerEpoch !== 0 && liveEpoch(brokerId) === follower.brokerEpoch;
+    const needed = Math.max(this.#highWatermark, this.epochStartOffset);
+    return this.#followers.get(brokerId)?.hasAll(needed, liveEpoch(brokerId)) === true;
   }
 
   #keepFollowers(nowMs: number): void {
-    const followers = new Map<number, Follower>();
-    for (const id of this.#replicas) {
-      if (id === this.localId) continue;
-      followers.set(
-        id,
-        this.#followers.get(id) ?? {
-          durableEnd: unconfirmed,
-          brokerEpoch: 0,
-          startOffset: 0,
-          caughtUpAtMs: nowMs,
-          markEnd: this.#durableEndOffset,
-          markAtMs: nowMs,
-        },
-      );
-    }
-    this.#followers = followers;
+    const others = this.#replicas.filter((id) => id !== this.localId);
+    this.#followers = new Map(
+      others.map((id) => [id, this.#followers.get(id) ?? new FollowerAccount(this.#durableEndOffset, nowMs)]),
+    );
   }
 
   #advance(): boolean {

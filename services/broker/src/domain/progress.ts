@@ -62,6 +62,7 @@ export class Progress {
   #sentStartOffset = 0;
   /** Log start of the last message that was answered. */
   #answeredStartOffset = 0;
+  #answeredBytes = 0;
   #pausedUntilMs = 0;
   #failures = 0;
 
@@ -166,6 +167,13 @@ export class Progress {
     return true;
   }
 
+  /** The follower's log has failed. Probes at `place`, not before `retryAtMs`; answers to what was sent before change nothing. */
+  onFailed(place: number, nextCorrelationId: number, retryAtMs: number): void {
+    this.#realign(nextCorrelationId - 1, place, false);
+    this.#pausedUntilMs = retryAtMs;
+    this.#failures++;
+  }
+
   /** Sends nothing before `untilMs`. */
   pause(untilMs: number): void {
     this.#pausedUntilMs = untilMs;
@@ -179,6 +187,11 @@ export class Progress {
   /** Log start of the last message that was answered: a follower that has matched up to there begins there, too. */
   get answeredStartOffset(): number {
     return this.#answeredStartOffset;
+  }
+
+  /** Batch bytes of all messages that were answered. */
+  get answeredBytes(): number {
+    return this.#answeredBytes;
   }
 
   /** How often in a row the follower has refused. */
@@ -218,6 +231,7 @@ export class Progress {
     for (let sent = this.#inFlight.peek(); sent !== undefined && sent.correlationId <= correlationId; ) {
       this.#inFlight.shift();
       this.#inFlightBytes -= sent.bytes;
+      this.#answeredBytes += sent.bytes;
       this.#answeredStartOffset = sent.startOffset;
       sent = this.#inFlight.peek();
     }

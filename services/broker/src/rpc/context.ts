@@ -10,9 +10,11 @@ import type { Fetcher } from '../shell/fetcher.ts';
 import type { ReplicationReceiver } from '../shell/follower.ts';
 import type { BrokerMetrics } from '../shell/metrics.ts';
 import type { MetricsHistory } from '../shell/metrics-history.ts';
+import type { Migrations } from '../shell/migrations.ts';
 import type { Partitions } from '../shell/partitions.ts';
 import type { Producer } from '../shell/producer.ts';
 import type { ProducerIds } from '../shell/producer-ids.ts';
+import type { Replicator } from '../shell/replicator.ts';
 
 export interface StreamLimits {
   /** Unanswered requests of one ProduceStream. */
@@ -42,6 +44,8 @@ export interface RpcContext {
   readonly producerIds: ProducerIds;
   readonly fetcher: Fetcher;
   readonly receiver: ReplicationReceiver;
+  readonly replicator: Replicator;
+  readonly migrations: Migrations;
   readonly metrics: BrokerMetrics;
   readonly history: MetricsHistory;
   readonly fetchBounds: FetchBounds;

@@ -3,11 +3,13 @@ import { create } from '@bufbuild/protobuf';
 import {
   AssignPartitionResponseSchema,
   GetPartitionStateResponseSchema,
+  MigratePartitionProgressSchema,
   PartitionManagementService,
   RemovePartitionResponseSchema,
   UpdatePartitionConfigResponseSchema,
 } from '@fleetmq/gen/broker/partition';
-import { checkVersion, partitionToProto } from '@fleetmq/metadata/wire';
+import { checkVersion, durationToProto, partitionToProto } from '@fleetmq/metadata/wire';
+import type { BrokerId } from '@fleetmq/shared';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import { locatePartition } from '../domain/topics.ts';
 import { Assignments } from '../shell/assignments.ts';
@@ -15,7 +17,7 @@ import { targetOf } from '../wire/offsets.ts';
 import { type RpcContext, unimplemented } from './context.ts';
 
 export function partitionRoutes(context: RpcContext): ServiceRoutes {
-  const { watch, timers, image, partitions } = context;
+  const { watch, timers, image, partitions, replicator, migrations } = context;
   const assignments = new Assignments(watch, timers);
   return typedRoutes(PartitionManagementService, {
     async assignPartition(request, { signal }) {
@@ -55,10 +57,27 @@ export function partitionRoutes(context: RpcContext): ServiceRoutes {
           brokerId,
           inSync: leader?.isr.has(brokerId) === true,
           durableEndOffset: BigInt(Math.max(0, leader?.durableEndOf(brokerId) ?? 0)),
+          copiedBytes: BigInt(replica === undefined ? 0 : replicator.copiedBytesOf(replica, brokerId)),
         })),
         failure: replica?.failure?.message ?? '',
       });
     },
-    migratePartition: () => unimplemented('MigratePartition'),
+    async *migratePartition(request, { signal }) {
+      checkVersion(request.version);
+      if (request.bytesPerSecondMax !== 0n) unimplemented('MigratePartition with bytes_per_second_max');
+      const ask = {
+        ...targetOf(request.topicPartition),
+        sourceId: request.sourceId as BrokerId,
+        targetId: request.targetId as BrokerId,
+      };
+      for await (const { remainingMs, copiedBytes, totalBytes, phase } of migrations.run(ask, signal)) {
+        yield create(MigratePartitionProgressSchema, {
+          phase,
+          copiedBytes: BigInt(copiedBytes),
+          totalBytes: BigInt(totalBytes),
+          ...(remainingMs === undefined ? {} : { remaining: durationToProto(remainingMs) }),
+        });
+      }
+    },
   });
 }

@@ -32,6 +32,8 @@ import type { BatchInflater } from './inflater.ts';
 import { IsrProposer } from './isr-proposer.ts';
 import { defaultLinkLimits } from './link-options.ts';
 import type { BrokerMetrics } from './metrics.ts';
+import { Migrations } from './migrations.ts';
+import { type MoveProgress, moveProgress } from './move-progress.ts';
 import { defaultPartitionLimits } from './partition-limits.ts';
 import { Partitions } from './partitions.ts';
 import { Producer } from './producer.ts';
@@ -62,7 +64,7 @@ export interface CoreOptions {
 export type Core = ReturnType<typeof createCore>;
 
 export function createCore(options: CoreOptions) {
-  const { config, clock, timers, random, logger, watch, calls, transportAt } = options;
+  const { config, clock, timers, random, logger, watch, calls } = options;
   const { image } = watch;
   const localId = config.node.id;
   const budgets = createBudgets(config, clock);
@@ -82,12 +84,7 @@ export function createCore(options: CoreOptions) {
   });
   const brokerEpoch = (): number => link.brokerEpoch;
   const clusterId = (): string => image.cluster.clusterId;
-  const replicator = new Replicator({
-    ...{ localId, clock, timers, random, logger, clusterId, brokerEpoch },
-    limits: linkLimits(config),
-    addressOf: (brokerId) => followerAddress(image, brokerId),
-    transportOf: transportAt,
-  });
+  const replicator = createReplicator(options, { clusterId, brokerEpoch });
   const partitions: Partitions = new Partitions({
     ...{ localId, clock, logger, image },
     disk: options.disk,
@@ -105,8 +102,9 @@ export function createCore(options: CoreOptions) {
         replicator.refresh(replica);
         chores.isrProposer.wake();
       },
-      onFailure: () => {
+      onFailure: (replica) => {
         link.beatSoon();
+        served.receiver.onFailure(replica);
         chores.rebuilding.within(rebuildCheckMs);
       },
       onAckWaiting: (deadlineMs) => chores.purgatory.watch(deadlineMs),
@@ -138,6 +136,12 @@ export function createCore(options: CoreOptions) {
   };
   return {
     ...{ link, replicator, partitions, budgets },
+    migrations: new Migrations({
+      ...{ localId, watch, partitions, replicator, calls, clock, timers },
+      transportOf: options.transportAt,
+    }),
+    /** How far the moves of what this broker leads have come. */
+    moves: (): MoveProgress[] => moveProgress({ image, partitions, replicator }),
     ...chores,
     ...served,
     ...serving,
@@ -147,6 +151,23 @@ export function createCore(options: CoreOptions) {
       life.isStopping = true;
     },
   };
+}
+
+function createReplicator(
+  { config, clock, timers, random, logger, watch, transportAt }: CoreOptions,
+  own: Pick<ServedParts, 'clusterId' | 'brokerEpoch'>,
+): Replicator {
+  return new Replicator({
+    ...{ clock, timers, random, logger, ...own },
+    localId: config.node.id,
+    limits: linkLimits(config),
+    metadataVersion: () => watch.version,
+    catchUpBytesPerSecond: config.replica['catch-up-bytes-per-second'],
+    // No move names a bound of its own yet.
+    moveLimitOf: () => undefined,
+    addressOf: (brokerId) => followerAddress(watch.image, brokerId),
+    transportOf: transportAt,
+  });
 }
 
 /** While there are failed logs. */
@@ -245,7 +266,12 @@ function createBudgets({ limits }: BrokerConfig, clock: Clock): Budgets {
 
 function linkLimits({ replica }: BrokerConfig) {
   const windowBytes = replica['window-bytes'];
-  return { ...defaultLinkLimits, windowBytes, linkWindowBytes: replica['link-window-bytes'] };
+  return {
+    ...{ ...defaultLinkLimits, windowBytes, linkWindowBytes: replica['link-window-bytes'] },
+    catchUpWindowBytes: replica['link-window-bytes'] / 4,
+    heartbeatMs: replica['heartbeat-ms'],
+    heartbeatTimeoutMs: replica['heartbeat-timeout-ms'],
+  };
 }
 
 function partitionLimits({ limits }: BrokerConfig) {

@@ -6,6 +6,7 @@
 import type { PartitionLog, ReadAnswer, ReadRequest } from '@fleetmq/log';
 import { FrameCursor } from '@fleetmq/record';
 import type { Offset } from '@fleetmq/shared';
+import { copiedBytes } from '../domain/copied-bytes.ts';
 import { unconfirmed } from '../domain/high-watermark.ts';
 import { Progress, type ProgressLimits } from '../domain/progress.ts';
 import { leaderView } from './log-view.ts';
@@ -31,8 +32,12 @@ export class Feed {
   readonly progress: Progress;
   readonly leaderEpoch: number;
   readonly #followerId: number;
-  /** It stands in the ready queue of the link. */
+  /** What the follower had when it first matched, less what was answered before; undefined: it has not matched yet. */
+  #bytesBefore: number | undefined;
+  /** It waits for its turn on the link. */
   isReady = false;
+  /** It stands with those that catch up (send-turns.ts). */
+  isCatchUp = false;
   isRemoved = false;
 
   constructor(
@@ -48,6 +53,31 @@ export class Feed {
 
   get isCurrent(): boolean {
     return !this.isRemoved && this.replica.state.leader?.leaderEpoch === this.leaderEpoch;
+  }
+
+  /** Whether the watermark waits for the follower, or soon will. */
+  get isInSync(): boolean {
+    return this.replica.state.leader?.isr.maximal.includes(this.#followerId) === true;
+  }
+
+  /** What the follower has of the log, in bytes: what it had at first is estimated, the rest was counted. */
+  get copiedBytes(): number {
+    const { log, state } = this.replica;
+    const end = state.leader?.durableEndOf(this.#followerId) ?? unconfirmed;
+    if (log === undefined || end === unconfirmed) return 0;
+    if (end >= log.endOffset) return log.sizeBytes;
+    return Math.min(log.sizeBytes, Math.max(0, (this.#bytesBefore ?? 0) + this.progress.answeredBytes));
+  }
+
+  /** The follower is durable up to `end`. */
+  onMatched(log: PartitionLog, end: number): void {
+    this.#bytesBefore ??= copiedBytes(log, end) - this.progress.answeredBytes;
+  }
+
+  /** The follower's log has failed: it will have another one. */
+  onFailed(nextCorrelationId: number, retryAtMs: number): void {
+    this.#bytesBefore = undefined;
+    this.progress.onFailed(this.likelyPlace, nextCorrelationId, retryAtMs);
   }
 
   /** Where to look for the follower first: at what it has confirmed, or else at the end. */

@@ -2,21 +2,34 @@
  * One follower broker as this leader sees it: one ReplicateStream, and for each partition a feed (feed.ts). One loop reads
  * from the logs and sends, another takes the answers.
  *
- * Feeds that have something to send stand in a ready queue, each at most once, so that no partition starves another. Bytes
- * that wait are bounded by the windows of the feeds, by the link's own window, and by the transport's send buffer.
- * A lost stream costs nothing but time: the feeds probe again, and the stream is opened anew with a backoff.
+ * Feeds that have something to send take turns (send-turns.ts). Bytes that wait are bounded by the windows of the feeds, by
+ * those of the link, and by the transport's send buffer.
+ * A lost stream costs nothing but time: the feeds probe again, and the stream is opened anew with a backoff. Meanwhile, and
+ * until the next answer, the follower is silent: it does not count as caught up. A stream on which nothing comes, not even
+ * an answer to a heartbeat, is lost (peer-heartbeat.ts).
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
-import type { ReadAnswer } from '@fleetmq/log';
 import { backoffMs, DomainError, isDomainError } from '@fleetmq/shared';
-import type { RawBidiCall, RawMessage } from '@fleetmq/shared/runtime';
-import { decodeReplicateAnswer, encodeReplicate, type ReplicateAnswer } from '../wire/replicate.ts';
+import type { RawBidiCall } from '@fleetmq/shared/runtime';
+import { decodeReplicateAnswer, type ReplicateAnswer } from '../wire/replicate.ts';
 import type { Alarm } from './alarm.ts';
-import { Feed, type FeedPart } from './feed.ts';
+import { askPeer } from './ask-peer.ts';
+import type { CatchUpThrottles } from './catch-up-throttles.ts';
+import { Feed } from './feed.ts';
+import { FeedAnswers } from './feed-answers.ts';
+import { FeedMessages } from './feed-messages.ts';
 import type { FollowerAddress, ReplicatorOptions } from './link-options.ts';
-import { leaderView } from './log-view.ts';
+import { PeerHeartbeat } from './peer-heartbeat.ts';
 import type { Replica } from './replica.ts';
+import { SendTurns } from './send-turns.ts';
 import { Wakeup } from './wakeup.ts';
+
+/** What the links of a broker share. */
+export interface LinkParts {
+  /** Is set when something waits for time to pass, and calls `tick` then. */
+  readonly ticker: Pick<Alarm, 'at' | 'within'>;
+  readonly throttles: CatchUpThrottles;
+}
 
 export class FollowerLink {
   readonly #brokerId: number;
@@ -24,23 +37,44 @@ export class FollowerLink {
   readonly #ticker: Pick<Alarm, 'at' | 'within'>;
   readonly #feeds = new Map<Replica, Feed>();
   readonly #byPlace = new Map<string, Feed>();
-  #ready: Feed[] = [];
+  readonly #turns: SendTurns;
   readonly #wakeup = new Wakeup();
   readonly #stopping = new AbortController();
+  readonly #messages: FeedMessages;
+  readonly #answers: FeedAnswers;
+  readonly #heartbeat: PeerHeartbeat;
   #running: Promise<void> | undefined;
   #call: RawBidiCall | undefined;
   #endPause: (() => void) | undefined;
   #brokerEpoch = 0;
-  #inFlightBytes = 0;
-  #nextCorrelationId = 1;
-  sentBytes = 0;
-  sentMessages = 0;
+  #isSilent = false;
 
-  /** `ticker` is set when something waits for time to pass, and calls `tick` then. */
-  constructor(brokerId: number, options: ReplicatorOptions, ticker: Pick<Alarm, 'at' | 'within'>) {
+  constructor(brokerId: number, options: ReplicatorOptions, { ticker, throttles }: LinkParts) {
     this.#brokerId = brokerId;
     this.#options = options;
     this.#ticker = ticker;
+    this.#turns = new SendTurns(brokerId, options.limits, throttles);
+    this.#messages = new FeedMessages(brokerId, options, {
+      ...{ ticker, turns: this.#turns },
+      again: (feed) => this.#markReady(feed),
+    });
+    this.#answers = new FeedAnswers(options);
+    this.#heartbeat = new PeerHeartbeat({
+      ...options,
+      ask: (signal) => askPeer(options, { brokerId, brokerEpoch: this.#brokerEpoch }, signal),
+      onSilent: ({ code, message }) => {
+        options.logger.warn(
+          { follower: brokerId, code, reason: message },
+          'a follower is silent: its stream is given up',
+        );
+        this.#call?.close();
+      },
+    });
+  }
+
+  /** Batch bytes and messages that were sent since the start. */
+  get sent(): { readonly bytes: number; readonly messages: number } {
+    return this.#messages.sent;
   }
 
   get isEmpty(): boolean {
@@ -54,12 +88,15 @@ export class FollowerLink {
     if (leader === undefined || log === undefined) return;
     const known = this.#feeds.get(replica);
     if (known !== undefined && known.leaderEpoch === leader.leaderEpoch) {
+      // Its follower waits for this word.
+      if (leader.mayRebuild(this.#brokerId)) known.progress.pause(0);
       this.#markReady(known);
       return;
     }
     this.remove(replica);
     const place = { followerId: this.#brokerId, leaderEpoch: leader.leaderEpoch, endOffset: log.endOffset };
     const feed = new Feed(replica, place, this.#options.limits);
+    if (this.#isSilent) replica.onFollowerSilent(this.#brokerId, this.#heartbeat.heardAtMs);
     this.#feeds.set(replica, feed);
     this.#byPlace.set(placeOf(replica), feed);
     this.#markReady(feed);
@@ -70,7 +107,7 @@ export class FollowerLink {
     const feed = this.#feeds.get(replica);
     if (feed === undefined) return;
     feed.isRemoved = true;
-    this.#inFlightBytes -= feed.progress.inFlightBytes;
+    this.#turns.adjust(feed, -feed.progress.inFlightBytes);
     this.#feeds.delete(replica);
     if (this.#byPlace.get(placeOf(replica)) === feed) this.#byPlace.delete(placeOf(replica));
   }
@@ -78,10 +115,15 @@ export class FollowerLink {
   /** There may be something to send for this partition. Watermarks alone wait for the tick. */
   notify(replica: Replica): void {
     const feed = this.#feeds.get(replica);
-    if (feed === undefined || feed.isReady) return;
+    if (feed === undefined || (feed.isReady && !feed.isCatchUp)) return;
     const { progress } = feed;
     if (progress.state === 'probe' || progress.nextOffset < replica.sendableEnd) this.#markReady(feed);
     else this.#ticker.within(this.#options.limits.tickMs);
+  }
+
+  /** What the follower has of this partition's log, in bytes. */
+  copiedBytesOf(replica: Replica): number {
+    return this.#feeds.get(replica)?.copiedBytes ?? 0;
   }
 
   /** Looks at everything that waits for time to pass; when the next pause is over, infinity: there is none. */
@@ -92,7 +134,10 @@ export class FollowerLink {
       if (pausedUntilMs > nowMs) nextMs = Math.min(nextMs, pausedUntilMs);
       else if (!feed.isReady && feed.hasWork(nowMs)) this.#markReady(feed);
     }
-    return nextMs;
+    if (this.#call === undefined || !this.#turns.isThrottled) return nextMs;
+    this.#turns.settle();
+    this.#wakeup.set();
+    return Math.min(nextMs, nowMs + this.#options.limits.tickMs);
   }
 
   /** The follower has registered anew, or something else about it changed: a link that waits tries at once. */
@@ -110,10 +155,7 @@ export class FollowerLink {
   }
 
   #markReady(feed: Feed): void {
-    if (feed.isReady) return;
-    feed.isReady = true;
-    this.#ready.push(feed);
-    if (this.#call !== undefined) this.#wakeup.set();
+    if (this.#turns.add(feed) && this.#call !== undefined) this.#wakeup.set();
   }
 
   async #run(): Promise<void> {
@@ -136,10 +178,12 @@ export class FollowerLink {
       signal: this.#stopping.signal,
     });
     this.#call = call;
+    this.#heartbeat.start();
     const sending = this.#sendAll(call);
     try {
       for await (const bytes of call.responses) {
         answers++;
+        this.#onHeard();
         this.#onAnswer(decodeReplicateAnswer(bytes));
       }
     } catch (error) {
@@ -151,6 +195,8 @@ export class FollowerLink {
     } finally {
       this.#call = undefined;
       call.close();
+      this.#heartbeat.stop();
+      this.#onSilent();
       this.#wakeup.set();
       await sending;
     }
@@ -160,14 +206,14 @@ export class FollowerLink {
   async #sendAll(call: RawBidiCall): Promise<void> {
     try {
       while (this.#call === call) {
-        const feed = this.#inFlightBytes < this.#options.limits.linkWindowBytes ? this.#ready.shift() : undefined;
+        const feed = this.#turns.next(this.#options.clock.monotonicMs());
         if (feed === undefined) {
+          if (this.#turns.isThrottled) this.#ticker.within(this.#options.limits.tickMs);
           await this.#wakeup.wait();
           continue;
         }
-        feed.isReady = false;
         if (feed.isRemoved) continue;
-        const message = await this.#nextMessage(feed);
+        const message = await this.#messages.next(feed);
         if (message === undefined || this.#call !== call) continue;
         if (!call.send(message)) await call.drained();
         if (feed.hasWork(this.#options.clock.monotonicMs())) this.#markReady(feed);
@@ -178,129 +224,42 @@ export class FollowerLink {
     }
   }
 
-  /** Reads and encodes what this feed sends next; undefined when there is nothing, or no longer. */
-  async #nextMessage(feed: Feed): Promise<RawMessage | undefined> {
-    const { replica, progress } = feed;
-    const { limits } = this.#options;
-    const log = replica.log;
-    if (log === undefined || !feed.isCurrent) return undefined;
-    if (!feed.hasWork(this.#options.clock.monotonicMs())) return undefined;
-    if (progress.nextOffset < log.startOffset) {
-      this.#inFlightBytes -= progress.inFlightBytes;
-      progress.onLogStartPassed(log.startOffset, this.#nextCorrelationId);
-    }
-    const next = feed.next(log, limits.messageBytes);
-    let read: ReadAnswer = { bytes: nothing, baseOffset: next.from, nextOffset: next.from };
-    if (next.request !== undefined) {
-      try {
-        read = await log.read(next.request);
-      } catch (error) {
-        return this.#onReadFailure(feed, error);
-      }
-      if (!feed.isStillAt(next)) {
-        this.#markReady(feed);
-        return undefined;
-      }
-    }
-    const { bytes, baseOffset, nextOffset, lease } = read;
-    const pieces = this.#encode(feed, { bytes, baseOffset, nextOffset, reset: next.reset });
-    return pieces && { pieces, release: () => lease?.release() };
-  }
-
-  #encode(feed: Feed, part: FeedPart): Uint8Array[] | undefined {
-    const { replica, leaderEpoch } = feed;
-    const log = replica.log;
-    if (log === undefined) return undefined;
-    const correlationId = this.#nextCorrelationId++;
-    const message = encodeReplicate({
-      clusterId: this.#options.clusterId(),
-      leaderId: this.#options.localId,
-      leaderBrokerEpoch: this.#options.brokerEpoch(),
-      targetId: this.#brokerId,
-      topicId: replica.topicId,
-      partition: replica.partition,
-      leaderEpoch,
-      baseOffset: part.baseOffset,
-      previousEpoch: feed.previousEpoch(log, part),
-      batches: part.bytes,
-      highWatermark: replica.state.highWatermark,
-      logStartOffset: log.startOffset,
-      correlationId,
-      reset: part.reset,
-      leaderEndOffset: log.endOffset,
-    });
-    feed.sent(log, part, correlationId);
-    this.#inFlightBytes += part.bytes.length;
-    this.sentBytes += part.bytes.length;
-    this.sentMessages++;
-    return message;
-  }
-
-  /** The log start has moved past the place, or the disk fails to read: the first is a reset, the second a pause. */
-  #onReadFailure(feed: Feed, error: unknown): undefined {
-    if (!isDomainError(error)) throw error;
-    if (error.code === 'OFFSET_OUT_OF_RANGE') {
-      this.#markReady(feed);
-      return undefined;
-    }
-    const fields = { partition: feed.replica.name, code: error.code, reason: error.message };
-    this.#options.logger.warn(fields, 'the log cannot be read for a follower');
-    feed.progress.pause(this.#options.clock.monotonicMs() + this.#options.limits.retry.maxMs);
-    this.#ticker.at(feed.progress.pausedUntilMs);
-    feed.replica.onReadFailure(error);
-    return undefined;
-  }
-
   #onAnswer(answer: ReplicateAnswer): void {
     const feed = this.#byPlace.get(`${answer.topicId}:${answer.partition}`);
     if (feed === undefined || !feed.isCurrent) return;
-    const { replica, progress } = feed;
-    const log = replica.log;
-    if (log === undefined) return;
+    const { progress } = feed;
     const before = progress.inFlightBytes;
     const nowMs = this.#options.clock.monotonicMs();
-    if (answer.errorCode !== undefined) this.#onRefusal(feed, answer, nowMs);
-    else if (answer.diverged) {
-      const follower = { epoch: answer.divergingEpoch, endOffset: answer.divergingEndOffset };
-      const view = leaderView(log, replica.sendableEnd);
-      progress.onDiverged(answer.correlationId, follower, view, nowMs + this.#retryDelay(feed));
-    } else if (progress.onMatch(answer.correlationId) && this.#isOfThisLife(answer)) {
-      const { durableEndOffset: end, brokerEpoch } = answer;
-      const startOffset = Math.min(progress.answeredStartOffset, end);
-      replica.onFollowerDurable(this.#brokerId, { end, startOffset, brokerEpoch });
-    }
-    this.#inFlightBytes += progress.inFlightBytes - before;
+    const context = { followerId: this.#brokerId, nowMs, nextCorrelationId: this.#messages.nextCorrelationId };
+    this.#answers.take(feed, answer, context);
+    this.#turns.adjust(feed, progress.inFlightBytes - before);
     if (progress.pausedUntilMs > nowMs) this.#ticker.at(progress.pausedUntilMs);
     // Room in the link's window lets other feeds go on as well.
     if (feed.isCurrent && feed.hasWork(nowMs)) this.#markReady(feed);
-    else if (this.#ready.length > 0) this.#wakeup.set();
+    else if (this.#turns.isWaiting) this.#wakeup.set();
   }
 
-  /** What a follower has confirmed in an earlier life counts nothing (P14). */
-  #isOfThisLife(answer: ReplicateAnswer): boolean {
-    return answer.brokerEpoch >= (this.#options.addressOf(this.#brokerId)?.brokerEpoch ?? 0);
+  #onHeard(): void {
+    this.#heartbeat.heard();
+    if (!this.#isSilent) return;
+    this.#isSilent = false;
+    for (const replica of this.#feeds.keys()) replica.onFollowerHeard(this.#brokerId);
   }
 
-  #onRefusal(feed: Feed, answer: ReplicateAnswer, nowMs: number): void {
-    const { progress, replica } = feed;
-    if (!progress.onRefused(answer.correlationId, feed.likelyPlace, nowMs + this.#retryDelay(feed))) return;
-    const { failures } = progress;
-    if (failures > 1 && (failures & (failures - 1)) !== 0) return;
-    const fields = { follower: this.#brokerId, partition: replica.name, code: answer.errorCode, failures };
-    this.#options.logger.warn({ ...fields, reason: answer.errorMessage }, 'a follower refuses replication');
-  }
-
-  #retryDelay(feed: Feed): number {
-    return backoffMs(feed.progress.failures + 1, this.#options.limits.retry, this.#options.random);
+  #onSilent(): void {
+    if (this.#isSilent) return;
+    this.#isSilent = true;
+    const { heardAtMs } = this.#heartbeat;
+    for (const replica of this.#feeds.keys()) replica.onFollowerSilent(this.#brokerId, heardAtMs);
   }
 
   /** What was in flight on the old stream may or may not have arrived. */
   #realignAll(): void {
     for (const feed of this.#feeds.values()) {
-      feed.progress.onDisconnected(feed.likelyPlace, this.#nextCorrelationId);
+      feed.progress.onDisconnected(feed.likelyPlace, this.#messages.nextCorrelationId);
       this.#markReady(feed);
     }
-    this.#inFlightBytes = 0;
+    this.#turns.forgetInFlight();
   }
 
   async #pause(attempt: number): Promise<void> {
@@ -316,8 +275,6 @@ export class FollowerLink {
     });
   }
 }
-
-const nothing: Uint8Array = new Uint8Array(0);
 
 function placeOf(replica: Replica): string {
   return `${replica.topicId}:${replica.partition}`;

@@ -5,7 +5,8 @@
  *
  * Who sends what: another cluster, another target, an older registration or an older leader epoch is refused and changes
  * nothing (P12). What to do with a message is decided in domain/follower.ts; truncation never goes below the own watermark
- * (P13). An answer is durable: the end that it names counts for the leader's watermark.
+ * (P13). An answer is durable: the end that it names counts for the leader's watermark. A log that has failed confirms nothing
+ * more, and every leader is told at once, unasked: an idle partition would not find out.
  */
 
 import type { PartitionLog } from '@fleetmq/log';
@@ -41,9 +42,24 @@ export type AnswerTo = (answer: ReplicateAnswer) => void;
 
 export class ReplicationReceiver {
   readonly #options: ReceiverOptions;
+  /** The open streams of leaders. */
+  readonly #streams = new Set<AnswerTo>();
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
+  }
+
+  /** Sends on this stream what no message asked for, until the result is called. */
+  addStream(answer: AnswerTo): () => void {
+    this.#streams.add(answer);
+    return () => this.#streams.delete(answer);
+  }
+
+  /** Tells the leaders of a replica whose log has failed. Those without a stream find out when they open one. */
+  onFailure({ topicId, partition, failure }: Pick<Replica, 'topicId' | 'partition' | 'failure'>): void {
+    if (failure === undefined) return;
+    const answer = this.#refusal({ topicId, partition, correlationId: 0 }, failure);
+    for (const send of this.#streams) send(answer);
   }
 
   /**
@@ -55,6 +71,7 @@ export class ReplicationReceiver {
     try {
       this.#assertSender(message);
       const replica = this.#replicaOf(message);
+      if (message.mayRebuild) replica.onMayRebuild(message.leaderEpoch);
       if (!replica.isBusy && this.#tryAppend(replica, message, answer, lease)) lease?.release();
       else void replica.runJob(() => this.#process(replica, message, { answer, refused, lease }));
     } catch (error) {
@@ -179,7 +196,12 @@ export class ReplicationReceiver {
         return;
       }
       replica.state.onMatch(matchedEnd, message.highWatermark);
-      const done = (): void => answer({ ...this.#ok(replica, message), durableEndOffset: matchedEnd });
+      const done = (): void => {
+        const { failure } = replica;
+        answer(
+          failure ? this.#refusal(message, failure) : { ...this.#ok(replica, message), durableEndOffset: matchedEnd },
+        );
+      };
       const start = Math.min(message.logStartOffset, replica.state.highWatermark);
       if (start <= log.startOffset) done();
       else void replica.runJob(() => this.#followStart(log, { start, message, answer, done }));
@@ -230,7 +252,10 @@ export class ReplicationReceiver {
     };
   }
 
-  #refusal(message: ReplicateMessage, error: DomainError): ReplicateAnswer {
+  #refusal(
+    message: Pick<ReplicateMessage, 'topicId' | 'partition' | 'correlationId'>,
+    error: DomainError,
+  ): ReplicateAnswer {
     const replica = this.#options.partitions.find(message.topicId, message.partition);
     return {
       errorCode: error.code,

@@ -1,13 +1,14 @@
 /** What the leader's side of replication is given: bounds, and the ways to the followers. */
-import type { Clock, Logger, Random, Timers } from '@fleetmq/shared';
+import type { Logger, Random, Timers } from '@fleetmq/shared';
 import type { LaneTransport } from '@fleetmq/shared/runtime';
 import type { ProgressLimits } from '../domain/progress.ts';
+import type { CatchUpThrottlesOptions } from './catch-up-throttles.ts';
+import type { HeartbeatLimits } from './peer-heartbeat.ts';
+import type { TurnLimits } from './send-turns.ts';
 
-export interface LinkLimits extends ProgressLimits {
+export interface LinkLimits extends ProgressLimits, HeartbeatLimits, TurnLimits {
   /** Batch bytes of one message. Default 1 MiB; a single batch may be larger. */
   readonly messageBytes: number;
-  /** Unanswered batch bytes of one link. Default 16 MiB. */
-  readonly linkWindowBytes: number;
   /** So long a watermark that moved without data waits for data to go with. Default 50 ms. */
   readonly tickMs: number;
   /** Between two attempts to open a stream. Default 50 ms to 2 s. */
@@ -21,7 +22,10 @@ export const defaultLinkLimits: LinkLimits = {
   windowMessages: 64,
   messageBytes: 1024 * 1024,
   linkWindowBytes: 16 * 1024 * 1024,
+  catchUpWindowBytes: 4 * 1024 * 1024,
   tickMs: 50,
+  heartbeatMs: 1_000,
+  heartbeatTimeoutMs: 2_000,
   reconnect: { baseMs: 50, maxMs: 2_000 },
   retry: { baseMs: 100, maxMs: 5_000 },
 };
@@ -32,9 +36,8 @@ export interface FollowerAddress {
   readonly brokerEpoch: number;
 }
 
-export interface ReplicatorOptions {
+export interface ReplicatorOptions extends CatchUpThrottlesOptions {
   readonly localId: number;
-  readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -42,6 +45,8 @@ export interface ReplicatorOptions {
   readonly clusterId: () => string;
   /** Own registration. */
   readonly brokerEpoch: () => number;
+  /** What is known of the metadata. */
+  readonly metadataVersion: () => number;
   /** Undefined while it is not known where the broker is. */
   readonly addressOf: (brokerId: number) => FollowerAddress | undefined;
   readonly transportOf: (url: string) => LaneTransport;

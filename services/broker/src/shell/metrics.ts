@@ -13,6 +13,7 @@ import {
 import type { ByteBudget } from './byte-budget.ts';
 import type { ControllerLink } from './controller-link.ts';
 import type { BatchInflater } from './inflater.ts';
+import type { MoveProgress } from './move-progress.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replicator } from './replicator.ts';
 
@@ -70,6 +71,7 @@ export function createBrokerMetrics(metrics: MetricsRegistry): BrokerMetrics {
 export interface ObservedParts {
   readonly partitions: Partitions;
   readonly replicator: Replicator;
+  readonly moves: () => readonly MoveProgress[];
   readonly link: ControllerLink;
   readonly pendingBudget: ByteBudget;
   readonly answers: AnswerMemory;
@@ -88,6 +90,9 @@ export function observeBroker(metrics: MetricsRegistry, parts: ObservedParts): v
     underReplicated(partitions),
   );
   gauge('offline_partitions', 'Replicas whose log has failed.', () => partitions.failures().length);
+  gauge('bytes_to_move', 'Of led partitions that move: what their new replicas still lack.', () =>
+    parts.moves().reduce((sum, { copiedBytes, totalBytes }) => sum + totalBytes - copiedBytes, 0),
+  );
   gauge('pending_bytes', 'Bytes of batches that are not durable yet.', () => pendingBudget.bytes);
   observeAnswers(metrics, 'fleetmq_broker', answers);
   gauge('inflations', 'Reads that are inflated, or wait for it.', () => inflater.size);

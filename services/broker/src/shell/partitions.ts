@@ -5,7 +5,8 @@
  *
  * Nothing is deleted because it is missing from a snapshot: such a folder is put aside (log-folders.ts). What a live event
  * takes away is removed at once. A log that failed or was found damaged is rebuilt from the leader, but only once this
- * replica is in no ISR: until then it may be the last copy. One job at a time per partition changes its folder.
+ * replica is in no ISR, for until then it may be the last copy, and once the leader has said that it does not count the failed
+ * log any more: what that had confirmed must not let an empty one into the ISR (P14). One job at a time per partition changes its folder.
  */
 import {
   effectiveTopicConfig,
@@ -129,6 +130,7 @@ export class Partitions {
       const partition = image.partition(replica.topicId as TopicId, replica.partition);
       if (partition === undefined || partition.leaderId === 0 || partition.leaderId === localId) continue;
       if (partition.inSyncReplicas.includes(localId as BrokerId)) continue;
+      if (replica.rebuildEpoch !== partition.leaderEpoch) continue;
       if (!this.#mayRebuild(folderOf(replica))) continue;
       this.#rebuild(replica, partition);
     }
@@ -141,11 +143,12 @@ export class Partitions {
       .map(({ topicId, partition, state }) => ({ topicId, partition, highWatermark: state.highWatermark }));
   }
 
-  /** Logs that are closed after an error, for the controllers. */
+  /** Logs that are closed after an error or damaged, for the controllers. */
   failures(): { readonly topicId: string; readonly partition: number; readonly reason: string }[] {
     const failed: { topicId: string; partition: number; reason: string }[] = [];
-    for (const { topicId, partition, failure, isSpoilt } of this.all()) {
-      if (failure !== undefined) failed.push({ topicId, partition, reason: failure.message });
+    for (const { topicId, partition, failure, damage, isSpoilt } of this.all()) {
+      const error = failure ?? damage;
+      if (error !== undefined) failed.push({ topicId, partition, reason: error.message });
       else if (isSpoilt) failed.push({ topicId, partition, reason: 'the disk is full' });
     }
     return failed;

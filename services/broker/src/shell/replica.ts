@@ -13,6 +13,7 @@ import type { AckRule } from '../domain/custom-acks.ts';
 import { type Assignment, PartitionState, type RoleChange } from '../domain/partition.ts';
 import { AckQueue, type AckWaiter } from './ack-queue.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { DurabilityWaiters, type TellDurable } from './durability-waiters.ts';
 
 /** Told about what moves in a replica. Must not throw and must not wait. */
 export interface ReplicaListener {
@@ -41,11 +42,6 @@ export interface ReplicaOptions {
   readonly monotonicMs: () => number;
 }
 
-interface FollowerAck {
-  readonly endOffset: number;
-  readonly done: (error: DomainError | undefined) => void;
-}
-
 export class Replica {
   readonly topicId: string;
   readonly topic: string;
@@ -57,11 +53,15 @@ export class Replica {
   replicationFactor: number;
   #log: PartitionLog | undefined;
   #failure: DomainError | undefined;
+  #damage: DomainError | undefined;
+  #rebuildEpoch = 0;
   #spoiltEpoch = 0;
+  /** The end of what followers may have been sent before it was durable here. */
+  #exposedEnd = 0;
   #pendingBytes = 0;
   #readers = new Set<() => void>();
   #startWaiters = new Set<() => void>();
-  #followerAcks: FollowerAck[] = [];
+  readonly #followerAcks = new DurabilityWaiters();
   #jobs: Promise<void> = Promise.resolve();
   #jobCount = 0;
 
@@ -87,6 +87,16 @@ export class Replica {
 
   get failure(): DomainError | undefined {
     return this.#failure;
+  }
+
+  /** Damage that was found while no other replica was in sync: what is whole is served on. */
+  get damage(): DomainError | undefined {
+    return this.#damage;
+  }
+
+  /** Leader epoch whose leader does not count the failed log any more, so that an empty one may take its place; 0: none. */
+  get rebuildEpoch(): number {
+    return this.#rebuildEpoch;
   }
 
   /** Whether a job that changes the log is under way or waits. */
@@ -121,6 +131,8 @@ export class Replica {
       nowMs: this.#options.monotonicMs(),
     });
     if (change !== undefined) this.#onChange(change);
+    // Another replica is in sync now: it can take over, and then give back what is damaged here.
+    if (this.#damage !== undefined && !this.#isLastInSync()) this.onLogFailure(this.#damage);
   }
 
   /** A message of a leader came in: a newer epoch than known ends whatever this replica was. */
@@ -144,6 +156,11 @@ export class Replica {
     return isAlone ? log.durableEndOffset : log.endOffset;
   }
 
+  /** Followers are about to be sent what lies before `end`, durable or not. */
+  onExposed(end: number): void {
+    if (end > this.#exposedEnd) this.#exposedEnd = end;
+  }
+
   /** Records that followers may have were rolled back in this epoch: the log takes no more of it, leadership has to go. */
   get isSpoilt(): boolean {
     return this.#spoiltEpoch !== 0 && this.#spoiltEpoch === this.state.leaderEpoch;
@@ -163,7 +180,7 @@ export class Replica {
   /** The log is durable up to `end`. */
   onDurable(end: number): void {
     this.#chargePending();
-    this.#tellFollowerAcks(end);
+    this.#followerAcks.tell(end);
     const { leader } = this.state;
     if (leader === undefined) return;
     if (leader.onLocalDurable(end)) this.#onWatermark();
@@ -171,13 +188,21 @@ export class Replica {
     this.#options.listener.onProgress(this);
   }
 
-  /** The disk was full: what was not durable is gone from the log, and was never acknowledged (P22). */
+  /**
+   * The disk was full: what was not durable is gone from the log, and was never acknowledged (P22). The next leader may have
+   * it all the same, if it was sent on; only what was not is certainly not written (P5).
+   */
   onRolledBack(durableEnd: number, error: DomainError): void {
     this.#chargePending();
     const { leader } = this.state;
-    if (leader !== undefined && leader.isr.maximal.length > 1) this.#spoiltEpoch = leader.leaderEpoch;
-    this.acks.fail(error, (_, waiter) => waiter.endOffset > durableEnd);
-    this.#failFollowerAcks(durableEnd, error);
+    const exposedEnd = this.#exposedEnd;
+    this.#exposedEnd = Math.min(exposedEnd, durableEnd);
+    const mayBeElsewhere = exposedEnd > durableEnd || (leader !== undefined && leader.isr.maximal.length > 1);
+    if (leader !== undefined && mayBeElsewhere) this.#spoiltEpoch = leader.leaderEpoch;
+    const unknown = outcomeUnknown('the disk is full, but followers may have the records');
+    this.acks.fail(unknown, (_, { endOffset }) => endOffset > durableEnd && endOffset <= exposedEnd);
+    this.acks.fail(error, (_, { endOffset }) => endOffset > durableEnd);
+    this.#followerAcks.fail(durableEnd, error);
     if (this.isSpoilt) this.#options.listener.onFailure(this);
   }
 
@@ -190,15 +215,24 @@ export class Replica {
     });
     const change = this.state.stop();
     this.#chargePending();
-    this.#failFollowerAcks(-1, this.#failure);
+    this.#followerAcks.fail(-1, this.#failure);
     this.#onChange(change);
     this.#options.listener.onFailure(this);
   }
 
-  /** A read found damage. With other in-sync replicas this one gives up and is rebuilt; a last copy serves what is whole (P20). */
+  /** A read failed or found damage. With other in-sync replicas this one gives up and is rebuilt; a last copy serves what is whole (P20). */
   onReadFailure(error: DomainError): void {
-    const isLast = (this.state.assignment?.inSyncReplicas.length ?? 0) <= 1;
-    if (error.code === 'CORRUPT_LOG' && !isLast) this.onLogFailure(error);
+    if (error.code !== 'CORRUPT_LOG' && error.code !== 'STORAGE_FAILED') return;
+    if (!this.#isLastInSync()) this.onLogFailure(error);
+    else if (this.#damage === undefined) {
+      this.#damage = error;
+      this.#options.listener.onFailure(this);
+    }
+  }
+
+  /** The leader of that epoch has said that it does not count the failed log any more. */
+  onMayRebuild(leaderEpoch: number): void {
+    if (this.#failure !== undefined && leaderEpoch >= this.state.leaderEpoch) this.#rebuildEpoch = leaderEpoch;
   }
 
   /** A follower has confirmed its end, and that its log begins at `startOffset` or later. */
@@ -217,6 +251,23 @@ export class Replica {
     const moved = leader.onFollowerDurable(brokerId, end, brokerEpoch, this.#options.monotonicMs());
     if (moved) this.#onWatermark();
     this.advanceAcks();
+  }
+
+  /** A follower's log has failed: it counts nowhere until it answers with another one. */
+  onFollowerFailed(brokerId: number): void {
+    this.state.leader?.onFollowerFailed(brokerId);
+    this.#options.listener.onProgress(this);
+  }
+
+  /** A follower's broker has fallen silent: it does not count as caught up any more. */
+  onFollowerSilent(brokerId: number, heardAtMs: number): void {
+    this.state.leader?.onFollowerSilent(brokerId, heardAtMs);
+    this.#options.listener.onProgress(this);
+  }
+
+  onFollowerHeard(brokerId: number): void {
+    this.state.leader?.onFollowerHeard(brokerId);
+    this.#options.listener.onProgress(this);
   }
 
   /** The controllers have answered a proposal with this. */
@@ -252,11 +303,11 @@ export class Replica {
   }
 
   /** Calls `done` once the log is durable up to `endOffset`; in the order of the calls. */
-  whenDurable(endOffset: number, done: (error: DomainError | undefined) => void): void {
+  whenDurable(endOffset: number, done: TellDurable): void {
     const log = this.#log;
     if (log === undefined || this.#failure !== undefined) done(this.#failure ?? closed(this.name));
-    else if (this.#followerAcks.length === 0 && log.durableEndOffset >= endOffset) done(undefined);
-    else this.#followerAcks.push({ endOffset, done });
+    else if (this.#followerAcks.isEmpty && log.durableEndOffset >= endOffset) done(undefined);
+    else this.#followerAcks.add(endOffset, done);
   }
 
   /** Runs a job that changes the log, after those before it. A job must not throw: it tells its caller itself. */
@@ -274,7 +325,7 @@ export class Replica {
     const change = this.state.stop();
     this.#log = undefined;
     this.#chargePending();
-    this.#failFollowerAcks(-1, closed(this.name));
+    this.#followerAcks.fail(-1, closed(this.name));
     this.#onChange(change);
     return log;
   }
@@ -283,7 +334,7 @@ export class Replica {
     if (change.newEpoch) {
       this.acks.fail(outcomeUnknown('leadership has moved'));
       // What an older leader waits for may be cut before it is durable: it must never be told that it is.
-      this.#failFollowerAcks(-1, new DomainError('STALE_EPOCH', `leader epoch ${this.state.leaderEpoch} has begun`));
+      this.#followerAcks.fail(-1, new DomainError('STALE_EPOCH', `leader epoch ${this.state.leaderEpoch} has begun`));
       if (this.#spoiltEpoch !== this.state.leaderEpoch) this.#spoiltEpoch = 0;
     }
     this.#options.listener.onRoleChange(this, change);
@@ -302,6 +353,11 @@ export class Replica {
     this.acks.fail(leader.notEnoughReplicasAfterAppend(), (rule) => rule.kind === 'committed');
   }
 
+  #isLastInSync(): boolean {
+    const { localId } = this.state;
+    return (this.state.assignment?.inSyncReplicas ?? []).every((id) => id === localId);
+  }
+
   #onWatermark(): void {
     this.advanceAcks();
     this.#wakeReaders();
@@ -317,18 +373,6 @@ export class Replica {
 
   #wakeStartWaiters(): void {
     for (const wake of [...this.#startWaiters]) wake();
-  }
-
-  #tellFollowerAcks(end: number): void {
-    let told = 0;
-    while (told < this.#followerAcks.length && (this.#followerAcks[told] as FollowerAck).endOffset <= end) told++;
-    for (const ack of this.#followerAcks.splice(0, told)) ack.done(undefined);
-  }
-
-  #failFollowerAcks(durableEnd: number, error: DomainError): void {
-    const acks = this.#followerAcks;
-    this.#followerAcks = [];
-    for (const ack of acks) ack.done(ack.endOffset <= durableEnd ? undefined : error);
   }
 
   #chargePending(): void {

@@ -1,6 +1,7 @@
 /**
  * The follower's end of a ReplicateStream: hands each message to the receiver and sends the answers as they become durable.
- * Messages that are not answered yet are bounded in bytes; beyond that the stream is not read.
+ * Messages that are not answered yet are bounded in bytes; beyond that the stream is not read. Answers that nobody asked for are
+ * one per replica that fails.
  */
 import type { BufferPool } from '@fleetmq/shared';
 import { decodeReplicate, encodeReplicateAnswer, type ReplicateAnswer } from '../wire/replicate.ts';
@@ -26,6 +27,11 @@ export async function* runReplicationStream(
   let unanswered = 0;
   let bytes = 0;
   let isOver = false;
+  const push = (answer: ReplicateAnswer): void => {
+    answers.push(encodeReplicateAnswer(answer));
+    changed.set();
+  };
+  const removeStream = receiver.addStream(push);
   const read = async (): Promise<void> => {
     try {
       for await (const request of requests) {
@@ -34,8 +40,7 @@ export async function* runReplicationStream(
         const onAnswer = (answer: ReplicateAnswer): void => {
           unanswered--;
           bytes -= request.length;
-          answers.push(encodeReplicateAnswer(answer));
-          changed.set();
+          push(answer);
           room.set();
         };
         receiver.handle(decodeReplicate(request), onAnswer, buffers.leaseOf(request));
@@ -66,6 +71,7 @@ export async function* runReplicationStream(
     }
     if (!signal.aborted) await reading;
   } finally {
+    removeStream();
     signal.removeEventListener('abort', onAbort);
     isOver = true;
     room.set();

@@ -7,6 +7,7 @@
  * runs only while there may be some, or a feed pauses.
  */
 import { Alarm } from './alarm.ts';
+import { CatchUpThrottles } from './catch-up-throttles.ts';
 import { FollowerLink } from './follower-link.ts';
 import type { ReplicatorOptions } from './link-options.ts';
 import type { Replica } from './replica.ts';
@@ -15,10 +16,12 @@ export class Replicator implements AsyncDisposable {
   readonly #options: ReplicatorOptions;
   readonly #links = new Map<number, FollowerLink>();
   readonly #ticker: Alarm;
+  readonly #throttles: CatchUpThrottles;
   #stopped = false;
 
   constructor(options: ReplicatorOptions) {
     this.#options = options;
+    this.#throttles = new CatchUpThrottles(options);
     this.#ticker = new Alarm({ ...options, onRing: (nowMs) => this.#tick(nowMs) });
   }
 
@@ -27,10 +30,15 @@ export class Replicator implements AsyncDisposable {
     let bytes = 0;
     let messages = 0;
     for (const link of this.#links.values()) {
-      bytes += link.sentBytes;
-      messages += link.sentMessages;
+      bytes += link.sent.bytes;
+      messages += link.sent.messages;
     }
     return { bytes, messages };
+  }
+
+  /** What a follower has of the log of a partition that is led here, in bytes. */
+  copiedBytesOf(replica: Replica, brokerId: number): number {
+    return this.#links.get(brokerId)?.copiedBytesOf(replica) ?? 0;
   }
 
   /** The replica's role or its followers may have changed: makes the feeds equal to what they should be. */
@@ -70,7 +78,7 @@ export class Replicator implements AsyncDisposable {
   #linkTo(brokerId: number): FollowerLink {
     let link = this.#links.get(brokerId);
     if (link === undefined) {
-      link = new FollowerLink(brokerId, this.#options, this.#ticker);
+      link = new FollowerLink(brokerId, this.#options, { ticker: this.#ticker, throttles: this.#throttles });
       this.#links.set(brokerId, link);
     }
     return link;

@@ -50,6 +50,8 @@ export class TestController implements AsyncDisposable {
   onUpdateIsr: ((request: UpdateISRRequest) => void) | undefined;
   /** Brokers that are to stay out of service. */
   readonly keptFenced = new Set<number>();
+  /** Brokers that hear of no change of the metadata, until they ask anew. */
+  readonly deaf = new Set<number>();
   readonly #watchers = new Set<(message: WatchMetadataResponse) => void>();
   #server: RpcServer | undefined;
   #version = 0;
@@ -124,7 +126,10 @@ export class TestController implements AsyncDisposable {
   }
 
   /** Changes a partition; leader epoch and partition epoch rise as they must. */
-  change(topicId: TopicId, change: Partial<Pick<PartitionImage, 'leaderId' | 'inSyncReplicas' | 'replicas'>>): void {
+  change(
+    topicId: TopicId,
+    change: Partial<Pick<PartitionImage, 'leaderId' | 'inSyncReplicas' | 'replicas' | 'move'>>,
+  ): void {
     const before = this.partition(topicId);
     const isSameLeader = change.leaderId === undefined || change.leaderId === before.leaderId;
     this.#apply([
@@ -210,7 +215,7 @@ export class TestController implements AsyncDisposable {
           metadataVersion: BigInt(this.#version),
         });
       },
-      watchMetadata: (_, { signal }) => this.#watch(signal),
+      watchMetadata: ({ watcher }, { signal }) => this.#watch(watcher, signal),
       allocateProducerIds: ({ count }) => {
         const firstProducerId = this.#nextProducerId;
         this.#nextProducerId += BigInt(count);
@@ -261,7 +266,7 @@ export class TestController implements AsyncDisposable {
     });
   }
 
-  async *#watch(signal: AbortSignal): AsyncGenerator<WatchMetadataResponse, void> {
+  async *#watch(watcher: string, signal: AbortSignal): AsyncGenerator<WatchMetadataResponse, void> {
     const queue: WatchMetadataResponse[] = [
       create(WatchMetadataResponseSchema, {
         version: BigInt(this.#version),
@@ -272,6 +277,7 @@ export class TestController implements AsyncDisposable {
     ];
     let wake = (): void => undefined;
     const send = (message: WatchMetadataResponse): void => {
+      if ([...this.deaf].some((id) => watcher === `broker-${id}`)) return;
       queue.push(message);
       wake();
     };

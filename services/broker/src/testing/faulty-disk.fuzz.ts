@@ -6,6 +6,10 @@ export class FaultyDisk {
   failSyncOf: RegExp | undefined;
   /** Paths of segments whose writes find the disk full. */
   fullFor: RegExp | undefined;
+  /** Paths of segments that cannot be read. */
+  failReadOf: RegExp | undefined;
+  /** Waited for before a write finds the disk full. */
+  beforeFull: () => Promise<void> = () => Promise.resolve();
 
   readonly wrap = (disk: Disk): Disk => ({
     ...bound(disk),
@@ -16,14 +20,20 @@ export class FaultyDisk {
     return {
       path: file.path,
       write: async (buffers, position) => {
-        if (this.fullFor?.test(file.path) === true) throw new DomainError('DISK_FULL', `${file.path}: no space left`);
+        if (this.fullFor?.test(file.path) === true) {
+          await this.beforeFull();
+          throw new DomainError('DISK_FULL', `${file.path}: no space left`);
+        }
         await file.write(buffers, position);
       },
       sync: async () => {
         if (this.failSyncOf?.test(file.path) === true) throw new DomainError('STORAGE_FAILED', `${file.path}: EIO`);
         await file.sync();
       },
-      read: (position, length, into) => file.read(position, length, into),
+      read: async (position, length, into) => {
+        if (this.failReadOf?.test(file.path) === true) throw new DomainError('STORAGE_FAILED', `${file.path}: EIO`);
+        return file.read(position, length, into);
+      },
       truncate: (size) => file.truncate(size),
       preallocate: (size) => file.preallocate(size),
       size: () => file.size(),

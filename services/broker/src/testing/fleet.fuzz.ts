@@ -1,5 +1,5 @@
 /** Brokers in this process, on temporary folders, with the controller of the tests. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -51,6 +51,23 @@ export class TestFleet implements AsyncDisposable {
 
   folderOf(id: number): string {
     return join(this.#folder, String(id));
+  }
+
+  /** The first segment of a broker that holds one partition. */
+  async segmentOf(id: number): Promise<string> {
+    const names = await readdir(this.folderOf(id), { recursive: true });
+    const name = names.find((each) => each.startsWith('partitions/') && each.endsWith('.log'));
+    if (name === undefined) throw new Error(`broker ${id} has no segment`);
+    return join(this.folderOf(id), name);
+  }
+
+  /** The first byte of this text in that segment gets another bit. */
+  async damage(id: number, text: string): Promise<void> {
+    const segment = await this.segmentOf(id);
+    const bytes = await readFile(segment);
+    const at = bytes.indexOf(text);
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    await writeFile(segment, bytes);
   }
 
   async startBroker(

@@ -36,6 +36,7 @@ export interface ReplicateMessage {
   readonly correlationId: number;
   readonly reset: boolean;
   readonly leaderEndOffset: number;
+  readonly mayRebuild: boolean;
 }
 
 const nothing: Uint8Array = new Uint8Array(0);
@@ -57,6 +58,7 @@ export function encodeReplicate(message: ReplicateMessage): Uint8Array[] {
   writer.varintField(14, message.correlationId);
   writeBool(writer, 15, message.reset);
   writer.varintField(16, message.leaderEndOffset);
+  writeBool(writer, 17, message.mayRebuild);
   if (message.batches.length === 0) return [writer.finish()];
   return [writer.bytesHeader(11, message.batches.length).finish(), message.batches];
 }
@@ -81,6 +83,7 @@ const replicateFields: FieldTable<ReplicateMessage> = {
   14: property('correlationId', 'correlation_id', readUint53),
   15: property('reset', 'reset', readBool),
   16: property('leaderEndOffset', 'leader_end_offset', readUint53),
+  17: property('mayRebuild', 'may_rebuild', readBool),
 };
 
 export function decodeReplicate(bytes: Uint8Array): ReplicateMessage {
@@ -100,6 +103,7 @@ export function decodeReplicate(bytes: Uint8Array): ReplicateMessage {
     correlationId: 0,
     reset: false,
     leaderEndOffset: 0,
+    mayRebuild: false,
   });
 }
 

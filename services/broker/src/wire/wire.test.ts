@@ -222,7 +222,7 @@ test('replication messages are what the contract says, both ways', () => {
   const message = {
     ...{ clusterId: 'c', leaderId: 1, leaderBrokerEpoch: 7, targetId: 2, topicId: 'f'.repeat(32), partition: 3 },
     ...{ leaderEpoch: 4, baseOffset: 2 ** 50, previousEpoch: 3, highWatermark: 5, logStartOffset: 6 },
-    ...{ correlationId: 8, reset: true, leaderEndOffset: 2 ** 51, batches: Uint8Array.of(1, 2, 3) },
+    ...{ correlationId: 8, reset: true, leaderEndOffset: 2 ** 51, mayRebuild: true, batches: Uint8Array.of(1, 2, 3) },
   };
   const encoded = join(encodeReplicate(message));
   assert.deepEqual(decodeReplicate(encoded), message);
