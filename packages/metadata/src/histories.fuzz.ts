@@ -156,6 +156,7 @@ export function someBroker(brokerId: number, value: number): BrokerImage {
     state: (['fenced', 'active', 'draining'] as const)[value % 3] as BrokerImage['state'],
     diskId: `disk-${brokerId}`,
     features: new Map([['f', value]]),
+    ...(value % 5 === 0 ? { cleanStart: true } : {}),
   };
 }
 
@@ -169,6 +170,7 @@ export function somePartition(topicId: TopicId, partition: number, value: number
     replicas,
     inSyncReplicas: replicas.slice(0, 1 + (value % 2)),
     partitionEpoch: (value + 1) as PartitionEpoch,
+    ...(value % 6 === 2 ? { eligibleReplicas: replicas.slice(1) } : {}),
     ...(value % 4 === 0
       ? { move: { reassignmentId: 'r', sourceReplicas: replicas.slice(0, 1), targetReplicas: replicas.slice(1) } }
       : {}),

@@ -2,8 +2,8 @@
  * The values that the metadata is made of: brokers, topics, partitions, and what holds for the whole cluster. All are
  * immutable; a change is a new value. `controller/metadata_log.proto` has the same shapes on the wire.
  *
- * Invariants: ids are unique; `leaderId` is 0 or one of `replicas`; `inSyncReplicas` is a subset of `replicas`; while a
- * partition moves, `replicas` are its target replicas and, behind them, the source replicas that are to go (KIP-455).
+ * Invariants: ids are unique; `leaderId` is 0 or one of `replicas`; `inSyncReplicas` and `eligibleReplicas` are subsets of
+ * `replicas` without a common member; while a partition moves, `replicas` are its target replicas and, behind them, the source replicas that are to go (KIP-455).
  */
 import type {
   BrokerEpoch,
@@ -45,6 +45,8 @@ export interface BrokerImage {
   readonly diskId: string;
   /** Highest level of each feature that it knows. */
   readonly features: ReadonlyMap<string, number>;
+  /** This life began with logs that were closed in order, or with none. Absent: not known, or before metadata.version 3. */
+  readonly cleanStart?: true;
 }
 
 export interface TopicImage {
@@ -67,6 +69,8 @@ export interface PartitionImage {
   readonly replicas: readonly BrokerId[];
   readonly inSyncReplicas: readonly BrokerId[];
   readonly partitionEpoch: PartitionEpoch;
+  /** Not in sync, but with every committed record (KIP-966). Absent: none, or before metadata.version 3. */
+  readonly eligibleReplicas?: readonly BrokerId[];
   /** Absent: its replicas stay where they are. */
   readonly move?: PartitionMove;
 }

@@ -95,6 +95,7 @@ export function brokerStateMessage(broker: BrokerImage): BrokerMessage {
     state: brokerStateToProto(broker.state),
     diskId: broker.diskId,
     features: Object.fromEntries(broker.features),
+    cleanStart: broker.cleanStart ?? false,
   });
 }
 
@@ -108,6 +109,7 @@ export function brokerFromMessage(message: BrokerMessage): BrokerImage {
     state: brokerStateFromProto(message.state),
     diskId: message.diskId,
     features: new Map(Object.entries(message.features)),
+    ...(message.cleanStart ? { cleanStart: true } : {}),
   };
 }
 
@@ -153,6 +155,7 @@ export function partitionToProto(partition: PartitionImage): PartitionMetadata {
     partitionEpoch: partition.partitionEpoch,
     addingReplicas: [...addingReplicas(partition)],
     removingReplicas: [...removingReplicas(partition)],
+    eligibleReplicas: [...(partition.eligibleReplicas ?? [])],
   });
 }
 
@@ -184,6 +187,9 @@ export function partitionFromMessage(message: PartitionState): PartitionImage {
     // Mostly all are in sync: one array for both.
     inSyncReplicas: isWhole ? replicas : inSyncReplicas,
     partitionEpoch: partition.partitionEpoch as PartitionEpoch,
+    ...(partition.eligibleReplicas.length === 0
+      ? {}
+      : { eligibleReplicas: partition.eligibleReplicas.map(brokerIdFromProto) }),
     ...(move === undefined ? {} : { move: moveFromProto(move) }),
   };
 }

@@ -75,6 +75,7 @@ export function createCore(options: CoreOptions) {
     logger,
     heartbeatMs: config.broker['heartbeat-ms'],
     failures: () => partitions.failures(),
+    logEnds: () => partitions.logEnds(),
   });
   const brokerEpoch = (): number => link.brokerEpoch;
   const clusterId = (): string => image.cluster.clusterId;

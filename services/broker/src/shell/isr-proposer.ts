@@ -11,7 +11,6 @@ import { apiVersion } from '@fleetmq/metadata';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
 import { type BrokerId, type Clock, DomainError, errorName, isDomainError, type Logger } from '@fleetmq/shared';
 import type { IsrProposal } from '../domain/isr.ts';
-import type { Assignment } from '../domain/partition.ts';
 import { assignmentFromProto } from '../wire/partition.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replica } from './replica.ts';
@@ -82,6 +81,7 @@ export class IsrProposer {
     const { leader } = replica.state;
     if (leader === undefined || leader.isr.pending !== proposal || this.#stopping.signal.aborted) return;
     const { calls, localId, brokerEpoch, image } = this.#options;
+    const sizeBefore = leader.isr.committed.length;
     const inSyncReplicas = proposal.members.map((id) => ({
       brokerId: id,
       brokerEpoch: BigInt(id === localId ? brokerEpoch() : (image.broker(id as BrokerId)?.brokerEpoch ?? 0)),
@@ -101,26 +101,22 @@ export class IsrProposer {
       const answer = await calls.unary(BrokerReplicationService.method.updateISR, request, options);
       if (answer.errorCode !== 0)
         this.#onRefused(replica, proposal, new DomainError(errorName(answer.errorCode), answer.errorMessage));
-      if (answer.partition !== undefined)
-        this.#onAnswer(replica, proposal, answer.errorCode === 0, assignmentFromProto(answer.partition));
+      if (answer.partition !== undefined) {
+        // With the settings of an older version it could commit what controllers take for impossible: the watch brings both.
+        if (answer.metadataVersion > image.version) leader.isr.markUncertain(proposal);
+        else replica.assign(assignmentFromProto(answer.partition));
+      }
+      if (answer.errorCode === 0) this.#onAccepted(replica, proposal, sizeBefore);
     } catch (error) {
       if (!isDomainError(error)) throw error;
       this.#onError(replica, proposal, error);
     }
   }
 
-  #onAnswer(replica: Replica, proposal: IsrProposal, accepted: boolean, partition: Assignment): void {
-    const before = replica.state.leader?.isr.committed.length ?? 0;
-    replica.assign(partition);
-    if (!accepted) return;
-    const kind = proposal.members.length < before ? 'shrink' : 'expand';
+  #onAccepted({ name }: Replica, { members }: IsrProposal, sizeBefore: number): void {
+    const kind = members.length < sizeBefore ? 'shrink' : 'expand';
     this.#options.onChange(kind);
-    const fields = {
-      partition: replica.name,
-      inSyncReplicas: partition.inSyncReplicas,
-      leaderEpoch: partition.leaderEpoch,
-    };
-    this.#options.logger.info(fields, `the in-sync replicas ${kind}`);
+    this.#options.logger.info({ partition: name, inSyncReplicas: members }, `the in-sync replicas ${kind}`);
   }
 
   #onError(replica: Replica, proposal: IsrProposal, error: DomainError): void {

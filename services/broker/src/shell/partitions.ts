@@ -5,7 +5,7 @@
  *
  * Nothing is deleted because it is missing from a snapshot: such a folder is put aside (log-folders.ts). What a live event
  * takes away is removed at once. A log that failed or was found damaged is rebuilt from the leader, but only once this
- * replica is in no ISR: until then it may be the last copy. One job at a time per partition changes its folder.
+ * replica is neither in sync nor eligible: until then it may be the last copy. One job at a time per partition changes its folder.
  */
 import {
   effectiveTopicConfig,
@@ -126,7 +126,7 @@ export class Partitions {
       if (replica.failure === undefined) continue;
       const partition = image.partition(replica.topicId as TopicId, replica.partition);
       if (partition === undefined || partition.leaderId === 0 || partition.leaderId === localId) continue;
-      if (partition.inSyncReplicas.includes(localId as BrokerId)) continue;
+      if (mayLead(partition, localId)) continue;
       if (!this.#mayRebuild(folderOf(replica))) continue;
       this.#rebuild(replica, partition);
     }
@@ -136,6 +136,19 @@ export class Partitions {
     return [...this.all()]
       .filter(({ log }) => log !== undefined)
       .map(({ topicId, partition, state }) => ({ topicId, partition, highWatermark: state.highWatermark }));
+  }
+
+  /** How far the logs go of partitions that nobody leads and this broker might lead, for the controllers. */
+  logEnds(): { readonly topicId: string; readonly partition: number; lastEpoch: number; endOffset: bigint }[] {
+    const { image, localId } = this.#options;
+    const ends: { topicId: string; partition: number; lastEpoch: number; endOffset: bigint }[] = [];
+    for (const { topicId, partition, log, failure } of this.all()) {
+      if (log === undefined || failure !== undefined) continue;
+      const known = image.partition(topicId as TopicId, partition);
+      if (known?.leaderId !== 0 || !mayLead(known, localId)) continue;
+      ends.push({ topicId, partition, lastEpoch: log.lastEpoch, endOffset: BigInt(log.durableEndOffset) });
+    }
+    return ends;
   }
 
   /** Logs that are closed after an error, for the controllers. */
@@ -287,4 +300,9 @@ export class Partitions {
   #isHeld(replica: Replica): boolean {
     return !this.#closing && this.find(replica.topicId, replica.partition) === replica;
   }
+}
+
+/** Whether this replica counts as one with every committed record. */
+function mayLead({ inSyncReplicas, eligibleReplicas = [] }: PartitionImage, localId: number): boolean {
+  return inSyncReplicas.includes(localId as BrokerId) || eligibleReplicas.includes(localId as BrokerId);
 }

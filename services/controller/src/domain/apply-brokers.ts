@@ -6,8 +6,8 @@
  * stops (`draining`), and fenced when it is not heard of. Every registration is a life of its own, whose epoch is the index
  * of its log entry; commands for an older life are refused with STALE_BROKER_EPOCH.
  * A broker that comes back without a clean shutdown, or with another data folder, counts for no ISR until a live leader
- * has seen it catch up; a new data folder under the id of a last in-sync replica is refused, since it would lead with
- * nothing (KIP-966).
+ * has seen it catch up; when no in-sync replica is left, its log is proven in another way (`apply-proven.ts`). A new data
+ * folder under the id of a last in-sync replica is refused, since it would lead with nothing (KIP-966).
  */
 import {
   type BrokerImage,
@@ -25,7 +25,8 @@ import type {
   UnfenceBroker,
   UnregisterBroker,
 } from './commands.ts';
-import { handedOver, type StateOf, withBroker, withoutBroker } from './elect.ts';
+import { handedOver, type Leaving, type Standing, type StateOf, withBroker, withoutBroker } from './elect.ts';
+import { keepsEligible } from './eligible.ts';
 import { arrived, MoveTally } from './moves.ts';
 import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
@@ -51,12 +52,13 @@ export function applyRegisterBroker(
     state: 'fenced',
     diskId: command.diskId,
     features: command.features,
+    ...(keepsEligible(view) && hasWholeLogs(before, command) ? { cleanStart: true } : {}),
   };
   checkFeatures(view, command);
-  const stateOf = statesOf(view, brokerId, 'fenced');
-  const staysInSync = isSameDisk && command.cleanShutdown;
-  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
-    withoutBroker(partition, brokerId, { staysInSync, stateOf }),
+  const standing = standingOf(view, brokerId, 'fenced');
+  const leaving: Leaving = !isSameDisk ? 'log' : command.cleanShutdown ? 'nothing' : 'sync';
+  const partitions = changedPartitions({ view, brokerId, standing, context }, (partition) =>
+    withoutBroker(partition, brokerId, { leaving, standing }),
   );
   return { events: [{ kind: 'broker-changed', broker }, ...partitions], result: broker.brokerEpoch };
 }
@@ -65,9 +67,9 @@ export function applyFenceBroker(view: MetadataView, command: FenceBroker, conte
   const broker = requireLife(view, command);
   if (broker.state === 'fenced') return { events: [], result: undefined };
   const { brokerId } = broker;
-  const stateOf = statesOf(view, brokerId, 'fenced');
-  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
-    withoutBroker(partition, brokerId, { staysInSync: false, stateOf }),
+  const standing = standingOf(view, brokerId, 'fenced');
+  const partitions = changedPartitions({ view, brokerId, standing, context }, (partition) =>
+    withoutBroker(partition, brokerId, { leaving: 'sync', standing }),
   );
   return { events: [inState(broker, 'fenced'), ...partitions], result: undefined };
 }
@@ -80,9 +82,9 @@ export function applyUnfenceBroker(
   const broker = requireLife(view, command);
   if (broker.state === 'active') return { events: [], result: undefined };
   const { brokerId } = broker;
-  const stateOf = statesOf(view, brokerId, 'active');
-  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
-    withBroker(partition, stateOf),
+  const standing = standingOf(view, brokerId, 'active');
+  const partitions = changedPartitions({ view, brokerId, standing, context }, (partition) =>
+    withBroker(partition, standing),
   );
   return { events: [inState(broker, 'active'), ...partitions], result: undefined };
 }
@@ -92,9 +94,9 @@ export function applyDrainBroker(view: MetadataView, command: DrainBroker, conte
   const broker = requireLife(view, command);
   if (broker.state === 'fenced') return { events: [], result: undefined };
   const { brokerId } = broker;
-  const stateOf = statesOf(view, brokerId, 'draining');
-  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
-    handedOver(partition, brokerId, stateOf),
+  const standing = standingOf(view, brokerId, 'draining');
+  const partitions = changedPartitions({ view, brokerId, standing, context }, (partition) =>
+    handedOver(partition, brokerId, standing.stateOf),
   );
   const changed = broker.state === 'draining' ? [] : [inState(broker, 'draining')];
   return { events: [...changed, ...partitions], result: undefined };
@@ -115,9 +117,9 @@ export function applyUnregisterBroker(
   }
   refuseIfLastInSync(view, brokerId, 'is unregistered');
   refuseIfTarget(view, brokerId);
-  const stateOf = statesOf(view, brokerId, undefined);
-  const partitions = changedPartitions({ view, brokerId, stateOf, context }, (partition) =>
-    withoutBroker(partition, brokerId, { staysInSync: false, stateOf }),
+  const standing = standingOf(view, brokerId, undefined);
+  const partitions = changedPartitions({ view, brokerId, standing, context }, (partition) =>
+    withoutBroker(partition, brokerId, { leaving: 'log', standing }),
   );
   return { events: [...partitions, { kind: 'broker-removed', brokerId }], result: undefined };
 }
@@ -148,6 +150,11 @@ export function countHandOvers(view: MetadataView, brokerId: BrokerId): number {
     if (handedOver(partition, brokerId, stateOf) !== partition) count++;
   }
   return count;
+}
+
+/** A broker that was not known has no logs that somebody could miss. */
+function hasWholeLogs(before: BrokerImage | undefined, { diskId, cleanShutdown }: RegisterBroker): boolean {
+  return before === undefined || (cleanShutdown && before.diskId === diskId);
 }
 
 function checkNewDisk(view: MetadataView, before: BrokerImage): void {
@@ -195,19 +202,19 @@ interface BrokerChange {
   readonly view: MetadataView;
   readonly brokerId: BrokerId;
   /** As they will be. */
-  readonly stateOf: StateOf;
+  readonly standing: Standing;
   readonly context: ApplyContext;
 }
 
 /** What follows for the partitions of the broker, and for their moves. */
 function changedPartitions(
-  { view, brokerId, stateOf, context }: BrokerChange,
+  { view, brokerId, standing, context }: BrokerChange,
   change: (partition: PartitionImage) => PartitionImage,
 ): MetadataEvent[] {
   const events: MetadataEvent[] = [];
   const tally = new MoveTally();
   for (const before of view.partitionsOfBroker(brokerId)) {
-    const partition = arrived(change(before), stateOf);
+    const partition = arrived(change(before), standing.stateOf);
     if (partition === before) continue;
     tally.note(before, partition);
     events.push({ kind: 'partition-changed', partition });
@@ -218,6 +225,15 @@ function changedPartitions(
 /** The states of all brokers; of one of them as it will be. */
 export function statesOf(view: MetadataView, changed?: BrokerId, state?: BrokerState): StateOf {
   return (brokerId) => (brokerId === changed ? state : view.broker(brokerId)?.state);
+}
+
+/** As `statesOf`, and whose logs are known to be whole. */
+export function standingOf(view: MetadataView, changed?: BrokerId, state?: BrokerState): Standing {
+  const isKept = keepsEligible(view);
+  return {
+    stateOf: statesOf(view, changed, state),
+    isProven: (brokerId) => !isKept || view.broker(brokerId)?.cleanStart === true,
+  };
 }
 
 function inState(broker: BrokerImage, state: BrokerState): MetadataEvent {

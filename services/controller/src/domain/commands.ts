@@ -144,6 +144,26 @@ export interface SetFeatures {
   readonly levels: FeatureLevels;
 }
 
+/** A replica whose log was found whole in this life of its broker. */
+export interface ProvenReplica extends BrokerLife {
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+  /** Compare. */
+  readonly leaderEpoch: LeaderEpoch;
+}
+
+export interface ElectProven {
+  readonly kind: 'elect-proven';
+  readonly replicas: readonly ProvenReplica[];
+}
+
+/** The replica's log is closed after an error. */
+export interface FailReplica extends BrokerLife {
+  readonly kind: 'fail-replica';
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+}
+
 export type MetadataCommand =
   | RegisterBroker
   | FenceBroker
@@ -160,7 +180,9 @@ export type MetadataCommand =
   | SetClusterId
   | StartReassignment
   | CancelReassignment
-  | SetFeatures;
+  | SetFeatures
+  | ElectProven
+  | FailReplica;
 
 export interface ProducerIdBlock {
   readonly first: bigint;

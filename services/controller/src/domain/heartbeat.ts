@@ -1,6 +1,13 @@
 /** What a broker says with a heartbeat, and what it is told. Nothing of it is in the log but what it leads to. */
 import type { MetadataVersion, PartitionId, TopicId } from '@fleetmq/shared';
 import type { BrokerLife } from './commands.ts';
+import type { LogEnd } from './proven-logs.ts';
+
+/** A log that is closed. */
+export interface FailedReplica {
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+}
 
 export interface Heartbeat extends BrokerLife {
   /** What the broker has applied. */
@@ -8,7 +15,9 @@ export interface Heartbeat extends BrokerLife {
   /** It wants to hand over its leaderships before it stops. */
   readonly wantShutDown: boolean;
   /** Logs that are closed after an error. */
-  readonly failedPartitions: readonly { readonly topicId: TopicId; readonly partition: PartitionId }[];
+  readonly failedPartitions: readonly FailedReplica[];
+  /** Of partitions that nobody leads. */
+  readonly logEnds: readonly LogEnd[];
 }
 
 export interface HeartbeatAnswer {

@@ -12,15 +12,16 @@ import {
   type Clock,
   isDomainError,
   type Logger,
-  type PartitionId,
   type Timer,
   type Timers,
-  type TopicId,
 } from '@fleetmq/shared';
-import { countHandOvers, requireBroker, requireLife } from '../domain/apply-brokers.ts';
+import { countHandOvers, requireBroker, requireLife, standingOf } from '../domain/apply-brokers.ts';
 import type { BrokerLife, MetadataCommand, RegisterBroker } from '../domain/commands.ts';
-import type { Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
+import { withFailedLog } from '../domain/elect.ts';
+import { keepsEligible } from '../domain/eligible.ts';
+import type { FailedReplica, Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
 import { Liveness } from '../domain/liveness.ts';
+import { ProvenLogs } from '../domain/proven-logs.ts';
 import type { MetadataView } from '../domain/view.ts';
 import type { LeaderView } from './leader-view.ts';
 import type { LeadershipState } from './leadership.ts';
@@ -41,6 +42,8 @@ export interface BrokerSessionsOptions {
 export class BrokerSessions implements Disposable {
   readonly #options: BrokerSessionsOptions;
   readonly #liveness: Liveness;
+  readonly #provenLogs = new ProvenLogs();
+  #isElecting = false;
   /** Brokers whose fencing is under way. */
   readonly #fencing = new Set<BrokerId>();
   readonly #checkMs: number;
@@ -55,7 +58,10 @@ export class BrokerSessions implements Disposable {
     this.#checkedAtMs = options.clock.monotonicMs();
     this.#ticker = options.timers.every(this.#checkMs, () => this.#check());
     options.leadership.addListener(({ isLeader }) => {
-      if (isLeader && !this.#wasLeader) this.#liveness.restart(options.clock.monotonicMs());
+      if (isLeader && !this.#wasLeader) {
+        this.#liveness.restart(options.clock.monotonicMs());
+        this.#provenLogs.restart();
+      }
       this.#wasLeader = isLeader;
     });
   }
@@ -75,11 +81,13 @@ export class BrokerSessions implements Disposable {
     const { view, leader, clock } = this.#options;
     const before = await leader.plan({ signal, validateOnly: false }, (image) => requireLife(image, beat));
     this.#liveness.heard(beat, clock.monotonicMs());
-    for (const failed of beat.failedPartitions) await this.#moveAway(beat, failed, signal);
+    for (const failed of beat.failedPartitions) await this.#giveUp(beat, failed, signal);
     const caughtUp = beat.metadataVersion >= before.brokerEpoch;
     if (beat.wantShutDown) await this.#drain(before, signal);
     else if (before.state === 'fenced' && caughtUp) await this.#unfence(before, signal);
 
+    this.#provenLogs.note(view(), beat, beat.logEnds, clock.monotonicMs());
+    void this.#electProven();
     const broker = requireLife(view(), beat);
     const isFenced = broker.state === 'fenced';
     const isGoing = beat.wantShutDown && broker.state !== 'active';
@@ -117,22 +125,18 @@ export class BrokerSessions implements Disposable {
     if (state === 'active') this.#options.logger.info({ broker: brokerId }, 'a broker hands over its leaderships');
   }
 
-  /** The broker cannot lead this partition any more: the first other in-sync replica that is active does. */
-  async #moveAway(
-    { brokerId }: BrokerLife,
-    failed: { readonly topicId: TopicId; readonly partition: PartitionId },
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** The replica can do nothing for this partition any more: another one leads it, and it is not eligible. */
+  async #giveUp(life: BrokerLife, failed: FailedReplica, signal: AbortSignal): Promise<void> {
+    const { brokerId, brokerEpoch } = life;
     const view = this.#options.view();
     const partition = view.partition(failed.topicId, failed.partition);
-    if (partition?.leaderId !== brokerId) return;
-    const targetId = partition.replicas.find(
-      (other) =>
-        other !== brokerId && partition.inSyncReplicas.includes(other) && view.broker(other)?.state === 'active',
-    );
-    if (targetId === undefined) return;
+    const next = partition && withFailedLog(partition, brokerId, standingOf(view));
+    if (partition === undefined || next === undefined || next === partition) return;
     const { leaderEpoch } = partition;
-    await this.#tryPropose({ kind: 'elect-leader', ...failed, targetId, leaderEpoch }, signal);
+    const command: MetadataCommand = keepsEligible(view)
+      ? { kind: 'fail-replica', brokerId, brokerEpoch, ...failed }
+      : { kind: 'elect-leader', ...failed, targetId: next.leaderId, leaderEpoch };
+    await this.#tryPropose(command, signal);
   }
 
   #check(): void {
@@ -148,6 +152,23 @@ export class BrokerSessions implements Disposable {
     }
     for (const broker of this.#liveness.overdue(view().brokers(), nowMs)) {
       if (!this.#fencing.has(broker.brokerId)) void this.#fence(broker);
+    }
+    void this.#electProven();
+  }
+
+  /** Partitions that nobody leads get leaders among those who have told of their logs. */
+  async #electProven(): Promise<void> {
+    const { view, clock, sessionTimeoutMs, logger } = this.#options;
+    if (this.#isElecting) return;
+    const replicas = this.#provenLogs.due(view(), clock.monotonicMs(), sessionTimeoutMs);
+    if (replicas.length === 0) return;
+    this.#isElecting = true;
+    try {
+      const isDone = await this.#tryPropose({ kind: 'elect-proven', replicas });
+      if (isDone)
+        logger.warn({ partitions: replicas.length }, 'replicas that stopped uncleanly lead, proven by their logs');
+    } finally {
+      this.#isElecting = false;
     }
   }
 

@@ -8,6 +8,7 @@ import {
   type ChangeIsrCommand,
   type MetadataCommand as CommandMessage,
   MetadataCommandSchema,
+  type ProvenReplica as ProvenReplicaMessage,
   type RegisterBrokerCommand,
   type ReplicaMove as ReplicaMoveMessage,
 } from '@fleetmq/gen/controller/metadata_log';
@@ -28,6 +29,7 @@ import type {
   BrokerLife,
   ChangeIsr,
   MetadataCommand,
+  ProvenReplica,
   RegisterBroker,
   ReplicaMove,
 } from '../domain/commands.ts';
@@ -99,6 +101,17 @@ function commandCase(command: MetadataCommand): CommandCase {
     }
     case 'cancel-reassignment':
       return { case: 'cancelReassignment', value: { reassignmentId: command.reassignmentId } };
+    case 'elect-proven': {
+      const replicas = command.replicas.map(({ topicId, partition, leaderEpoch, ...life }) => ({
+        ...{ topicId, partition, leaderEpoch },
+        ...lifeToProto(life),
+      }));
+      return { case: 'electProven', value: { replicas } };
+    }
+    case 'fail-replica': {
+      const { topicId, partition } = command;
+      return { case: 'failReplica', value: { ...lifeToProto(command), topicId, partition } };
+    }
     case 'set-features':
       return { case: 'setFeatures', value: { levels: toObject(command.levels) } };
     default:
@@ -164,6 +177,13 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     }
     case 'cancelReassignment':
       return { kind: 'cancel-reassignment', reassignmentId: command.value.reassignmentId };
+    case 'electProven':
+      return { kind: 'elect-proven', replicas: command.value.replicas.map(provenFromProto) };
+    case 'failReplica': {
+      const topicId = topicIdFromProto(command.value.topicId);
+      const partition = command.value.partition as PartitionId;
+      return { kind: 'fail-replica', ...lifeFromProto(command.value), topicId, partition };
+    }
     case 'setFeatures':
       return { kind: 'set-features', levels: toMap(command.value.levels) };
     case undefined:
@@ -240,6 +260,15 @@ function moveFromProto(message: ReplicaMoveMessage): ReplicaMove {
     partition: message.partition as PartitionId,
     targetReplicas: message.targetReplicas.map(brokerIdFromProto),
     sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),
+  };
+}
+
+function provenFromProto(message: ProvenReplicaMessage): ProvenReplica {
+  return {
+    ...lifeFromProto(message),
+    topicId: topicIdFromProto(message.topicId),
+    partition: message.partition as PartitionId,
+    leaderEpoch: message.leaderEpoch as LeaderEpoch,
   };
 }
 

@@ -231,6 +231,8 @@ describe('commands in the log', () => {
     },
     { kind: 'cancel-reassignment', reassignmentId: 'r' },
     { kind: 'set-features', levels: new Map([['a', 2]]) },
+    { kind: 'elect-proven', replicas: [{ ...life, topicId, partition: 4 as PartitionId, leaderEpoch: 9 as never }] },
+    { kind: 'fail-replica', ...life, topicId, partition: 4 as PartitionId },
   ];
 
   for (const command of commands) {
