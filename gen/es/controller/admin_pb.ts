@@ -759,7 +759,7 @@ export type DrainBrokerRequest = Message<"rustmq.controller.DrainBrokerRequest">
   moveReplicas: boolean;
 
   /**
-   * Lets it lead again.
+   * Lets it lead again. Until then it stays drained, also when it is restarted (from metadata.version 3 on).
    *
    * @generated from field: bool cancel = 5;
    */

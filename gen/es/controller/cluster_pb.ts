@@ -257,7 +257,7 @@ export type BrokerHeartbeatRequest = Message<"rustmq.controller.BrokerHeartbeatR
   metadataVersion: bigint;
 
   /**
-   * Asks to hand over its leaderships before it stops.
+   * Asks to hand over its leaderships before it stops, and to leave each ISR that has min.insync.replicas members without it.
    *
    * @generated from field: bool want_shut_down = 5;
    */
@@ -398,7 +398,7 @@ export type BrokerHeartbeatResponse = Message<"rustmq.controller.BrokerHeartbeat
   caughtUp: boolean;
 
   /**
-   * It leads nothing any more.
+   * It leads nothing any more that another replica could lead, and is in no ISR but those for which no other replica is on its way.
    *
    * @generated from field: bool may_shut_down = 5;
    */

@@ -157,6 +157,8 @@ export function someBroker(brokerId: number, value: number): BrokerImage {
     diskId: `disk-${brokerId}`,
     features: new Map([['f', value]]),
     ...(value % 5 === 0 ? { cleanStart: true } : {}),
+    ...(value % 5 === 1 ? { drained: true } : {}),
+    ...(value % 3 === 0 ? { stopping: true } : {}),
   };
 }
 

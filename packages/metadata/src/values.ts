@@ -27,7 +27,7 @@ export interface EndpointImage {
 
 /**
  * `fenced`: registered, but not heard of lately or not caught up; leads nothing and counts for no ISR. `active`: in
- * service. `draining`: hands over its leaderships before it stops.
+ * service. `draining`: hands over its leaderships, because it is about to stop or an operator wants it.
  */
 export type BrokerState = 'fenced' | 'active' | 'draining';
 
@@ -47,6 +47,10 @@ export interface BrokerImage {
   readonly features: ReadonlyMap<string, number>;
   /** This life began with logs that were closed in order, or with none. Absent: not known, or before metadata.version 3. */
   readonly cleanStart?: true;
+  /** By an operator, until it is cancelled: `draining` whenever it is in service. From metadata.version 3 on. */
+  readonly drained?: true;
+  /** About to stop: it joins no ISR. From metadata.version 3 on. */
+  readonly stopping?: true;
 }
 
 export interface TopicImage {
@@ -145,6 +149,11 @@ export function addingReplicas({ move }: PartitionImage): readonly BrokerId[] {
 /** Replicas that a move takes away in the end. */
 export function removingReplicas({ move }: PartitionImage): readonly BrokerId[] {
   return move === undefined ? [] : move.sourceReplicas.filter((brokerId) => !move.targetReplicas.includes(brokerId));
+}
+
+/** Whether a leader may take the broker into its ISR. */
+export function mayJoinIsr({ state, drained, stopping }: BrokerImage): boolean {
+  return state === 'active' || (state === 'draining' && drained === true && stopping !== true);
 }
 
 /** The broker's address of this kind, if it has one. */

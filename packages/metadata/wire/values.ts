@@ -96,6 +96,8 @@ export function brokerStateMessage(broker: BrokerImage): BrokerMessage {
     diskId: broker.diskId,
     features: Object.fromEntries(broker.features),
     cleanStart: broker.cleanStart ?? false,
+    drained: broker.drained ?? false,
+    stopping: broker.stopping ?? false,
   });
 }
 
@@ -110,6 +112,8 @@ export function brokerFromMessage(message: BrokerMessage): BrokerImage {
     diskId: message.diskId,
     features: new Map(Object.entries(message.features)),
     ...(message.cleanStart ? { cleanStart: true } : {}),
+    ...(message.drained ? { drained: true } : {}),
+    ...(message.stopping ? { stopping: true } : {}),
   };
 }
 

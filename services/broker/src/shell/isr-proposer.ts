@@ -6,8 +6,7 @@
  * partition is under way at a time, and at most `callsMax` in all.
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
-import type { MetadataImage } from '@fleetmq/metadata';
-import { apiVersion } from '@fleetmq/metadata';
+import { apiVersion, type MetadataImage, mayJoinIsr } from '@fleetmq/metadata';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
 import { type BrokerId, type Clock, DomainError, errorName, isDomainError, type Logger } from '@fleetmq/shared';
 import type { IsrProposal } from '../domain/isr.ts';
@@ -53,7 +52,7 @@ export class IsrProposer {
     const nowMs = clock.monotonicMs();
     const liveEpoch = (id: number): number | undefined => {
       const broker = image.broker(id as BrokerId);
-      return broker?.state === 'active' ? broker.brokerEpoch : undefined;
+      return broker !== undefined && mayJoinIsr(broker) ? broker.brokerEpoch : undefined;
     };
     for (const replica of partitions.all()) {
       const { leader } = replica.state;

@@ -7,7 +7,7 @@
  * (KIP-841, KIP-903); leaders come from the ISR alone. The change that brings the last target replica of a move into the ISR
  * ends the move.
  */
-import { type PartitionImage, requireLevel, type TopicImage } from '@fleetmq/metadata';
+import { mayJoinIsr, type PartitionImage, requireLevel, type TopicImage } from '@fleetmq/metadata';
 import { DomainError, formatTopicPartition, type PartitionEpoch, type TopicId } from '@fleetmq/shared';
 import { requireLife, standingOf, statesOf } from './apply-brokers.ts';
 import { requireTopic } from './apply-topics.ts';
@@ -130,11 +130,11 @@ function checkMembers(view: MetadataView, command: ChangeIsr, partition: Partiti
     if (!partition.replicas.includes(member.brokerId)) {
       throw new DomainError('INVALID_REQUEST', `broker ${member.brokerId} is no replica of ${name}`);
     }
-    const { state } = requireLife(view, member);
-    if (state !== 'active' && !partition.inSyncReplicas.includes(member.brokerId)) {
+    const broker = requireLife(view, member);
+    if (!mayJoinIsr(broker) && !partition.inSyncReplicas.includes(member.brokerId)) {
       throw new DomainError(
         'NOT_AVAILABLE',
-        `broker ${member.brokerId} is ${state} and cannot join the ISR of ${name}`,
+        `broker ${member.brokerId} is ${broker.state} and cannot join the ISR of ${name}`,
       );
     }
   }

@@ -55,7 +55,7 @@ function commandOf(machine: Machine, step: Step): MetadataCommand {
     case 9:
       return { kind: 'unfence-broker', ...life };
     case 10:
-      return { kind: 'drain-broker', ...life };
+      return { kind: 'drain-broker', ...life, ...(flag ? { keep: true } : { stopping: true }) };
     case 11:
       return { kind: 'unregister-broker', brokerId: id(broker) };
     case 12:

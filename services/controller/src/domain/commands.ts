@@ -43,9 +43,11 @@ export interface FenceBroker extends BrokerLife {
   readonly kind: 'fence-broker';
 }
 
-/** Puts a fenced or draining broker in service. */
+/** Puts a fenced or draining broker in service; one that an operator has drained goes on draining. */
 export interface UnfenceBroker extends BrokerLife {
   readonly kind: 'unfence-broker';
+  /** It is drained no more; a fenced one stays fenced. */
+  readonly cancelDrain?: true;
 }
 
 export interface UnregisterBroker {
@@ -55,6 +57,10 @@ export interface UnregisterBroker {
 
 export interface DrainBroker extends BrokerLife {
   readonly kind: 'drain-broker';
+  /** It is about to stop, and leaves each ISR that is large enough without it. */
+  readonly stopping?: true;
+  /** It stays drained, over restarts, until that is cancelled. */
+  readonly keep?: true;
 }
 
 export interface CreateTopic {

@@ -102,6 +102,19 @@ export function handedOver(partition: PartitionImage, brokerId: BrokerId, stateO
   return stateOf(target) === 'active' ? changePartition(partition, { leaderId: target }) : partition;
 }
 
+/** The broker is about to stop: it hands over, and leaves the ISR if `minInsync` others are in it. */
+export function withStopping(
+  partition: PartitionImage,
+  brokerId: BrokerId,
+  { stateOf, minInsync }: { readonly stateOf: StateOf; readonly minInsync: number },
+): PartitionImage {
+  const target = partition.leaderId === brokerId ? chooseLeader(partition, stateOf) : partition.leaderId;
+  const leaderId = target === partition.leaderId || stateOf(target) === 'active' ? target : partition.leaderId;
+  const others = partition.inSyncReplicas.filter((member) => member !== brokerId);
+  const mayLeave = leaderId !== brokerId && leaderId !== noBroker && others.length >= minInsync;
+  return changePartition(partition, { leaderId, ...(mayLeave ? { inSyncReplicas: others } : {}) });
+}
+
 /** What becomes of a partition. Absent: as it was. */
 export interface PartitionChange {
   readonly leaderId?: BrokerId;

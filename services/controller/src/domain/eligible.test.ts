@@ -173,8 +173,10 @@ class Records {
     else if (action < 6) machine.register(broker, { clean: flag });
     else if (action === 6) setMinimum(machine, flag ? undefined : String(1 + (count % 3)));
     else if (action === 7) machine.move([1, 2, 3, 4].filter((each) => each !== broker).slice(0, 1 + (count % 3)));
-    else if (action === 8) this.#fail(broker);
-    else if (action < 11) prove(machine, broker);
+    else if (action === 8) {
+      if (flag) this.#fail(broker);
+      else machine.try({ kind: 'drain-broker', ...machine.life(broker), stopping: true });
+    } else if (action < 11) prove(machine, broker);
     else if (leaderId !== 0) {
       const own = this.#ends.get(leaderId) as number;
       if (action < 14) this.#ends.set(leaderId, own + count);

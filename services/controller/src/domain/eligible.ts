@@ -8,29 +8,18 @@
  * Invariants: eligible replicas are replicas and not in sync; there are none where the ISR has min.insync.replicas members. A
  * disk that was replaced is not eligible (`apply-brokers.ts` says so).
  */
-import {
-  effectiveTopicConfig,
-  levelOf,
-  type MetadataEvent,
-  type PartitionImage,
-  replicationFactorOf,
-  type TopicImage,
-} from '@fleetmq/metadata';
-import type { BrokerId, TopicId } from '@fleetmq/shared';
+import type { MetadataEvent, PartitionImage } from '@fleetmq/metadata';
+import type { BrokerId } from '@fleetmq/shared';
 import { changePartition, equalIds } from './elect.ts';
-import type { MetadataView } from './view.ts';
-
-/** Whether the cluster keeps eligible replicas. */
-export function keepsEligible(view: MetadataView): boolean {
-  return levelOf(view.cluster.features, 'metadata.version') >= 3;
-}
+import { MinInsync } from './min-insync.ts';
+import { type MetadataView, metadataLevel } from './view.ts';
 
 /**
  * The events of a command with the eligible replicas that follow from them: in the partitions that it changes anyway, and in
  * those whose settings it changes.
  */
 export function withEligible(view: MetadataView, events: readonly MetadataEvent[]): readonly MetadataEvent[] {
-  if (!keepsEligible(view)) return events;
+  if (metadataLevel(view) < 3) return events;
   const minimum = new MinInsync(view, events);
   const lost = lostDisk(view, events);
   const changed = events.map((event) => {
@@ -84,34 +73,4 @@ function forgetting(view: MetadataView, events: readonly MetadataEvent[], minimu
       .filter((each) => each.eligibleReplicas !== undefined && each.inSyncReplicas.length >= minimum.of(each))
       .map((each) => ({ kind: 'partition-changed', partition: changePartition(each, { eligibleReplicas: [] }) })),
   );
-}
-
-/** min.insync.replicas as it will be after the events. */
-class MinInsync {
-  readonly #view: MetadataView;
-  readonly #topics = new Map<TopicId, TopicImage>();
-  readonly #known = new Map<string, number>();
-  #cluster: MetadataView['cluster'];
-
-  constructor(view: MetadataView, events: readonly MetadataEvent[]) {
-    this.#view = view;
-    this.#cluster = view.cluster;
-    for (const event of events) {
-      if (event.kind === 'cluster-changed') this.#cluster = event.cluster;
-      else if (event.kind === 'topic-changed') this.#topics.set(event.topic.topicId, event.topic);
-    }
-  }
-
-  of(partition: PartitionImage): number {
-    const replicationFactor = replicationFactorOf(partition);
-    const key = `${partition.topicId}:${replicationFactor}`;
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      const topic = this.#topics.get(partition.topicId) ?? this.#view.topicById(partition.topicId);
-      const config = topic?.config ?? new Map<string, string>();
-      known = effectiveTopicConfig({ config }, this.#cluster, replicationFactor).minInsyncReplicas;
-      this.#known.set(key, known);
-    }
-    return known;
-  }
 }

@@ -24,7 +24,7 @@ export interface HeartbeatAnswer {
   readonly fenced: boolean;
   /** It has applied everything up to its registration. */
   readonly caughtUp: boolean;
-  /** It leads nothing that another in-sync replica could take. */
+  /** It leads nothing that another replica could lead, and is in no ISR but those for which no other replica is on its way. */
   readonly mayShutDown: boolean;
   readonly metadataVersion: MetadataVersion;
 }

@@ -15,14 +15,13 @@ import {
   type Timer,
   type Timers,
 } from '@fleetmq/shared';
-import { countHandOvers, requireBroker, requireLife, standingOf } from '../domain/apply-brokers.ts';
+import { type DrainWork, drainWork, requireBroker, requireLife, standingOf } from '../domain/apply-brokers.ts';
 import type { BrokerLife, MetadataCommand, RegisterBroker } from '../domain/commands.ts';
 import { withFailedLog } from '../domain/elect.ts';
-import { keepsEligible } from '../domain/eligible.ts';
 import type { FailedReplica, Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
 import { Liveness } from '../domain/liveness.ts';
 import { ProvenLogs } from '../domain/proven-logs.ts';
-import type { MetadataView } from '../domain/view.ts';
+import { type MetadataView, metadataLevel } from '../domain/view.ts';
 import type { LeaderView } from './leader-view.ts';
 import type { LeadershipState } from './leadership.ts';
 import type { Proposals } from './propose.ts';
@@ -95,7 +94,7 @@ export class BrokerSessions implements Disposable {
       fenced: isFenced,
       caughtUp,
       // It looks at every partition of the broker: only for one that asks.
-      mayShutDown: isGoing && (isFenced || countHandOvers(view(), beat.brokerId) === 0),
+      mayShutDown: isGoing && (isFenced || hasNothingToDo(drainWork(view(), broker))),
       metadataVersion: view().version,
     };
   }
@@ -104,9 +103,14 @@ export class BrokerSessions implements Disposable {
   async drain(target: { readonly brokerId: BrokerId; readonly cancel: boolean }, signal: AbortSignal): Promise<number> {
     const { view, leader, proposals } = this.#options;
     const call = { signal, validateOnly: false };
-    const { brokerId, brokerEpoch, state } = await leader.plan(call, (image) => requireBroker(image, target.brokerId));
-    if (!target.cancel) await proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
-    else if (state === 'draining') await proposals.propose({ kind: 'unfence-broker', brokerId, brokerEpoch }, signal);
+    const { brokerId, brokerEpoch, state, drained } = await leader.plan(call, (image) =>
+      requireBroker(image, target.brokerId),
+    );
+    const life = { brokerId, brokerEpoch };
+    if (!target.cancel) await proposals.propose({ kind: 'drain-broker', ...life, keep: true }, signal);
+    else if (state === 'draining' || drained === true) {
+      await proposals.propose({ kind: 'unfence-broker', ...life, cancelDrain: true }, signal);
+    }
     return view()
       .partitionsOfBroker(brokerId)
       .filter(({ leaderId }) => leaderId === brokerId).length;
@@ -117,12 +121,14 @@ export class BrokerSessions implements Disposable {
     this.#options.logger.info({ broker: brokerId, brokerEpoch }, 'a broker is in service');
   }
 
-  /** Once, and again while something can still be handed over. */
-  async #drain({ brokerId, brokerEpoch, state }: BrokerImage, signal: AbortSignal): Promise<void> {
-    const isDone = state === 'draining' && countHandOvers(this.#options.view(), brokerId) === 0;
-    if (state === 'fenced' || isDone) return;
-    await this.#options.proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
-    if (state === 'active') this.#options.logger.info({ broker: brokerId }, 'a broker hands over its leaderships');
+  /** Once, and again while something can still be handed over or left. */
+  async #drain(broker: BrokerImage, signal: AbortSignal): Promise<void> {
+    const { brokerId, brokerEpoch, state, stopping } = broker;
+    const view = this.#options.view();
+    const isTold = state === 'draining' && (stopping === true || metadataLevel(view) < 3);
+    if (state === 'fenced' || (isTold && drainWork(view, broker).ready === 0)) return;
+    await this.#options.proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch, stopping: true }, signal);
+    if (!isTold) this.#options.logger.info({ broker: brokerId }, 'a broker hands over its leaderships');
   }
 
   /** The replica can do nothing for this partition any more: another one leads it, and it is not eligible. */
@@ -133,9 +139,10 @@ export class BrokerSessions implements Disposable {
     const next = partition && withFailedLog(partition, brokerId, standingOf(view));
     if (partition === undefined || next === undefined || next === partition) return;
     const { leaderEpoch } = partition;
-    const command: MetadataCommand = keepsEligible(view)
-      ? { kind: 'fail-replica', brokerId, brokerEpoch, ...failed }
-      : { kind: 'elect-leader', ...failed, targetId: next.leaderId, leaderEpoch };
+    const command: MetadataCommand =
+      metadataLevel(view) >= 3
+        ? { kind: 'fail-replica', brokerId, brokerEpoch, ...failed }
+        : { kind: 'elect-leader', ...failed, targetId: next.leaderId, leaderEpoch };
     await this.#tryPropose(command, signal);
   }
 
@@ -193,4 +200,8 @@ export class BrokerSessions implements Disposable {
       return false;
     }
   }
+}
+
+function hasNothingToDo({ ready, awaited }: DrainWork): boolean {
+  return ready + awaited === 0;
 }

@@ -28,6 +28,7 @@ import type {
   Assignment,
   BrokerLife,
   ChangeIsr,
+  DrainBroker,
   MetadataCommand,
   ProvenReplica,
   RegisterBroker,
@@ -55,11 +56,11 @@ function commandCase(command: MetadataCommand): CommandCase {
     case 'fence-broker':
       return { case: 'fenceBroker', value: lifeToProto(command) };
     case 'unfence-broker':
-      return { case: 'unfenceBroker', value: lifeToProto(command) };
+      return { case: 'unfenceBroker', value: { ...lifeToProto(command), cancelDrain: command.cancelDrain ?? false } };
     case 'unregister-broker':
       return { case: 'unregisterBroker', value: { brokerId: command.brokerId } };
     case 'drain-broker':
-      return { case: 'drainBroker', value: lifeToProto(command) };
+      return { case: 'drainBroker', value: drainToProto(command) };
     case 'create-topic': {
       const { name, topicId, config, internal } = command;
       const assignments = command.assignments.map(assignmentToProto);
@@ -127,11 +128,20 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     case 'fenceBroker':
       return { kind: 'fence-broker', ...lifeFromProto(command.value) };
     case 'unfenceBroker':
-      return { kind: 'unfence-broker', ...lifeFromProto(command.value) };
+      return {
+        kind: 'unfence-broker',
+        ...lifeFromProto(command.value),
+        ...(command.value.cancelDrain ? { cancelDrain: true } : {}),
+      };
     case 'unregisterBroker':
       return { kind: 'unregister-broker', brokerId: brokerIdFromProto(command.value.brokerId) };
     case 'drainBroker':
-      return { kind: 'drain-broker', ...lifeFromProto(command.value) };
+      return {
+        kind: 'drain-broker',
+        ...lifeFromProto(command.value),
+        ...(command.value.stopping ? { stopping: true } : {}),
+        ...(command.value.keep ? { keep: true } : {}),
+      };
     case 'createTopic': {
       const { name, assignments, config, internal } = command.value;
       const topicId = topicIdFromProto(command.value.topicId);
@@ -194,6 +204,10 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     default:
       return unreachable(command);
   }
+}
+
+function drainToProto(command: DrainBroker) {
+  return { ...lifeToProto(command), stopping: command.stopping ?? false, keep: command.keep ?? false };
 }
 
 function registerFromProto(message: RegisterBrokerCommand): RegisterBroker {

@@ -191,7 +191,10 @@ describe('commands in the log', () => {
     { kind: 'fence-broker', ...life },
     { kind: 'unfence-broker', ...life },
     { kind: 'unregister-broker', brokerId: life.brokerId },
+    { kind: 'unfence-broker', ...life, cancelDrain: true },
     { kind: 'drain-broker', ...life },
+    { kind: 'drain-broker', ...life, stopping: true },
+    { kind: 'drain-broker', ...life, keep: true },
     {
       kind: 'create-topic',
       name: 'orders',
