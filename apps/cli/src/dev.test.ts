@@ -155,6 +155,27 @@ test('replicas move, brokers are drained, features have levels', async () => {
   await succeed(['topic', 'delete', 'moving', '--yes']);
 });
 
+test('partitions are handed over to a broker, and back to their preferred leaders', async () => {
+  await succeed(['topic', 'create', 'led', '-p', '2', '-r', '2']);
+  const partitions = async (): Promise<{ partition: number; leaderId: number; replicas: number[] }[]> =>
+    JSON.parse(await succeed(['topic', 'describe', 'led', '-o', 'json'])).topic.partitions;
+  const [first] = await partitions();
+  const [preferred, other] = first?.replicas ?? [];
+  const handed = await execute(['partition', 'lead', 'led', '-p', '0', '--to', `${other}`, '-o', 'json']);
+  assert.deepEqual([handed.code, handed.err], [0, '1 of 1 partitions have another leader\n']);
+  assert.deepEqual(
+    JSON.parse(handed.out).map((each: { oldLeaderId: number; leaderId: number }) => [each.oldLeaderId, each.leaderId]),
+    [[preferred, other]],
+  );
+  assert.equal((await partitions())[0]?.leaderId, other);
+  assert.match(await succeed(['partition', 'lead']), /led +0 +\d +\d\n/);
+  assert.equal((await partitions())[0]?.leaderId, preferred);
+  const nobody = await execute(['partition', 'lead', 'led', '--to', '9']);
+  assert.deepEqual([nobody.code, /broker 9 is no replica of led/.test(nobody.out)], [1, true]);
+  assert.equal((await execute(['partition', 'lead', '--to', '1'])).code, 2);
+  await succeed(['topic', 'delete', 'led', '--yes']);
+});
+
 test('topics: create, list, describe, delete', async () => {
   assert.match(
     await succeed(['topic', 'create', 'a', '-p', '3', '-c', 'retention.ms=60000']),

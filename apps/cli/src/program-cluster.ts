@@ -4,6 +4,7 @@ import type { DrainOptions } from './commands/broker.ts';
 import type { HealthOptions } from './commands/cluster.ts';
 import type { AddOptions, RemoveOptions, ReplaceOptions } from './commands/controller.ts';
 import type { UpgradeOptions } from './commands/features.ts';
+import type { LeadOptions } from './commands/leaders.ts';
 import type { CancelOptions, MoveOptions, MovesOptions } from './commands/partition.ts';
 import { checked, common } from './grammar.ts';
 import { collectPair, collectPartitions, parseBrokers, parseDuration, parsePositive } from './parse.ts';
@@ -95,7 +96,7 @@ export function addBroker(program: Command, terminal: Terminal): void {
 }
 
 export function addPartition(program: Command, terminal: Terminal): void {
-  const partition = program.command('partition').description('where partitions are');
+  const partition = program.command('partition').description('where partitions are, and who leads them');
   const outputs = 'table, json or ndjson';
   common(partition.command('move <topic>'), outputs)
     .description('move replicas to other brokers; without --to so that all are loaded alike')
@@ -106,6 +107,13 @@ export function addPartition(program: Command, terminal: Terminal): void {
     .option('--no-wait', 'do not wait until all have moved')
     .action(async (topic: string, options: MoveOptions) =>
       (await import('./commands/partition.ts')).movePartitions(terminal, topic, options),
+    );
+  common(partition.command('lead [topic]'), outputs)
+    .description('hand partitions over to their preferred leaders; without a topic all that are led by others')
+    .option('-p, --partition <numbers>', 'only these partitions: 3, 0,2 or 0-5', checked(collectPartitions))
+    .option('--to <id>', 'to this broker', checked(parsePositive))
+    .action(async (topic: string | undefined, options: LeadOptions) =>
+      (await import('./commands/leaders.ts')).electLeaders(terminal, topic, options),
     );
   common(partition.command('moves'), outputs)
     .description('what moves, and what has moved lately')

@@ -14,6 +14,7 @@ import { AdminService, type ControllerStatus, type DescribeClusterResponseSchema
 import type { Offset } from '@fleetmq/shared';
 import { AdminCalls, type AdminDeps } from './admin/calls.ts';
 import { Features } from './admin/features.ts';
+import { Leaders } from './admin/leaders.ts';
 import { Reassignments } from './admin/reassignments.ts';
 import type { CallBounds, Metadata } from './metadata.ts';
 import { deleteRecordsBefore, findOffsets, type PartitionRef, type Position } from './offsets.ts';
@@ -87,6 +88,8 @@ export class Admin {
   readonly #calls: AdminCalls;
   /** Moves of replicas to other brokers. */
   readonly reassignments: Reassignments;
+  /** Who leads which partition. */
+  readonly leaders: Leaders;
   /** Formats and behaviours of the whole cluster that have levels. */
   readonly features: Features;
 
@@ -95,6 +98,7 @@ export class Admin {
     this.#clientId = deps.clientId;
     this.#calls = new AdminCalls(deps);
     this.reassignments = new Reassignments(this.#calls);
+    this.leaders = new Leaders(this.#calls);
     this.features = new Features(this.#calls);
   }
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
+import { ErrorCode } from '@fleetmq/gen/common/errors';
 import { AdminService } from '@fleetmq/gen/controller/admin';
 import { ControllerBrokerService, type ReassignPartitionsProgress } from '@fleetmq/gen/controller/cluster';
 import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
@@ -185,6 +186,39 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     const unknown = { topicPartition: topicPartition(), replicas: [1, 9] };
     await rejectsWith(admin.startReassignment({ partitions: [unknown], validateOnly: true }), 'BROKER_NOT_FOUND');
     await rejectsWith(admin.cancelReassignment({ reassignmentId: '' }), 'REASSIGNMENT_NOT_FOUND');
+  });
+});
+
+describe('leaders', { timeout: 120_000 }, () => {
+  test('are handed over one by one, in the order of the request, and back to the preferred ones', async () => {
+    await using fleet = await Fleet.start(1, 3);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 2, replicationFactor: 2 });
+    const [preferred = 0, other = 0] = topic?.partitions[1]?.replicas ?? [];
+    const choices = [
+      { topicPartition: topicPartition(1), targetId: other },
+      { topicPartition: topicPartition(7), targetId: other },
+      { topicPartition: { topic: 'nothing', partition: 0 } },
+      { topicPartition: topicPartition(0), targetId: 9 },
+      { topicPartition: topicPartition(0) },
+    ];
+    const { results } = await admin.electLeaders({ choices });
+    assert.deepEqual(
+      results.map(({ errorCode, oldLeaderId, leaderId }) => [errorCode, oldLeaderId === leaderId]),
+      [
+        [ErrorCode.OK, false],
+        [ErrorCode.PARTITION_NOT_FOUND, true],
+        [ErrorCode.TOPIC_NOT_FOUND, true],
+        [ErrorCode.INVALID_REQUEST, true],
+        [ErrorCode.OK, true],
+      ],
+    );
+    const back = await admin.electLeaders({});
+    assert.deepEqual(
+      back.results.map(({ topicPartition: each, leaderId }) => [each?.partition, leaderId]),
+      [[1, preferred]],
+    );
+    assert.deepEqual((await admin.electLeaders({})).results, []);
   });
 });
 

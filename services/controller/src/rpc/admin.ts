@@ -11,6 +11,7 @@ import {
   DeleteTopicResponseSchema,
   DescribeTopicResponseSchema,
   DrainBrokerResponseSchema,
+  ElectLeadersResponseSchema,
   ListControllersResponseSchema,
   ListFeaturesResponseSchema,
   RemoveControllerResponseSchema,
@@ -25,6 +26,7 @@ import { DomainError } from '@fleetmq/shared';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import type { BrokerSessions } from '../shell/broker-sessions.ts';
 import type { FeatureAdmin } from '../shell/feature-admin.ts';
+import type { LeaderAdmin } from '../shell/leader-admin.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
 import type { MemberChanges } from '../shell/member-changes.ts';
 import type { Quorum } from '../shell/quorum.ts';
@@ -34,6 +36,7 @@ import { createTopicFromProto, topicAnswerToProto, topicConfigToProto } from '..
 import { toMap } from '../wire/commands.ts';
 import { controllersToProto, describeCluster } from '../wire/describe-cluster.ts';
 import { featuresToProto } from '../wire/features.ts';
+import { electedLeaderToProto, leaderChoiceFromProto } from '../wire/leaders.ts';
 import { listReassignments, plannedMoveToProto, wishFromProto } from '../wire/reassignments.ts';
 
 export interface AdminRoutesOptions {
@@ -45,6 +48,7 @@ export interface AdminRoutesOptions {
   readonly members: MemberChanges;
   readonly reassignments: ReassignmentAdmin;
   readonly features: FeatureAdmin;
+  readonly leaders: LeaderAdmin;
 }
 
 const noReassignment = { reassignmentId: '' };
@@ -118,6 +122,14 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     ...controllerCalls(options),
     ...reassignmentCalls(options),
     ...featureCalls(options),
+    async electLeaders(request, { signal }) {
+      checkVersion(request.version);
+      const results = await options.leaders.elect(request.choices.map(leaderChoiceFromProto), signal);
+      return create(ElectLeadersResponseSchema, {
+        results: results.map(electedLeaderToProto),
+        metadataVersion: BigInt(image().version),
+      });
+    },
     upsertScramUser: () => refuse('SCRAM users'),
     deleteScramUser: () => refuse('SCRAM users'),
     listScramUsers: () => refuse('SCRAM users'),

@@ -4,6 +4,7 @@ import type { LogIndex } from '@fleetmq/shared';
 import { defaultPlanLimits } from '../domain/plan.ts';
 import { BrokerSessions } from './broker-sessions.ts';
 import { FeatureAdmin } from './feature-admin.ts';
+import { LeaderAdmin } from './leader-admin.ts';
 import { LeaderView } from './leader-view.ts';
 import { MetadataFeed } from './metadata-feed.ts';
 import type { Start } from './node-ports.ts';
@@ -18,6 +19,7 @@ export interface ServiceParts {
   readonly reassignments: ReassignmentAdmin;
   readonly features: FeatureAdmin;
   readonly sessions: BrokerSessions;
+  readonly leaders: LeaderAdmin;
   readonly feed: MetadataFeed;
 }
 
@@ -60,6 +62,13 @@ export function createServices(
   const sessions = opened.use(
     new BrokerSessions({ view, leader, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
   );
+  const leaders = opened.use(
+    new LeaderAdmin({
+      ...{ leader, leadership, proposals, timers, logger },
+      balanceIntervalMs: config.balance['interval-ms'],
+      imbalancePercentMax: config.balance['imbalance-percent'],
+    }),
+  );
   const features = new FeatureAdmin({
     ...common,
     image: view,
@@ -69,5 +78,6 @@ export function createServices(
     ask,
     logger,
   });
-  return { leader, feed, topics, reassignments: new ReassignmentAdmin({ ...common, random }), features, sessions };
+  const reassignments = new ReassignmentAdmin({ ...common, random });
+  return { leader, feed, topics, reassignments, features, sessions, leaders };
 }

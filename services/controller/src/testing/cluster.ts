@@ -107,6 +107,7 @@ export class TestCluster implements AsyncDisposable {
         'segment-bytes': 4_096,
       },
       broker: { 'session-timeout-ms': this.#options.sessionTimeoutMs ?? 60_000, 'heartbeat-ms': 50 },
+      balance: {},
       limits: {},
       log: {},
     });

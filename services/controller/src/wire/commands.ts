@@ -7,6 +7,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import {
   type ChangeIsrCommand,
   type MetadataCommand as CommandMessage,
+  type ElectLeaderCommand,
   MetadataCommandSchema,
   type ProvenReplica as ProvenReplicaMessage,
   type RegisterBrokerCommand,
@@ -29,6 +30,7 @@ import type {
   BrokerLife,
   ChangeIsr,
   DrainBroker,
+  ElectLeader,
   MetadataCommand,
   ProvenReplica,
   RegisterBroker,
@@ -163,16 +165,8 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     }
     case 'changeIsr':
       return changeIsrFromProto(command.value);
-    case 'electLeader': {
-      const { topicId, partition, targetId, leaderEpoch } = command.value;
-      return {
-        kind: 'elect-leader',
-        topicId: topicIdFromProto(topicId),
-        partition: partition as PartitionId,
-        targetId: targetId as BrokerLife['brokerId'],
-        leaderEpoch: leaderEpoch === 0 ? undefined : (leaderEpoch as LeaderEpoch),
-      };
-    }
+    case 'electLeader':
+      return electFromProto(command.value);
     case 'allocateProducerIds':
       return { kind: 'allocate-producer-ids', ...lifeFromProto(command.value), count: command.value.count };
     case 'setClusterId':
@@ -274,6 +268,16 @@ function moveFromProto(message: ReplicaMoveMessage): ReplicaMove {
     partition: message.partition as PartitionId,
     targetReplicas: message.targetReplicas.map(brokerIdFromProto),
     sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),
+  };
+}
+
+function electFromProto({ topicId, partition, targetId, leaderEpoch }: ElectLeaderCommand): ElectLeader {
+  return {
+    kind: 'elect-leader',
+    topicId: topicIdFromProto(topicId),
+    partition: partition as PartitionId,
+    targetId: targetId as BrokerLife['brokerId'],
+    leaderEpoch: leaderEpoch === 0 ? undefined : (leaderEpoch as LeaderEpoch),
   };
 }
 
