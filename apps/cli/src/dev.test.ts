@@ -123,7 +123,7 @@ test('replicas move, brokers are drained, features have levels', async () => {
   const plan = JSON.parse(await succeed(['partition', 'move', 'moving', '-r', '2', '--dry-run', '-o', 'json']));
   assert.equal(plan.length, 2);
   assert.deepEqual((await replicasOf()).flat().length, 2);
-  const moved = await execute(['partition', 'move', 'moving', '-r', '2']);
+  const moved = await execute(['partition', 'move', 'moving', '-r', '2', '--throttle', '10M']);
   assert.equal(moved.code, 0, moved.err);
   assert.match(moved.out, /TOPIC +PARTITION +FROM +TO\n/);
   assert.match(moved.err, /^2 partitions moved$/m);
@@ -145,7 +145,11 @@ test('replicas move, brokers are drained, features have levels', async () => {
   assert.equal(await succeed(['broker', 'drain', '2', '--cancel']), 'broker 2 serves\n');
   const moves = JSON.parse(await succeed(['partition', 'moves', '-o', 'json']));
   assert.deepEqual([moves.progress.length, moves.reassignments], [3, []]);
-  assert.match(await succeed(['partition', 'moves']), /REASSIGNMENT +STATE.*\n[0-9a-f]{32} +ended +2 +2 +0\n/);
+  assert.equal(moves.progress[0].bytesPerSecondMax, `${10 * 2 ** 20}`);
+  assert.match(
+    await succeed(['partition', 'moves']),
+    /REASSIGNMENT +STATE.*\n[0-9a-f]{32} +ended +2 +2 +0 .*10 MiB\/s\n/,
+  );
   const gone = await execute(['partition', 'cancel', 'none', '--yes']);
   assert.deepEqual([gone.code, /^error REASSIGNMENT_NOT_FOUND/.test(gone.err)], [1, true]);
 

@@ -7,7 +7,7 @@ import type { UpgradeOptions } from './commands/features.ts';
 import type { LeadOptions } from './commands/leaders.ts';
 import type { CancelOptions, MoveOptions, MovesOptions } from './commands/partition.ts';
 import { checked, common } from './grammar.ts';
-import { collectPair, collectPartitions, parseBrokers, parseDuration, parsePositive } from './parse.ts';
+import { collectPair, collectPartitions, parseBrokers, parseBytes, parseDuration, parsePositive } from './parse.ts';
 import type { CommonOptions } from './session.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -86,8 +86,9 @@ export function addController(program: Command, terminal: Terminal): void {
 export function addBroker(program: Command, terminal: Terminal): void {
   const broker = program.command('broker').description('the brokers');
   common(broker.command('drain').argument('<id>', 'which', checked(parsePositive)), 'table, json or ndjson')
-    .description('hand its leaderships over, so that it can be stopped')
+    .description('hand its leaderships over, and keep it from leading, also after restarts')
     .option('--move-replicas', 'also its replicas, so that it can go for good')
+    .option('--throttle <bytes>', 'with --move-replicas: bytes per second and broker, such as 10M', checked(parseBytes))
     .option('--cancel', 'it serves again')
     .option('--no-wait', 'do not wait until it is empty')
     .action(async (id: number, options: DrainOptions) =>
@@ -103,6 +104,7 @@ export function addPartition(program: Command, terminal: Terminal): void {
     .option('-p, --partition <numbers>', 'only these partitions: 3, 0,2 or 0-5', checked(collectPartitions))
     .option('--to <ids>', 'brokers, the first is the preferred leader: 4,5,6', checked(parseBrokers))
     .option('-r, --replication-factor <count>', 'how many replicas there shall be', checked(parsePositive))
+    .option('--throttle <bytes>', 'bytes per second and broker, such as 10M (default: none)', checked(parseBytes))
     .option('--dry-run', 'only show the plan')
     .option('--no-wait', 'do not wait until all have moved')
     .action(async (topic: string, options: MoveOptions) =>

@@ -59,6 +59,8 @@ export interface DrainOptions extends CallBounds {
   readonly moveReplicas?: boolean;
   /** It serves again. Default false. */
   readonly cancel?: boolean;
+  /** With `moveReplicas`: what each broker sends a second at most. Default: as much as it can. */
+  readonly bytesPerSecondMax?: number;
 }
 
 export interface DrainedBroker {
@@ -249,12 +251,13 @@ export class Admin {
   }
 
   /**
-   * Hands the leaderships of a broker over, so that it can be stopped; with `moveReplicas` its replicas move away, too. Repeating
-   * it hands over what can be by then. INVALID_REPLICATION_FACTOR when the other brokers have no room.
+   * Hands the leaderships of a broker over, and keeps it from leading until that is cancelled; with `moveReplicas` its replicas
+   * move away, too. Repeating it hands over what can be by then. INVALID_REPLICATION_FACTOR when the other brokers have no room.
    */
   async drainBroker(id: number, options: DrainOptions = {}): Promise<DrainedBroker> {
     const { moveReplicas = false, cancel = false } = options;
-    const request = { clientId: this.#clientId, brokerId: id, moveReplicas, cancel };
+    const bytesPerSecondMax = BigInt(options.bytesPerSecondMax ?? 0);
+    const request = { clientId: this.#clientId, brokerId: id, moveReplicas, cancel, bytesPerSecondMax };
     const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.drainBroker, request, call), `drain broker ${id}`),
     );

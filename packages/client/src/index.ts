@@ -7,6 +7,7 @@ export type {
   ReassignmentList,
   Reassignments,
   StartedReassignment,
+  StartReassignmentOptions,
   WantedReplicas,
 } from './admin/reassignments.ts';
 export {

@@ -106,6 +106,7 @@ function eventsOf(image: MetadataImage, { what, which, value }: Choice, index: n
             donePartitions: value >> 1,
             cancelledPartitions: 0,
             endedAtMs: value % 2,
+            ...(value % 3 === 0 ? { bytesPerSecondMax: value + 1 } : {}),
           },
         },
       ];

@@ -100,6 +100,8 @@ export interface ReassignmentImage {
   readonly cancelledPartitions: number;
   /** 0: it runs. */
   readonly endedAtMs: number;
+  /** What each broker may send a second to the replicas that it brings. Absent: all it can. */
+  readonly bytesPerSecondMax?: number;
 }
 
 export interface ClusterImage {

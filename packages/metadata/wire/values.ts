@@ -207,9 +207,10 @@ export function moveFromProto(message: NonNullable<PartitionState['move']>): Par
 }
 
 export function reassignmentStateMessage(reassignment: ReassignmentImage): ReassignmentState {
-  const { startedAtMs, endedAtMs, ...rest } = reassignment;
+  const { startedAtMs, endedAtMs, bytesPerSecondMax = 0, ...rest } = reassignment;
   return create(ReassignmentStateSchema, {
     ...rest,
+    bytesPerSecondMax: BigInt(bytesPerSecondMax),
     startedAtMs: BigInt(startedAtMs),
     endedAtMs: BigInt(endedAtMs),
   });
@@ -217,6 +218,7 @@ export function reassignmentStateMessage(reassignment: ReassignmentImage): Reass
 
 export function reassignmentFromMessage(message: ReassignmentState): ReassignmentImage {
   const { reassignmentId, totalPartitions, donePartitions, cancelledPartitions } = message;
+  const bytesPerSecondMax = toSafeInteger<number>(message.bytesPerSecondMax, 'throttle of a reassignment');
   return {
     reassignmentId,
     startedAtMs: toSafeInteger<number>(message.startedAtMs, 'start of a reassignment'),
@@ -224,6 +226,7 @@ export function reassignmentFromMessage(message: ReassignmentState): Reassignmen
     donePartitions,
     cancelledPartitions,
     endedAtMs: toSafeInteger<number>(message.endedAtMs, 'end of a reassignment'),
+    ...(bytesPerSecondMax === 0 ? {} : { bytesPerSecondMax }),
   };
 }
 

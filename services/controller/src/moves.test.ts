@@ -44,6 +44,10 @@ class Fleet implements AsyncDisposable {
     return this.cluster.client(ControllerBrokerService, (await this.cluster.leader()).node.controllerId);
   }
 
+  async heartbeat(brokerId: number, fields: Parameters<TestBroker['heartbeat']>[0]): Promise<void> {
+    await (this.#brokers[brokerId - 1] as TestBroker).heartbeat(fields);
+  }
+
   /** What the leader of the partition does once these have everything. */
   async changeIsr(topicId: string, partition: number, members: readonly number[]): Promise<void> {
     const { node } = await this.cluster.leader();
@@ -105,6 +109,45 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     const moved = (await admin.describeTopic({ name: 'orders' })).topic?.partitions[0];
     assert.deepEqual([moved?.replicas, moved?.addingReplicas], [target, []]);
     assert.ok(target.includes(moved?.leaderId ?? 0));
+  });
+
+  test('tell how many bytes were copied, as the leaders of the partitions say, and keep their throttle', async () => {
+    await using fleet = await Fleet.start(1, 4);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 2, replicationFactor: 2 });
+    const topicId = topic?.topicId as string;
+    const partitions = [0, 1].map((each) => ({
+      topicPartition: topicPartition(each),
+      replicas: [1, 2, 3, 4].filter((id) => !topic?.partitions[each]?.replicas.includes(id)),
+    }));
+    const watch = (await fleet.brokerService())
+      .reassignPartitions({ partitions, bytesPerSecondMax: 5_000n })
+      [Symbol.asyncIterator]();
+    const bytesOf = async (): Promise<readonly [bigint, bigint]> => {
+      const { copiedBytes, totalBytes } = (await watch.next()).value as ReassignPartitionsProgress;
+      return [copiedBytes, totalBytes];
+    };
+    assert.deepEqual(await bytesOf(), [0n, 0n]);
+    const { node } = await fleet.cluster.leader();
+    const { reassignmentId } = (await admin.listReassignments({})).progress[0] ?? {};
+    assert.equal(node.stateMachine.view.reassignment(reassignmentId ?? '')?.bytesPerSecondMax, 5_000);
+    const tell = async (partition: number, copiedBytes: bigint): Promise<void> => {
+      const leaderId = topic?.partitions[partition]?.leaderId ?? 0;
+      await fleet.heartbeat(leaderId, { moving: [{ topicId, partition, copiedBytes, totalBytes: 1_000n }] });
+      const other = leaderId === 1 ? 2 : 1;
+      await fleet.heartbeat(other, { moving: [{ topicId, partition, copiedBytes: 9n, totalBytes: 9n }] });
+    };
+    await tell(0, 300n);
+    assert.deepEqual(await bytesOf(), [300n, 1_000n]);
+    await tell(1, 500n);
+    assert.deepEqual(await bytesOf(), [800n, 2_000n]);
+    await fleet.changeIsr(topicId, 0, [1, 2, 3, 4]);
+    assert.deepEqual(await bytesOf(), [1_500n, 2_000n]);
+    const [progress] = (await admin.listReassignments({})).progress;
+    assert.deepEqual([progress?.copiedBytes, progress?.bytesPerSecondMax], [1_500n, 5_000n]);
+    await fleet.changeIsr(topicId, 1, [1, 2, 3, 4]);
+    assert.deepEqual(await bytesOf(), [2_000n, 2_000n]);
+    assert.equal((await watch.next()).done, true);
   });
 
   test('go on under the next leader, can be attached to there, and cancelled', async () => {
@@ -178,7 +221,7 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     await rejectsWith(first({ partitions: one, reassignmentId: 'r' }), 'INVALID_REQUEST');
     await rejectsWith(first({ reassignmentId: 'r' }), 'REASSIGNMENT_NOT_FOUND');
     await rejectsWith(first({ reassignmentId: 'r', cancel: true }), 'REASSIGNMENT_NOT_FOUND');
-    await rejectsWith(first({ partitions: one, bytesPerSecondMax: 1n }), 'UNIMPLEMENTED');
+    await rejectsWith(first({ partitions: one, bytesPerSecondMax: 2n ** 60n }), 'INVALID_REQUEST');
     await rejectsWith(admin.startReassignment({ partitions: [] }), 'INVALID_REQUEST');
     await rejectsWith(admin.startReassignment({ partitions: [{ replicas: [1] }] }), 'INVALID_REQUEST');
     const both = { topicPartition: topicPartition(), replicas: [1], replicationFactor: 1 };

@@ -138,6 +138,8 @@ export interface StartReassignment {
   readonly kind: 'start-reassignment';
   readonly reassignmentId: string;
   readonly moves: readonly ReplicaMove[];
+  /** What each broker may send a second to the new replicas. Absent: all it can. */
+  readonly bytesPerSecondMax?: number;
 }
 
 export interface CancelReassignment {

@@ -1,6 +1,7 @@
 /** What a broker says with a heartbeat, and what it is told. Nothing of it is in the log but what it leads to. */
 import type { MetadataVersion, PartitionId, TopicId } from '@fleetmq/shared';
 import type { BrokerLife } from './commands.ts';
+import type { MovingPartition } from './copy-progress.ts';
 import type { LogEnd } from './proven-logs.ts';
 
 /** A log that is closed. */
@@ -18,6 +19,8 @@ export interface Heartbeat extends BrokerLife {
   readonly failedPartitions: readonly FailedReplica[];
   /** Of partitions that nobody leads. */
   readonly logEnds: readonly LogEnd[];
+  /** Partitions that it leads and that move. */
+  readonly moving: readonly MovingPartition[];
 }
 
 export interface HeartbeatAnswer {

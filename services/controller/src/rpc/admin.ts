@@ -33,7 +33,7 @@ import type { Quorum } from '../shell/quorum.ts';
 import type { ReassignmentAdmin } from '../shell/reassignment-admin.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
 import { createTopicFromProto, topicAnswerToProto, topicConfigToProto } from '../wire/admin.ts';
-import { toMap } from '../wire/commands.ts';
+import { throttleFromProto, toMap } from '../wire/commands.ts';
 import { controllersToProto, describeCluster } from '../wire/describe-cluster.ts';
 import { featuresToProto } from '../wire/features.ts';
 import { electedLeaderToProto, leaderChoiceFromProto } from '../wire/leaders.ts';
@@ -115,7 +115,9 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
         throw new DomainError('INVALID_REQUEST', 'replicas that moved away stay away: cancel the reassignment instead');
       }
       // First, since it may be refused.
-      const { reassignmentId } = moveReplicas ? await reassignments.empty(brokerId, signal) : noReassignment;
+      const { reassignmentId } = moveReplicas
+        ? await reassignments.empty(brokerId, { signal, ...throttleFromProto(request.bytesPerSecondMax) })
+        : noReassignment;
       const remainingLeaders = await sessions.drain({ brokerId, cancel }, signal);
       return create(DrainBrokerResponseSchema, { remainingLeaders, reassignmentId });
     },
@@ -152,14 +154,14 @@ function reassignmentCalls({ image, reads, reassignments }: AdminRoutesOptions):
     async listReassignments(request, { signal }) {
       checkVersion(request.version);
       await reads.read(signal);
-      return listReassignments(image());
+      return listReassignments(image(), (id) => reassignments.copiedBytes(id));
     },
     async startReassignment(request, { signal }) {
       checkVersion(request.version);
       const { validateOnly } = request;
       const { reassignmentId, moves } = await reassignments.start(request.partitions.map(wishFromProto), {
-        signal,
-        validateOnly,
+        ...{ signal, validateOnly },
+        ...throttleFromProto(request.bytesPerSecondMax),
       });
       return create(StartReassignmentResponseSchema, {
         reassignmentId,

@@ -36,6 +36,8 @@ export interface BrokerSessionsOptions {
   readonly logger: Logger;
   /** A broker without a heartbeat for so long is fenced. Default 3 s. */
   readonly sessionTimeoutMs: number;
+  /** A broker tells how far partitions have come that it leads. Must not throw. */
+  readonly onMoving: (beat: Heartbeat) => void;
 }
 
 export class BrokerSessions implements Disposable {
@@ -86,6 +88,7 @@ export class BrokerSessions implements Disposable {
     else if (before.state === 'fenced' && caughtUp) await this.#unfence(before, signal);
 
     this.#provenLogs.note(view(), beat, beat.logEnds, clock.monotonicMs());
+    this.#options.onMoving(beat);
     void this.#electProven();
     const broker = requireLife(view(), beat);
     const isFenced = broker.state === 'fenced';

@@ -59,8 +59,12 @@ export function createServices(
     },
   });
   const sessionTimeoutMs = config.broker['session-timeout-ms'];
+  const reassignments = new ReassignmentAdmin({ ...common, random });
   const sessions = opened.use(
-    new BrokerSessions({ view, leader, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
+    new BrokerSessions({
+      ...{ view, leader, leadership, proposals, clock, timers, logger, sessionTimeoutMs },
+      onMoving: (beat) => reassignments.onMoving(beat, beat.moving),
+    }),
   );
   const leaders = opened.use(
     new LeaderAdmin({
@@ -78,6 +82,5 @@ export function createServices(
     ask,
     logger,
   });
-  const reassignments = new ReassignmentAdmin({ ...common, random });
   return { leader, feed, topics, reassignments, features, sessions, leaders };
 }

@@ -6,11 +6,13 @@ import {
   BrokerHeartbeatResponseSchema,
   type CreatePartitionsRequest,
   type LogEnd as LogEndMessage,
+  type MovingPartition as MovingMessage,
   type RegisterBrokerRequest,
 } from '@fleetmq/gen/controller/cluster';
 import { brokerIdFromProto, endpointFromProto, topicIdFromProto } from '@fleetmq/metadata/wire';
 import { DomainError, type LeaderEpoch, type PartitionId, toOffset, toSafeInteger } from '@fleetmq/shared';
 import type { RegisterBroker } from '../domain/commands.ts';
+import type { MovingPartition } from '../domain/copy-progress.ts';
 import type { Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
 import type { AddPartitionsPlan } from '../domain/plan.ts';
 import type { LogEnd } from '../domain/proven-logs.ts';
@@ -41,13 +43,9 @@ export function registrationFromProto(request: RegisterBrokerRequest): RegisterB
 }
 
 export function heartbeatFromProto(request: BrokerHeartbeatRequest): Heartbeat {
-  const { failedPartitions, logEnds } = request;
-  if (failedPartitions.length > partitionsMax || logEnds.length > partitionsMax) {
-    throw new DomainError(
-      'INVALID_REQUEST',
-      `${failedPartitions.length} failed partitions and ${logEnds.length} ends of logs are too many at once`,
-    );
-  }
+  const { failedPartitions, logEnds, moving } = request;
+  const most = Math.max(failedPartitions.length, logEnds.length, moving.length);
+  if (most > partitionsMax) throw new DomainError('INVALID_REQUEST', `${most} partitions are too many at once`);
   return {
     ...lifeFromProto(request),
     metadataVersion: toSafeInteger<number>(request.metadataVersion, 'metadata version'),
@@ -57,6 +55,7 @@ export function heartbeatFromProto(request: BrokerHeartbeatRequest): Heartbeat {
       partition: partition as PartitionId,
     })),
     logEnds: request.logEnds.map(logEndFromProto),
+    moving: moving.map(movingFromProto),
   };
 }
 
@@ -66,6 +65,15 @@ function logEndFromProto({ topicId, partition, lastEpoch, endOffset }: LogEndMes
     partition: partition as PartitionId,
     lastEpoch: lastEpoch as LeaderEpoch,
     endOffset: toOffset(endOffset),
+  };
+}
+
+function movingFromProto({ topicId, partition, copiedBytes, totalBytes }: MovingMessage): MovingPartition {
+  return {
+    topicId: topicIdFromProto(topicId),
+    partition: partition as PartitionId,
+    copiedBytes: toSafeInteger<number>(copiedBytes, 'copied bytes'),
+    totalBytes: toSafeInteger<number>(totalBytes, 'bytes to copy'),
   };
 }
 

@@ -35,6 +35,7 @@ import type {
   ProvenReplica,
   RegisterBroker,
   ReplicaMove,
+  StartReassignment,
 } from '../domain/commands.ts';
 
 type CommandCase = NonNullable<MessageInitShape<typeof MetadataCommandSchema>['command']>;
@@ -99,8 +100,9 @@ function commandCase(command: MetadataCommand): CommandCase {
         value: { clusterId: command.clusterId, features: toObject(command.features) },
       };
     case 'start-reassignment': {
-      const { reassignmentId, moves } = command;
-      return { case: 'startReassignment', value: { reassignmentId, moves: moves.map(moveToProto) } };
+      const { reassignmentId, moves, bytesPerSecondMax = 0 } = command;
+      const value = { reassignmentId, moves: moves.map(moveToProto), bytesPerSecondMax: BigInt(bytesPerSecondMax) };
+      return { case: 'startReassignment', value };
     }
     case 'cancel-reassignment':
       return { case: 'cancelReassignment', value: { reassignmentId: command.reassignmentId } };
@@ -176,8 +178,9 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
         features: toMap(command.value.features),
       };
     case 'startReassignment': {
-      const { reassignmentId, moves } = command.value;
-      return { kind: 'start-reassignment', reassignmentId, moves: moves.map(moveFromProto) };
+      const { reassignmentId, moves, bytesPerSecondMax } = command.value;
+      const throttle = throttleFromProto(bytesPerSecondMax);
+      return { kind: 'start-reassignment', reassignmentId, moves: moves.map(moveFromProto), ...throttle };
     }
     case 'cancelReassignment':
       return { kind: 'cancel-reassignment', reassignmentId: command.value.reassignmentId };
@@ -288,6 +291,12 @@ function provenFromProto(message: ProvenReplicaMessage): ProvenReplica {
     partition: message.partition as PartitionId,
     leaderEpoch: message.leaderEpoch as LeaderEpoch,
   };
+}
+
+/** 0 stands for none. */
+export function throttleFromProto(bytesPerSecondMax: bigint): Pick<StartReassignment, 'bytesPerSecondMax'> {
+  if (bytesPerSecondMax === 0n) return {};
+  return { bytesPerSecondMax: toSafeInteger<number>(bytesPerSecondMax, 'bytes_per_second_max') };
 }
 
 /** 0 stands for none. */

@@ -232,6 +232,7 @@ describe('commands in the log', () => {
         },
       ],
     },
+    { kind: 'start-reassignment', reassignmentId: 'r', moves: [], bytesPerSecondMax: 7 },
     { kind: 'cancel-reassignment', reassignmentId: 'r' },
     { kind: 'set-features', levels: new Map([['a', 2]]) },
     { kind: 'elect-proven', replicas: [{ ...life, topicId, partition: 4 as PartitionId, leaderEpoch: 9 as never }] },
