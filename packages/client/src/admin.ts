@@ -10,7 +10,12 @@ import {
   type TopicSummary,
 } from '@fleetmq/gen/client/metadata';
 import type { BrokerMetadata, ConfigEntry, TopicMetadata } from '@fleetmq/gen/common/metadata';
-import { AdminService, type ControllerStatus, type DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
+import {
+  AdminService,
+  type ControllerStatus,
+  type DescribeClusterResponseSchema,
+  type FailedReplica,
+} from '@fleetmq/gen/controller/admin';
 import type { Offset } from '@fleetmq/shared';
 import { AdminCalls, type AdminDeps } from './admin/calls.ts';
 import { Features } from './admin/features.ts';
@@ -37,6 +42,8 @@ export interface TopicDescription {
   readonly topic: TopicMetadata;
   /** All settings with their source. */
   readonly config: readonly ConfigEntry[];
+  /** Logs that are closed after an error or damaged, with what their brokers say of them. */
+  readonly failedReplicas: readonly FailedReplica[];
 }
 
 /** Of an internal listener. */
@@ -142,7 +149,8 @@ export class Admin {
         `describe topic ${name}`,
       ),
     );
-    return { topic: response.topic as TopicMetadata, config: response.config };
+    const { topic, config, failedReplicas } = response;
+    return { topic: topic as TopicMetadata, config, failedReplicas };
   }
 
   /** Sets and removes settings one by one; answers all of them. INVALID_CONFIG, TOPIC_NOT_FOUND. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
 import { ErrorCode } from '@fleetmq/gen/common/errors';
-import { AdminService } from '@fleetmq/gen/controller/admin';
+import { AdminService, type FailedReplica } from '@fleetmq/gen/controller/admin';
 import { ControllerBrokerService, type ReassignPartitionsProgress } from '@fleetmq/gen/controller/cluster';
 import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import { supportedFeatures } from '@fleetmq/metadata';
@@ -16,12 +16,12 @@ const rejectsWith = (promise: Promise<unknown>, code: ErrorName, text = /./): Pr
 class Fleet implements AsyncDisposable {
   readonly cluster: TestCluster;
   readonly #brokers: readonly TestBroker[];
-  readonly #heartbeats = new DisposableStack();
+  readonly #heartbeats = new Map<number, Disposable>();
 
   private constructor(cluster: TestCluster, brokers: readonly TestBroker[]) {
     this.cluster = cluster;
     this.#brokers = brokers;
-    for (const broker of brokers) this.#heartbeats.use(broker.heartbeats());
+    for (const broker of brokers) this.#heartbeats.set(broker.life.brokerId, broker.heartbeats());
   }
 
   static async start(controllers: number, brokers: number): Promise<Fleet> {
@@ -32,7 +32,7 @@ class Fleet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#heartbeats.dispose();
+    for (const heartbeats of this.#heartbeats.values()) heartbeats[Symbol.dispose]();
     await this.cluster[Symbol.asyncDispose]();
   }
 
@@ -44,7 +44,9 @@ class Fleet implements AsyncDisposable {
     return this.cluster.client(ControllerBrokerService, (await this.cluster.leader()).node.controllerId);
   }
 
-  async heartbeat(brokerId: number, fields: Parameters<TestBroker['heartbeat']>[0]): Promise<void> {
+  /** From now on it says only what the test lets it say. */
+  async play(brokerId: number, fields: Parameters<TestBroker['heartbeat']>[0]): Promise<void> {
+    this.#heartbeats.get(brokerId)?.[Symbol.dispose]();
     await (this.#brokers[brokerId - 1] as TestBroker).heartbeat(fields);
   }
 
@@ -133,9 +135,9 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     assert.equal(node.stateMachine.view.reassignment(reassignmentId ?? '')?.bytesPerSecondMax, 5_000);
     const tell = async (partition: number, copiedBytes: bigint): Promise<void> => {
       const leaderId = topic?.partitions[partition]?.leaderId ?? 0;
-      await fleet.heartbeat(leaderId, { moving: [{ topicId, partition, copiedBytes, totalBytes: 1_000n }] });
+      await fleet.play(leaderId, { moving: [{ topicId, partition, copiedBytes, totalBytes: 1_000n }] });
       const other = leaderId === 1 ? 2 : 1;
-      await fleet.heartbeat(other, { moving: [{ topicId, partition, copiedBytes: 9n, totalBytes: 9n }] });
+      await fleet.play(other, { moving: [{ topicId, partition, copiedBytes: 9n, totalBytes: 9n }] });
     };
     await tell(0, 300n);
     assert.deepEqual(await bytesOf(), [300n, 1_000n]);
@@ -229,6 +231,32 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     const unknown = { topicPartition: topicPartition(), replicas: [1, 9] };
     await rejectsWith(admin.startReassignment({ partitions: [unknown], validateOnly: true }), 'BROKER_NOT_FOUND');
     await rejectsWith(admin.cancelReassignment({ reassignmentId: '' }), 'REASSIGNMENT_NOT_FOUND');
+  });
+});
+
+describe('failed logs', { timeout: 120_000 }, () => {
+  test('are told with their reason while their broker says so, and lead no more', async () => {
+    await using fleet = await Fleet.start(1, 2);
+    const admin = await fleet.admin();
+    for (const name of ['orders', 'other']) await admin.createTopic({ name, replicationFactor: 2 });
+    const described = async () => (await admin.describeTopic({ name: 'orders' })).topic;
+    const { topicId = '', partitions: [before] = [] } = (await described()) ?? {};
+    const leaderId = before?.leaderId ?? 0;
+    const failed = [{ topicId, partition: 0, reason: 'fdatasync: EIO' }];
+    await fleet.play(leaderId, { failedPartitions: failed });
+    assert.notEqual((await described())?.partitions[0]?.leaderId, leaderId);
+    const told = [[{ topic: 'orders', partition: 0 }, leaderId, 'fdatasync: EIO']];
+    const shapeOf = (replicas: readonly FailedReplica[]) =>
+      replicas.map(({ topicPartition: each, brokerId, reason }) => [
+        { topic: each?.topic, partition: each?.partition },
+        brokerId,
+        reason,
+      ]);
+    assert.deepEqual(shapeOf((await admin.describeCluster({})).failedReplicas), told);
+    assert.deepEqual(shapeOf((await admin.describeTopic({ name: 'orders' })).failedReplicas), told);
+    assert.deepEqual((await admin.describeTopic({ name: 'other' })).failedReplicas, []);
+    await fleet.play(leaderId, {});
+    assert.deepEqual((await admin.describeCluster({})).failedReplicas, []);
   });
 });
 

@@ -4,6 +4,7 @@ import type { ConfigEntry, PartitionMetadata, TopicMetadata } from '@fleetmq/gen
 import { type Column, formatTable, plainOf, printOne, printRows } from '../print.ts';
 import { type CommonOptions, confirm, listFormats, outputOf, say, withClient } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
+import { describeFailed } from './cluster.ts';
 
 export interface CreateOptions extends CommonOptions {
   readonly partitions?: number;
@@ -59,15 +60,19 @@ export async function listTopics(terminal: Terminal, options: ListOptions): Prom
 export async function describeTopic(terminal: Terminal, name: string, options: CommonOptions): Promise<void> {
   const format = outputOf(options, listFormats, 'table');
   const { ConfigEntrySchema, TopicMetadataSchema } = await import('@fleetmq/gen/common/metadata');
+  const { FailedReplicaSchema } = await import('@fleetmq/gen/controller/admin');
   await withClient(terminal, options, async ({ admin }) => {
-    const { topic, config } = await admin.describeTopic(name);
+    const { topic, config, failedReplicas } = await admin.describeTopic(name);
     const plain = {
       topic: plainOf(TopicMetadataSchema, topic),
       config: config.map((entry) => plainOf(ConfigEntrySchema, entry)),
+      failedReplicas: failedReplicas.map((each) => plainOf(FailedReplicaSchema, each)),
     };
     await printOne(terminal, format, plain, async () => {
       const partitions = await formatTable(terminal, topic.partitions, partitionColumns);
-      return `topic ${topic.name}  id ${topic.topicId}\n\n${partitions}\n${await formatTable(terminal, config, configColumns)}`;
+      const settings = await formatTable(terminal, config, configColumns);
+      const failed = failedReplicas.map((each) => `${describeFailed(each)}\n`);
+      return `topic ${topic.name}  id ${topic.topicId}\n\n${partitions}${failed.join('')}\n${settings}`;
     });
   });
 }
@@ -78,6 +83,7 @@ const partitionColumns: Column<PartitionMetadata>[] = [
   { title: 'EPOCH', value: ({ leaderEpoch }) => leaderEpoch, align: 'right' },
   { title: 'REPLICAS', value: ({ replicas }) => replicas.join(',') },
   { title: 'IN SYNC', value: ({ inSyncReplicas }) => inSyncReplicas.join(',') },
+  { title: 'ELIGIBLE', value: ({ eligibleReplicas }) => eligibleReplicas.join(',') },
 ];
 
 const sources = ['', 'default', 'cluster', 'topic'];

@@ -8,6 +8,8 @@ import type { LogEnd } from './proven-logs.ts';
 export interface FailedReplica {
   readonly topicId: TopicId;
   readonly partition: PartitionId;
+  /** For people. */
+  readonly reason: string;
 }
 
 export interface Heartbeat extends BrokerLife {

@@ -24,6 +24,7 @@ import type { MetadataImage } from '@fleetmq/metadata';
 import { brokerIdFromProto, checkVersion } from '@fleetmq/metadata/wire';
 import { DomainError } from '@fleetmq/shared';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import type { TopicAnswer } from '../domain/view.ts';
 import type { BrokerSessions } from '../shell/broker-sessions.ts';
 import type { FeatureAdmin } from '../shell/feature-admin.ts';
 import type { LeaderAdmin } from '../shell/leader-admin.ts';
@@ -34,7 +35,12 @@ import type { ReassignmentAdmin } from '../shell/reassignment-admin.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
 import { createTopicFromProto, topicAnswerToProto, topicConfigToProto } from '../wire/admin.ts';
 import { throttleFromProto, toMap } from '../wire/commands.ts';
-import { controllersToProto, describeCluster } from '../wire/describe-cluster.ts';
+import {
+  controllersToProto,
+  describeCluster,
+  type FailedOnBroker,
+  failedReplicasToProto,
+} from '../wire/describe-cluster.ts';
 import { featuresToProto } from '../wire/features.ts';
 import { electedLeaderToProto, leaderChoiceFromProto } from '../wire/leaders.ts';
 import { listReassignments, plannedMoveToProto, wishFromProto } from '../wire/reassignments.ts';
@@ -82,6 +88,7 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
         topic: topicAnswerToProto(answer),
         config: topicConfigToProto(image(), answer),
         metadataVersion: BigInt(answer.version),
+        failedReplicas: failedReplicasToProto(image(), ofTopic(sessions.failedReplicas(), answer)),
       });
     },
     async alterTopicConfig(request, { signal }) {
@@ -105,7 +112,7 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     async describeCluster(request, { signal }) {
       checkVersion(request.version);
       await reads.read(signal);
-      return describeCluster(image(), quorum.report());
+      return describeCluster(image(), quorum.report(), sessions.failedReplicas());
     },
     async drainBroker(request, { signal }) {
       checkVersion(request.version);
@@ -142,6 +149,10 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     setQuotas: () => refuse('quotas'),
     listQuotas: () => refuse('quotas'),
   });
+}
+
+function ofTopic(failed: readonly FailedOnBroker[], { topic }: TopicAnswer): readonly FailedOnBroker[] {
+  return failed.filter(({ topicId }) => topicId === topic.topicId);
 }
 
 type ReassignmentCalls = Pick<

@@ -44,6 +44,11 @@ export class BrokerSessions implements Disposable {
   readonly #options: BrokerSessionsOptions;
   readonly #liveness: Liveness;
   readonly #provenLogs = new ProvenLogs();
+  /** What each broker told with its last heartbeat. */
+  readonly #failures = new Map<
+    BrokerId,
+    { readonly brokerEpoch: BrokerEpoch; readonly replicas: readonly FailedReplica[] }
+  >();
   #isElecting = false;
   /** Brokers whose fencing is under way. */
   readonly #fencing = new Set<BrokerId>();
@@ -62,6 +67,7 @@ export class BrokerSessions implements Disposable {
       if (isLeader && !this.#wasLeader) {
         this.#liveness.restart(options.clock.monotonicMs());
         this.#provenLogs.restart();
+        this.#failures.clear();
       }
       this.#wasLeader = isLeader;
     });
@@ -82,6 +88,7 @@ export class BrokerSessions implements Disposable {
     const { view, leader, clock } = this.#options;
     const before = await leader.plan({ signal, validateOnly: false }, (image) => requireLife(image, beat));
     this.#liveness.heard(beat, clock.monotonicMs());
+    this.#noteFailures(beat);
     for (const failed of beat.failedPartitions) await this.#giveUp(beat, failed, signal);
     const caughtUp = beat.metadataVersion >= before.brokerEpoch;
     if (beat.wantShutDown) await this.#drain(before, signal);
@@ -119,6 +126,19 @@ export class BrokerSessions implements Disposable {
       .filter(({ leaderId }) => leaderId === brokerId).length;
   }
 
+  /** Of brokers in their present lives. What a broker said stays true while it is fenced: nobody has repaired it. */
+  failedReplicas(): readonly (FailedReplica & { readonly brokerId: BrokerId })[] {
+    const view = this.#options.view();
+    return [...this.#failures].flatMap(([brokerId, { brokerEpoch, replicas }]) =>
+      view.broker(brokerId)?.brokerEpoch === brokerEpoch ? replicas.map((each) => ({ ...each, brokerId })) : [],
+    );
+  }
+
+  #noteFailures({ brokerId, brokerEpoch, failedPartitions }: Heartbeat): void {
+    if (failedPartitions.length === 0) this.#failures.delete(brokerId);
+    else this.#failures.set(brokerId, { brokerEpoch, replicas: failedPartitions });
+  }
+
   async #unfence({ brokerId, brokerEpoch }: BrokerImage, signal: AbortSignal): Promise<void> {
     await this.#options.proposals.propose({ kind: 'unfence-broker', brokerId, brokerEpoch }, signal);
     this.#options.logger.info({ broker: brokerId, brokerEpoch }, 'a broker is in service');
@@ -141,11 +161,11 @@ export class BrokerSessions implements Disposable {
     const partition = view.partition(failed.topicId, failed.partition);
     const next = partition && withFailedLog(partition, brokerId, standingOf(view));
     if (partition === undefined || next === undefined || next === partition) return;
-    const { leaderEpoch } = partition;
+    const { topicId, partition: number, leaderEpoch } = partition;
     const command: MetadataCommand =
       metadataLevel(view) >= 3
-        ? { kind: 'fail-replica', brokerId, brokerEpoch, ...failed }
-        : { kind: 'elect-leader', ...failed, targetId: next.leaderId, leaderEpoch };
+        ? { kind: 'fail-replica', brokerId, brokerEpoch, topicId, partition: number }
+        : { kind: 'elect-leader', topicId, partition: number, targetId: next.leaderId, leaderEpoch };
     await this.#tryPropose(command, signal);
   }
 

@@ -50,9 +50,10 @@ export function heartbeatFromProto(request: BrokerHeartbeatRequest): Heartbeat {
     ...lifeFromProto(request),
     metadataVersion: toSafeInteger<number>(request.metadataVersion, 'metadata version'),
     wantShutDown: request.wantShutDown,
-    failedPartitions: failedPartitions.map(({ topicId, partition }) => ({
+    failedPartitions: failedPartitions.map(({ topicId, partition, reason }) => ({
       topicId: topicIdFromProto(topicId),
       partition: partition as PartitionId,
+      reason: reason.slice(0, textMax),
     })),
     logEnds: request.logEnds.map(logEndFromProto),
     moving: moving.map(movingFromProto),
