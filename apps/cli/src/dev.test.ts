@@ -197,6 +197,29 @@ test('topics: create, list, describe, delete', async () => {
   assert.deepEqual([gone.code, /^error TOPIC_NOT_FOUND/.test(gone.err)], [1, true]);
 });
 
+test('topics: alter, grow, delete-records', async () => {
+  await succeed(['topic', 'create', 'changing', '-p', '1', '-r', '1', '-c', 'retention.ms=60000']);
+  assert.match(
+    await succeed(['topic', 'alter', 'changing', '-c', 'segment.ms=70000', '--remove', 'retention.ms']),
+    /retention\.ms +\d+ +default\n(.*\n)*segment\.ms +70000 +topic\n/,
+  );
+  const wrong = await execute(['topic', 'alter', 'changing', '-c', 'nonsense=1', '--dry-run']);
+  assert.deepEqual([wrong.code, /INVALID_CONFIG/.test(wrong.err)], [2, true]);
+  assert.equal((await execute(['topic', 'alter', 'changing'])).code, 2);
+  await succeed(['produce', 'changing'], 'one\ntwo\nthree\n');
+  assert.equal((await execute(['topic', 'delete-records', 'changing', '--before', '2'])).code, 2, 'without --yes');
+  const starts = JSON.parse(
+    await succeed(['topic', 'delete-records', 'changing', '--before', '2', '--yes', '-o', 'json']),
+  );
+  assert.deepEqual(starts, [{ topic: 'changing', partition: 0, offset: 2 }]);
+  assert.equal(await succeed(['consume', 'changing', '--from', 'earliest', '--until', 'end']), 'three\n');
+  assert.equal((await execute(['topic', 'delete-records', 'changing', '--before=-1', '--yes'])).code, 2);
+  assert.match(await succeed(['topic', 'grow', 'changing', '3']), /\n +2 +\d/);
+  const smaller = await execute(['topic', 'grow', 'changing', '2']);
+  assert.deepEqual([smaller.code, /INVALID_REQUEST/.test(smaller.err)], [1, true]);
+  await succeed(['topic', 'delete', 'changing', '--yes']);
+});
+
 test('lines, keys, files and NDJSON go in and come out', async () => {
   await succeed(['topic', 'create', 'b', '-p', '1']);
   await succeed(['produce', 'b'], 'one\ntwo\n');

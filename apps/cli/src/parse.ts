@@ -89,6 +89,11 @@ export function collectPair(text: string, pairs: readonly (readonly [string, str
   return [...pairs.map(([name, value]): [string, string] => [name, value]), [text.slice(0, at), text.slice(at + 1)]];
 }
 
+/** For options that may be given more than once: a name. */
+export function collectName(text: string, names: readonly string[] = []): string[] {
+  return [...names, text];
+}
+
 /** Partition numbers: `0`, `0,3`, `0-5`; the option may be given more than once. */
 export function collectPartitions(text: string, before: readonly number[] = []): number[] {
   const partitions = new Set(before);

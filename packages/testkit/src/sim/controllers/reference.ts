@@ -217,7 +217,10 @@ export class Reference {
     for (const { brokerId, brokerEpoch } of command.inSyncReplicas) {
       const broker = before.broker(brokerId);
       const joins = !partition.inSyncReplicas.includes(brokerId);
-      if (broker?.brokerEpoch === brokerEpoch && (!joins || broker.state === 'active')) continue;
+      // An operator who drains a broker wants it to follow; one that is about to stop does not come back.
+      const isDrained = broker?.state === 'draining' && broker.drained === true && broker.stopping === undefined;
+      const mayJoin = broker?.state === 'active' || isDrained;
+      if (broker?.brokerEpoch === brokerEpoch && (!joins || mayJoin)) continue;
       this.#fail('members join the ISR in service and under their epoch', `broker ${brokerId}, epoch ${brokerEpoch}`);
     }
   }
