@@ -123,7 +123,7 @@ test('replicas move, brokers are drained, features have levels', async () => {
   const plan = JSON.parse(await succeed(['partition', 'move', 'moving', '-r', '2', '--dry-run', '-o', 'json']));
   assert.equal(plan.length, 2);
   assert.deepEqual((await replicasOf()).flat().length, 2);
-  const moved = await execute(['partition', 'move', 'moving', '-r', '2']);
+  const moved = await execute(['partition', 'move', 'moving', '-r', '2', '--throttle', '10M']);
   assert.equal(moved.code, 0, moved.err);
   assert.match(moved.out, /TOPIC +PARTITION +FROM +TO\n/);
   assert.match(moved.err, /^2 partitions moved$/m);
@@ -145,7 +145,11 @@ test('replicas move, brokers are drained, features have levels', async () => {
   assert.equal(await succeed(['broker', 'drain', '2', '--cancel']), 'broker 2 serves\n');
   const moves = JSON.parse(await succeed(['partition', 'moves', '-o', 'json']));
   assert.deepEqual([moves.progress.length, moves.reassignments], [3, []]);
-  assert.match(await succeed(['partition', 'moves']), /REASSIGNMENT +STATE.*\n[0-9a-f]{32} +ended +2 +2 +0\n/);
+  assert.equal(moves.progress[0].bytesPerSecondMax, `${10 * 2 ** 20}`);
+  assert.match(
+    await succeed(['partition', 'moves']),
+    /REASSIGNMENT +STATE.*\n[0-9a-f]{32} +ended +2 +2 +0 .*10 MiB\/s\n/,
+  );
   const gone = await execute(['partition', 'cancel', 'none', '--yes']);
   assert.deepEqual([gone.code, /^error REASSIGNMENT_NOT_FOUND/.test(gone.err)], [1, true]);
 
@@ -153,6 +157,27 @@ test('replicas move, brokers are drained, features have levels', async () => {
   assert.equal(feature.level, feature.supportedLevel);
   assert.match(await succeed(['cluster', 'upgrade', '--dry-run']), /metadata\.version/);
   await succeed(['topic', 'delete', 'moving', '--yes']);
+});
+
+test('partitions are handed over to a broker, and back to their preferred leaders', async () => {
+  await succeed(['topic', 'create', 'led', '-p', '2', '-r', '2']);
+  const partitions = async (): Promise<{ partition: number; leaderId: number; replicas: number[] }[]> =>
+    JSON.parse(await succeed(['topic', 'describe', 'led', '-o', 'json'])).topic.partitions;
+  const [first] = await partitions();
+  const [preferred, other] = first?.replicas ?? [];
+  const handed = await execute(['partition', 'lead', 'led', '-p', '0', '--to', `${other}`, '-o', 'json']);
+  assert.deepEqual([handed.code, handed.err], [0, '1 of 1 partitions have another leader\n']);
+  assert.deepEqual(
+    JSON.parse(handed.out).map((each: { oldLeaderId: number; leaderId: number }) => [each.oldLeaderId, each.leaderId]),
+    [[preferred, other]],
+  );
+  assert.equal((await partitions())[0]?.leaderId, other);
+  assert.match(await succeed(['partition', 'lead']), /led +0 +\d +\d\n/);
+  assert.equal((await partitions())[0]?.leaderId, preferred);
+  const nobody = await execute(['partition', 'lead', 'led', '--to', '9']);
+  assert.deepEqual([nobody.code, /broker 9 is no replica of led/.test(nobody.out)], [1, true]);
+  assert.equal((await execute(['partition', 'lead', '--to', '1'])).code, 2);
+  await succeed(['topic', 'delete', 'led', '--yes']);
 });
 
 test('topics: create, list, describe, delete', async () => {
@@ -170,6 +195,29 @@ test('topics: create, list, describe, delete', async () => {
   await succeed(['topic', 'delete', 'a', '--yes']);
   const gone = await execute(['topic', 'describe', 'a']);
   assert.deepEqual([gone.code, /^error TOPIC_NOT_FOUND/.test(gone.err)], [1, true]);
+});
+
+test('topics: alter, grow, delete-records', async () => {
+  await succeed(['topic', 'create', 'changing', '-p', '1', '-r', '1', '-c', 'retention.ms=60000']);
+  assert.match(
+    await succeed(['topic', 'alter', 'changing', '-c', 'segment.ms=70000', '--remove', 'retention.ms']),
+    /retention\.ms +\d+ +default\n(.*\n)*segment\.ms +70000 +topic\n/,
+  );
+  const wrong = await execute(['topic', 'alter', 'changing', '-c', 'nonsense=1', '--dry-run']);
+  assert.deepEqual([wrong.code, /INVALID_CONFIG/.test(wrong.err)], [2, true]);
+  assert.equal((await execute(['topic', 'alter', 'changing'])).code, 2);
+  await succeed(['produce', 'changing'], 'one\ntwo\nthree\n');
+  assert.equal((await execute(['topic', 'delete-records', 'changing', '--before', '2'])).code, 2, 'without --yes');
+  const starts = JSON.parse(
+    await succeed(['topic', 'delete-records', 'changing', '--before', '2', '--yes', '-o', 'json']),
+  );
+  assert.deepEqual(starts, [{ topic: 'changing', partition: 0, offset: 2 }]);
+  assert.equal(await succeed(['consume', 'changing', '--from', 'earliest', '--until', 'end']), 'three\n');
+  assert.equal((await execute(['topic', 'delete-records', 'changing', '--before=-1', '--yes'])).code, 2);
+  assert.match(await succeed(['topic', 'grow', 'changing', '3']), /\n +2 +\d/);
+  const smaller = await execute(['topic', 'grow', 'changing', '2']);
+  assert.deepEqual([smaller.code, /INVALID_REQUEST/.test(smaller.err)], [1, true]);
+  await succeed(['topic', 'delete', 'changing', '--yes']);
 });
 
 test('lines, keys, files and NDJSON go in and come out', async () => {

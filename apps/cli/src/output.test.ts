@@ -8,7 +8,7 @@ import { describeFailure, formatFailure } from './failure.ts';
 import { compileFormat } from './format.ts';
 import { linesOf } from './lines.ts';
 import { UsageError } from './parse.ts';
-import { printRows } from './print.ts';
+import { formatBytes, printRows } from './print.ts';
 import { bytesFromJson, bytesToJson, recordFromJson, recordToJson } from './record-json.ts';
 import { isPipeError, write } from './terminal.ts';
 import { testTerminal } from './test-terminal.ts';
@@ -145,4 +145,9 @@ test('a reader that leaves ends the writing, not the program', async () => {
   closed.destroy();
   await assert.rejects(writing, isPipeError);
   await assert.rejects(write(closed, 'x'), isPipeError);
+});
+
+test('bytes are short for people', () => {
+  const counts = [0, 999, 1_024, 1_536, 10_240, 3 * 2 ** 30, 2n ** 60n];
+  assert.deepEqual(counts.map(formatBytes), ['0 B', '999 B', '1.0 KiB', '1.5 KiB', '10 KiB', '3.0 GiB', '1048576 TiB']);
 });

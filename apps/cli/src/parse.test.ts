@@ -4,6 +4,7 @@ import {
   collectPair,
   collectPartitions,
   parseAcks,
+  parseBytes,
   parseCount,
   parseDuration,
   parseEnd,
@@ -42,6 +43,8 @@ test('numbers and durations', () => {
   refuses(() => parseCount('-1'), /"-1"/);
   assert.deepEqual(['500ms', '1.5s', '2m', '250'].map(parseDuration), [500, 1500, 120_000, 250]);
   for (const bad of ['0', 's', '1y', '-1s', '99999999d']) refuses(() => parseDuration(bad), /is no duration/);
+  assert.deepEqual(['7', '64k', '1.5KiB', '10M', '2gb'].map(parseBytes), [7, 65_536, 1_536, 10_485_760, 2 ** 31]);
+  for (const bad of ['0', 'M', '1x', '-1k', '1.5.1']) refuses(() => parseBytes(bad), /is no count of bytes/);
 });
 
 test('lists', () => {

@@ -72,11 +72,26 @@ export function parseDuration(text: string): number {
   throw new UsageError(`"${text}" is no duration: expected such as 500ms, 30s or 2m`);
 }
 
+const byteUnits: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
+
+/** Bytes: a plain number, or with a unit of 1024: `64k`, `10M`, `1.5GiB`. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(?:([kmgt])(?:i?b)?)?$/i.exec(text);
+  const bytes = Math.round(Number(match?.[1]) * (byteUnits[(match?.[2] ?? '').toLowerCase()] as number));
+  if (match !== null && bytes >= 1 && Number.isSafeInteger(bytes)) return bytes;
+  throw new UsageError(`"${text}" is no count of bytes: expected such as 65536, 64k, 10M or 1GiB`);
+}
+
 /** For options that may be given more than once: `name=value`. */
 export function collectPair(text: string, pairs: readonly (readonly [string, string])[] = []): [string, string][] {
   const at = text.indexOf('=');
   if (at < 1) throw new UsageError(`"${text}" is not of the form name=value`);
   return [...pairs.map(([name, value]): [string, string] => [name, value]), [text.slice(0, at), text.slice(at + 1)]];
+}
+
+/** For options that may be given more than once: a name. */
+export function collectName(text: string, names: readonly string[] = []): string[] {
+  return [...names, text];
 }
 
 /** Partition numbers: `0`, `0,3`, `0-5`; the option may be given more than once. */

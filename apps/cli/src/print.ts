@@ -60,6 +60,19 @@ export async function formatTable<Row>(
   return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
 }
 
+const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** `0 B`, `1.5 KiB`, `20 GiB`. */
+export function formatBytes(bytes: number | bigint): string {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < byteUnits.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value < 10 && unit > 0 ? value.toFixed(1) : Math.round(value)} ${byteUnits[unit]}`;
+}
+
 /** proto3 JSON of a message. */
 export function plainOf<Schema extends DescMessage>(schema: Schema, message: MessageShape<Schema>): unknown {
   return toJson(schema, message, { alwaysEmitImplicit: true });

@@ -4,9 +4,10 @@ import type { DrainOptions } from './commands/broker.ts';
 import type { HealthOptions } from './commands/cluster.ts';
 import type { AddOptions, RemoveOptions, ReplaceOptions } from './commands/controller.ts';
 import type { UpgradeOptions } from './commands/features.ts';
+import type { LeadOptions } from './commands/leaders.ts';
 import type { CancelOptions, MoveOptions, MovesOptions } from './commands/partition.ts';
 import { checked, common } from './grammar.ts';
-import { collectPair, collectPartitions, parseBrokers, parseDuration, parsePositive } from './parse.ts';
+import { collectPair, collectPartitions, parseBrokers, parseBytes, parseDuration, parsePositive } from './parse.ts';
 import type { CommonOptions } from './session.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -85,8 +86,9 @@ export function addController(program: Command, terminal: Terminal): void {
 export function addBroker(program: Command, terminal: Terminal): void {
   const broker = program.command('broker').description('the brokers');
   common(broker.command('drain').argument('<id>', 'which', checked(parsePositive)), 'table, json or ndjson')
-    .description('hand its leaderships over, so that it can be stopped')
+    .description('hand its leaderships over, and keep it from leading, also after restarts')
     .option('--move-replicas', 'also its replicas, so that it can go for good')
+    .option('--throttle <bytes>', 'with --move-replicas: bytes per second and broker, such as 10M', checked(parseBytes))
     .option('--cancel', 'it serves again')
     .option('--no-wait', 'do not wait until it is empty')
     .action(async (id: number, options: DrainOptions) =>
@@ -95,17 +97,25 @@ export function addBroker(program: Command, terminal: Terminal): void {
 }
 
 export function addPartition(program: Command, terminal: Terminal): void {
-  const partition = program.command('partition').description('where partitions are');
+  const partition = program.command('partition').description('where partitions are, and who leads them');
   const outputs = 'table, json or ndjson';
   common(partition.command('move <topic>'), outputs)
     .description('move replicas to other brokers; without --to so that all are loaded alike')
     .option('-p, --partition <numbers>', 'only these partitions: 3, 0,2 or 0-5', checked(collectPartitions))
     .option('--to <ids>', 'brokers, the first is the preferred leader: 4,5,6', checked(parseBrokers))
     .option('-r, --replication-factor <count>', 'how many replicas there shall be', checked(parsePositive))
+    .option('--throttle <bytes>', 'bytes per second and broker, such as 10M (default: none)', checked(parseBytes))
     .option('--dry-run', 'only show the plan')
     .option('--no-wait', 'do not wait until all have moved')
     .action(async (topic: string, options: MoveOptions) =>
       (await import('./commands/partition.ts')).movePartitions(terminal, topic, options),
+    );
+  common(partition.command('lead [topic]'), outputs)
+    .description('hand partitions over to their preferred leaders; without a topic all that are led by others')
+    .option('-p, --partition <numbers>', 'only these partitions: 3, 0,2 or 0-5', checked(collectPartitions))
+    .option('--to <id>', 'to this broker', checked(parsePositive))
+    .action(async (topic: string | undefined, options: LeadOptions) =>
+      (await import('./commands/leaders.ts')).electLeaders(terminal, topic, options),
     );
   common(partition.command('moves'), outputs)
     .description('what moves, and what has moved lately')

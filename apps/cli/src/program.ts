@@ -6,10 +6,18 @@ import { Command, CommanderError } from 'commander';
 import type { ConsumeOptions } from './commands/consume.ts';
 import type { DevOptions } from './commands/dev.ts';
 import type { ProduceOptions } from './commands/produce.ts';
-import type { CreateOptions, DeleteOptions, ListOptions } from './commands/topic.ts';
+import type {
+  AlterOptions,
+  CreateOptions,
+  DeleteOptions,
+  DeleteRecordsOptions,
+  GrowOptions,
+  ListOptions,
+} from './commands/topic.ts';
 import { describeFailure, exitCode, formatFailure } from './failure.ts';
 import { checked, common } from './grammar.ts';
 import {
+  collectName,
   collectPair,
   collectPartitions,
   parseAcks,
@@ -73,7 +81,7 @@ function everyCommand(command: Command): Command[] {
 }
 
 function addTopic(program: Command, terminal: Terminal): void {
-  const topic = program.command('topic').description('make, show and delete topics');
+  const topic = program.command('topic').description('make, show, change and delete topics');
   const outputs = 'table, json or ndjson';
   common(topic.command('create <name>'), outputs)
     .description('make a topic')
@@ -93,6 +101,35 @@ function addTopic(program: Command, terminal: Terminal): void {
     .description('leaders, replicas and settings of a topic')
     .action(async (name: string, options: CommonOptions) =>
       (await import('./commands/topic.ts')).describeTopic(terminal, name, options),
+    );
+  common(topic.command('alter <name>'), outputs)
+    .description('change settings of a topic')
+    .option('-c, --config <name=value>', 'a new value; may be given more than once', checked(collectPair))
+    .option('--remove <name>', "back to the cluster's value; may be given more than once", checked(collectName))
+    .option('--dry-run', 'only check')
+    .action(async (name: string, options: AlterOptions) =>
+      (await import('./commands/topic.ts')).alterTopic(terminal, name, options),
+    );
+  common(
+    topic.command('grow').argument('<name>').argument('<total>', 'partitions in all', checked(parsePositive)),
+    outputs,
+  )
+    .description('add partitions; records with a key may go to other partitions from then on')
+    .option('--dry-run', 'only show what would be')
+    .action(async (name: string, total: number, options: GrowOptions) =>
+      (await import('./commands/topic.ts')).growTopic(terminal, { name, total }, options),
+    );
+  addDelete(topic, terminal, outputs);
+}
+
+function addDelete(topic: Command, terminal: Terminal, outputs: string): void {
+  common(topic.command('delete-records <name>'), outputs)
+    .description('delete the oldest records of a topic for ever')
+    .requiredOption('--before <place>', 'latest, an offset or @<time>', checked(parsePlace))
+    .option('-p, --partition <numbers>', 'only of these partitions: 3, 0,2 or 0-5', checked(collectPartitions))
+    .option('--yes', 'do not ask')
+    .action(async (name: string, options: DeleteRecordsOptions) =>
+      (await import('./commands/topic.ts')).deleteRecords(terminal, name, options),
     );
   common(topic.command('delete <name>'), outputs)
     .description('delete a topic with all its records')

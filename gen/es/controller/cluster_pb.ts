@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file controller/cluster.proto.
  */
 export const file_controller_cluster: GenFile = /*@__PURE__*/
-  fileDesc("Chhjb250cm9sbGVyL2NsdXN0ZXIucHJvdG8SEXJ1c3RtcS5jb250cm9sbGVyIuMCChVSZWdpc3RlckJyb2tlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhISCgpjbHVzdGVyX2lkGAIgASgJEhEKCWJyb2tlcl9pZBgDIAEoDRIWCg5pbmNhcm5hdGlvbl9pZBgEIAEoCRIPCgdyYWNrX2lkGAUgASgJEioKCWVuZHBvaW50cxgGIAMoCzIXLnJ1c3RtcS5jb21tb24uRW5kcG9pbnQSDwoHZGlza19pZBgHIAEoCRIWCg5jbGVhbl9zaHV0ZG93bhgIIAEoCBJICghmZWF0dXJlcxgJIAMoCzI2LnJ1c3RtcS5jb250cm9sbGVyLlJlZ2lzdGVyQnJva2VyUmVxdWVzdC5GZWF0dXJlc0VudHJ5Gi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASKMAgoWUmVnaXN0ZXJCcm9rZXJSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEhQKDGJyb2tlcl9lcG9jaBgEIAEoBBIYChBtZXRhZGF0YV92ZXJzaW9uGAUgASgEEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIyCg9zZXNzaW9uX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWAoXVW5yZWdpc3RlckJyb2tlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCglicm9rZXJfaWQYAiABKA0iXwoYVW5yZWdpc3RlckJyb2tlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJIt4BChZCcm9rZXJIZWFydGJlYXRSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJYnJva2VyX2lkGAIgASgNEhQKDGJyb2tlcl9lcG9jaBgDIAEoBBIYChBtZXRhZGF0YV92ZXJzaW9uGAQgASgEEhYKDndhbnRfc2h1dF9kb3duGAUgASgIEj0KEWZhaWxlZF9wYXJ0aXRpb25zGAYgAygLMiIucnVzdG1xLmNvbnRyb2xsZXIuRmFpbGVkUGFydGl0aW9uIkYKD0ZhaWxlZFBhcnRpdGlvbhIQCgh0b3BpY19pZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SDgoGcmVhc29uGAMgASgJIrIBChdCcm9rZXJIZWFydGJlYXRSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIOCgZmZW5jZWQYAyABKAgSEQoJY2F1Z2h0X3VwGAQgASgIEhUKDW1heV9zaHV0X2Rvd24YBSABKAgSGAoQbWV0YWRhdGFfdmVyc2lvbhgGIAEoBCK7AQoXQ3JlYXRlUGFydGl0aW9uc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhINCgV0b3BpYxgCIAEoCRITCgt0b3RhbF9jb3VudBgDIAEoDRI5Cgthc3NpZ25tZW50cxgEIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlcGxpY2FBc3NpZ25tZW50EhUKDXZhbGlkYXRlX29ubHkYBSABKAgirwEKGENyZWF0ZVBhcnRpdGlvbnNSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRI0CgpwYXJ0aXRpb25zGAMgAygLMiAucnVzdG1xLmNvbW1vbi5QYXJ0aXRpb25NZXRhZGF0YRIYChBtZXRhZGF0YV92ZXJzaW9uGAQgASgEIlgKF0RlbGV0ZVBhcnRpdGlvbnNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJdG9waWNfaWRzGAIgAygJIqQBChhEZWxldGVQYXJ0aXRpb25zUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSKQoHcmVzdWx0cxgDIAMoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhgKEG1ldGFkYXRhX3ZlcnNpb24YBCABKAQi4wEKGVJlYXNzaWduUGFydGl0aW9uc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhI8CgpwYXJ0aXRpb25zGAIgAygLMigucnVzdG1xLmNvbnRyb2xsZXIuUGFydGl0aW9uUmVhc3NpZ25tZW50EhwKFGJ5dGVzX3Blcl9zZWNvbmRfbWF4GAMgASgEEhcKD3JlYXNzaWdubWVudF9pZBgEIAEoCRIOCgZjYW5jZWwYBSABKAgSFQoNdmFsaWRhdGVfb25seRgGIAEoCCJ9ChVQYXJ0aXRpb25SZWFzc2lnbm1lbnQSNgoPdG9waWNfcGFydGl0aW9uGAEgASgLMh0ucnVzdG1xLmNvbW1vbi5Ub3BpY1BhcnRpdGlvbhIQCghyZXBsaWNhcxgCIAMoDRIaChJyZXBsaWNhdGlvbl9mYWN0b3IYAyABKA0itAIKGlJlYXNzaWduUGFydGl0aW9uc1Byb2dyZXNzEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEhcKD3JlYXNzaWdubWVudF9pZBgDIAEoCRIYChB0b3RhbF9wYXJ0aXRpb25zGAQgASgNEhcKD2RvbmVfcGFydGl0aW9ucxgFIAEoDRIUCgxjb3BpZWRfYnl0ZXMYBiABKAQSEwoLdG90YWxfYnl0ZXMYByABKAQSHAoUY2FuY2VsbGVkX3BhcnRpdGlvbnMYCCABKA0SDQoFZW5kZWQYCSABKAgSLQoFbW92ZXMYCiADKAsyHi5ydXN0bXEuY29udHJvbGxlci5QbGFubmVkTW92ZSJ3CgtQbGFubmVkTW92ZRI2Cg90b3BpY19wYXJ0aXRpb24YASABKAsyHS5ydXN0bXEuY29tbW9uLlRvcGljUGFydGl0aW9uEhcKD3NvdXJjZV9yZXBsaWNhcxgCIAMoDRIXCg90YXJnZXRfcmVwbGljYXMYAyADKA0i+gEKGlVwZGF0ZUNsdXN0ZXJDb25maWdSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SQwoDc2V0GAIgAygLMjYucnVzdG1xLmNvbnRyb2xsZXIuVXBkYXRlQ2x1c3RlckNvbmZpZ1JlcXVlc3QuU2V0RW50cnkSDgoGcmVtb3ZlGAMgAygJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSGAoQZXhwZWN0ZWRfdmVyc2lvbhgFIAEoBBoqCghTZXRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInwKG1VwZGF0ZUNsdXN0ZXJDb25maWdSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIYChBtZXRhZGF0YV92ZXJzaW9uGAMgASgEIkUKF0dldENsdXN0ZXJDb25maWdSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24ipgEKGEdldENsdXN0ZXJDb25maWdSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIrCgdlbnRyaWVzGAMgAygLMhoucnVzdG1xLmNvbW1vbi5Db25maWdFbnRyeRIYChBtZXRhZGF0YV92ZXJzaW9uGAQgASgEIuMBChRXYXRjaE1ldGFkYXRhUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhQKDGZyb21fdmVyc2lvbhgCIAEoBBIPCgd3YXRjaGVyGAMgASgJEkcKCGZlYXR1cmVzGAQgAygLMjUucnVzdG1xLmNvbnRyb2xsZXIuV2F0Y2hNZXRhZGF0YVJlcXVlc3QuRmVhdHVyZXNFbnRyeRovCg1GZWF0dXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEi+wEKFVdhdGNoTWV0YWRhdGFSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEEgwKBHRlcm0YAiABKAQSNQoIc25hcHNob3QYAyABKAsyIy5ydXN0bXEuY29udHJvbGxlci5NZXRhZGF0YVNuYXBzaG90EjAKBmV2ZW50cxgEIAMoCzIgLnJ1c3RtcS5jb250cm9sbGVyLk1ldGFkYXRhRXZlbnQSFQoNc25hcHNob3RfcGFydBgFIAEoCBIRCglsZWFkZXJfaWQYBiABKA0SMAoLY29udHJvbGxlcnMYByADKAsyGy5ydXN0bXEuY29udHJvbGxlci5SYWZ0UGVlciKAAQoaQWxsb2NhdGVQcm9kdWNlcklkc1JlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCglicm9rZXJfaWQYAiABKA0SFAoMYnJva2VyX2Vwb2NoGAMgASgEEg0KBWNvdW50GAQgASgNIowBChtBbGxvY2F0ZVByb2R1Y2VySWRzUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSGQoRZmlyc3RfcHJvZHVjZXJfaWQYAyABKAQSDQoFY291bnQYBCABKA0y5QgKF0NvbnRyb2xsZXJCcm9rZXJTZXJ2aWNlEmUKDlJlZ2lzdGVyQnJva2VyEigucnVzdG1xLmNvbnRyb2xsZXIuUmVnaXN0ZXJCcm9rZXJSZXF1ZXN0GikucnVzdG1xLmNvbnRyb2xsZXIuUmVnaXN0ZXJCcm9rZXJSZXNwb25zZRJrChBVbnJlZ2lzdGVyQnJva2VyEioucnVzdG1xLmNvbnRyb2xsZXIuVW5yZWdpc3RlckJyb2tlclJlcXVlc3QaKy5ydXN0bXEuY29udHJvbGxlci5VbnJlZ2lzdGVyQnJva2VyUmVzcG9uc2USaAoPSGVhcnRiZWF0QnJva2VyEikucnVzdG1xLmNvbnRyb2xsZXIuQnJva2VySGVhcnRiZWF0UmVxdWVzdBoqLnJ1c3RtcS5jb250cm9sbGVyLkJyb2tlckhlYXJ0YmVhdFJlc3BvbnNlEmsKEENyZWF0ZVBhcnRpdGlvbnMSKi5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVQYXJ0aXRpb25zUmVxdWVzdBorLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVBhcnRpdGlvbnNSZXNwb25zZRJrChBEZWxldGVQYXJ0aXRpb25zEioucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlUGFydGl0aW9uc1JlcXVlc3QaKy5ydXN0bXEuY29udHJvbGxlci5EZWxldGVQYXJ0aXRpb25zUmVzcG9uc2UScwoSUmVhc3NpZ25QYXJ0aXRpb25zEiwucnVzdG1xLmNvbnRyb2xsZXIuUmVhc3NpZ25QYXJ0aXRpb25zUmVxdWVzdBotLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWduUGFydGl0aW9uc1Byb2dyZXNzMAESdAoTVXBkYXRlQ2x1c3RlckNvbmZpZxItLnJ1c3RtcS5jb250cm9sbGVyLlVwZGF0ZUNsdXN0ZXJDb25maWdSZXF1ZXN0Gi4ucnVzdG1xLmNvbnRyb2xsZXIuVXBkYXRlQ2x1c3RlckNvbmZpZ1Jlc3BvbnNlEmsKEEdldENsdXN0ZXJDb25maWcSKi5ydXN0bXEuY29udHJvbGxlci5HZXRDbHVzdGVyQ29uZmlnUmVxdWVzdBorLnJ1c3RtcS5jb250cm9sbGVyLkdldENsdXN0ZXJDb25maWdSZXNwb25zZRJkCg1XYXRjaE1ldGFkYXRhEicucnVzdG1xLmNvbnRyb2xsZXIuV2F0Y2hNZXRhZGF0YVJlcXVlc3QaKC5ydXN0bXEuY29udHJvbGxlci5XYXRjaE1ldGFkYXRhUmVzcG9uc2UwARJ0ChNBbGxvY2F0ZVByb2R1Y2VySWRzEi0ucnVzdG1xLmNvbnRyb2xsZXIuQWxsb2NhdGVQcm9kdWNlcklkc1JlcXVlc3QaLi5ydXN0bXEuY29udHJvbGxlci5BbGxvY2F0ZVByb2R1Y2VySWRzUmVzcG9uc2ViBnByb3RvMw", [file_common_errors, file_common_metadata, file_common_types, file_controller_metadata_log, file_controller_raft, file_google_protobuf_duration]);
+  fileDesc("Chhjb250cm9sbGVyL2NsdXN0ZXIucHJvdG8SEXJ1c3RtcS5jb250cm9sbGVyIuMCChVSZWdpc3RlckJyb2tlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhISCgpjbHVzdGVyX2lkGAIgASgJEhEKCWJyb2tlcl9pZBgDIAEoDRIWCg5pbmNhcm5hdGlvbl9pZBgEIAEoCRIPCgdyYWNrX2lkGAUgASgJEioKCWVuZHBvaW50cxgGIAMoCzIXLnJ1c3RtcS5jb21tb24uRW5kcG9pbnQSDwoHZGlza19pZBgHIAEoCRIWCg5jbGVhbl9zaHV0ZG93bhgIIAEoCBJICghmZWF0dXJlcxgJIAMoCzI2LnJ1c3RtcS5jb250cm9sbGVyLlJlZ2lzdGVyQnJva2VyUmVxdWVzdC5GZWF0dXJlc0VudHJ5Gi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASKMAgoWUmVnaXN0ZXJCcm9rZXJSZXNwb25zZRIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRISCgpjbHVzdGVyX2lkGAMgASgJEhQKDGJyb2tlcl9lcG9jaBgEIAEoBBIYChBtZXRhZGF0YV92ZXJzaW9uGAUgASgEEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIyCg9zZXNzaW9uX3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWAoXVW5yZWdpc3RlckJyb2tlclJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIRCglicm9rZXJfaWQYAiABKA0iXwoYVW5yZWdpc3RlckJyb2tlclJlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJIr8CChZCcm9rZXJIZWFydGJlYXRSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJYnJva2VyX2lkGAIgASgNEhQKDGJyb2tlcl9lcG9jaBgDIAEoBBIYChBtZXRhZGF0YV92ZXJzaW9uGAQgASgEEhYKDndhbnRfc2h1dF9kb3duGAUgASgIEj0KEWZhaWxlZF9wYXJ0aXRpb25zGAYgAygLMiIucnVzdG1xLmNvbnRyb2xsZXIuRmFpbGVkUGFydGl0aW9uEisKCGxvZ19lbmRzGAcgAygLMhkucnVzdG1xLmNvbnRyb2xsZXIuTG9nRW5kEjIKBm1vdmluZxgIIAMoCzIiLnJ1c3RtcS5jb250cm9sbGVyLk1vdmluZ1BhcnRpdGlvbiJhCg9Nb3ZpbmdQYXJ0aXRpb24SEAoIdG9waWNfaWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEhQKDGNvcGllZF9ieXRlcxgDIAEoBBITCgt0b3RhbF9ieXRlcxgEIAEoBCJVCgZMb2dFbmQSEAoIdG9waWNfaWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEhIKCmxhc3RfZXBvY2gYAyABKA0SEgoKZW5kX29mZnNldBgEIAEoBCJGCg9GYWlsZWRQYXJ0aXRpb24SEAoIdG9waWNfaWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEg4KBnJlYXNvbhgDIAEoCSKyAQoXQnJva2VySGVhcnRiZWF0UmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSDgoGZmVuY2VkGAMgASgIEhEKCWNhdWdodF91cBgEIAEoCBIVCg1tYXlfc2h1dF9kb3duGAUgASgIEhgKEG1ldGFkYXRhX3ZlcnNpb24YBiABKAQiuwEKF0NyZWF0ZVBhcnRpdGlvbnNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SDQoFdG9waWMYAiABKAkSEwoLdG90YWxfY291bnQYAyABKA0SOQoLYXNzaWdubWVudHMYBCADKAsyJC5ydXN0bXEuY29udHJvbGxlci5SZXBsaWNhQXNzaWdubWVudBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIq8BChhDcmVhdGVQYXJ0aXRpb25zUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSNAoKcGFydGl0aW9ucxgDIAMoCzIgLnJ1c3RtcS5jb21tb24uUGFydGl0aW9uTWV0YWRhdGESGAoQbWV0YWRhdGFfdmVyc2lvbhgEIAEoBCJYChdEZWxldGVQYXJ0aXRpb25zUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEhEKCXRvcGljX2lkcxgCIAMoCSKkAQoYRGVsZXRlUGFydGl0aW9uc1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEikKB3Jlc3VsdHMYAyADKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIYChBtZXRhZGF0YV92ZXJzaW9uGAQgASgEIuMBChlSZWFzc2lnblBhcnRpdGlvbnNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SPAoKcGFydGl0aW9ucxgCIAMoCzIoLnJ1c3RtcS5jb250cm9sbGVyLlBhcnRpdGlvblJlYXNzaWdubWVudBIcChRieXRlc19wZXJfc2Vjb25kX21heBgDIAEoBBIXCg9yZWFzc2lnbm1lbnRfaWQYBCABKAkSDgoGY2FuY2VsGAUgASgIEhUKDXZhbGlkYXRlX29ubHkYBiABKAgifQoVUGFydGl0aW9uUmVhc3NpZ25tZW50EjYKD3RvcGljX3BhcnRpdGlvbhgBIAEoCzIdLnJ1c3RtcS5jb21tb24uVG9waWNQYXJ0aXRpb24SEAoIcmVwbGljYXMYAiADKA0SGgoScmVwbGljYXRpb25fZmFjdG9yGAMgASgNIrQCChpSZWFzc2lnblBhcnRpdGlvbnNQcm9ncmVzcxIsCgplcnJvcl9jb2RlGAEgASgOMhgucnVzdG1xLmNvbW1vbi5FcnJvckNvZGUSFQoNZXJyb3JfbWVzc2FnZRgCIAEoCRIXCg9yZWFzc2lnbm1lbnRfaWQYAyABKAkSGAoQdG90YWxfcGFydGl0aW9ucxgEIAEoDRIXCg9kb25lX3BhcnRpdGlvbnMYBSABKA0SFAoMY29waWVkX2J5dGVzGAYgASgEEhMKC3RvdGFsX2J5dGVzGAcgASgEEhwKFGNhbmNlbGxlZF9wYXJ0aXRpb25zGAggASgNEg0KBWVuZGVkGAkgASgIEi0KBW1vdmVzGAogAygLMh4ucnVzdG1xLmNvbnRyb2xsZXIuUGxhbm5lZE1vdmUidwoLUGxhbm5lZE1vdmUSNgoPdG9waWNfcGFydGl0aW9uGAEgASgLMh0ucnVzdG1xLmNvbW1vbi5Ub3BpY1BhcnRpdGlvbhIXCg9zb3VyY2VfcmVwbGljYXMYAiADKA0SFwoPdGFyZ2V0X3JlcGxpY2FzGAMgAygNIvoBChpVcGRhdGVDbHVzdGVyQ29uZmlnUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uEkMKA3NldBgCIAMoCzI2LnJ1c3RtcS5jb250cm9sbGVyLlVwZGF0ZUNsdXN0ZXJDb25maWdSZXF1ZXN0LlNldEVudHJ5Eg4KBnJlbW92ZRgDIAMoCRIVCg12YWxpZGF0ZV9vbmx5GAQgASgIEhgKEGV4cGVjdGVkX3ZlcnNpb24YBSABKAQaKgoIU2V0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ8ChtVcGRhdGVDbHVzdGVyQ29uZmlnUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSGAoQbWV0YWRhdGFfdmVyc2lvbhgDIAEoBCJFChdHZXRDbHVzdGVyQ29uZmlnUmVxdWVzdBIqCgd2ZXJzaW9uGAEgASgLMhkucnVzdG1xLmNvbW1vbi5BcGlWZXJzaW9uIqYBChhHZXRDbHVzdGVyQ29uZmlnUmVzcG9uc2USLAoKZXJyb3JfY29kZRgBIAEoDjIYLnJ1c3RtcS5jb21tb24uRXJyb3JDb2RlEhUKDWVycm9yX21lc3NhZ2UYAiABKAkSKwoHZW50cmllcxgDIAMoCzIaLnJ1c3RtcS5jb21tb24uQ29uZmlnRW50cnkSGAoQbWV0YWRhdGFfdmVyc2lvbhgEIAEoBCLjAQoUV2F0Y2hNZXRhZGF0YVJlcXVlc3QSKgoHdmVyc2lvbhgBIAEoCzIZLnJ1c3RtcS5jb21tb24uQXBpVmVyc2lvbhIUCgxmcm9tX3ZlcnNpb24YAiABKAQSDwoHd2F0Y2hlchgDIAEoCRJHCghmZWF0dXJlcxgEIAMoCzI1LnJ1c3RtcS5jb250cm9sbGVyLldhdGNoTWV0YWRhdGFSZXF1ZXN0LkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIvsBChVXYXRjaE1ldGFkYXRhUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBBIMCgR0ZXJtGAIgASgEEjUKCHNuYXBzaG90GAMgASgLMiMucnVzdG1xLmNvbnRyb2xsZXIuTWV0YWRhdGFTbmFwc2hvdBIwCgZldmVudHMYBCADKAsyIC5ydXN0bXEuY29udHJvbGxlci5NZXRhZGF0YUV2ZW50EhUKDXNuYXBzaG90X3BhcnQYBSABKAgSEQoJbGVhZGVyX2lkGAYgASgNEjAKC2NvbnRyb2xsZXJzGAcgAygLMhsucnVzdG1xLmNvbnRyb2xsZXIuUmFmdFBlZXIigAEKGkFsbG9jYXRlUHJvZHVjZXJJZHNSZXF1ZXN0EioKB3ZlcnNpb24YASABKAsyGS5ydXN0bXEuY29tbW9uLkFwaVZlcnNpb24SEQoJYnJva2VyX2lkGAIgASgNEhQKDGJyb2tlcl9lcG9jaBgDIAEoBBINCgVjb3VudBgEIAEoDSKMAQobQWxsb2NhdGVQcm9kdWNlcklkc1Jlc3BvbnNlEiwKCmVycm9yX2NvZGUYASABKA4yGC5ydXN0bXEuY29tbW9uLkVycm9yQ29kZRIVCg1lcnJvcl9tZXNzYWdlGAIgASgJEhkKEWZpcnN0X3Byb2R1Y2VyX2lkGAMgASgEEg0KBWNvdW50GAQgASgNMuUIChdDb250cm9sbGVyQnJva2VyU2VydmljZRJlCg5SZWdpc3RlckJyb2tlchIoLnJ1c3RtcS5jb250cm9sbGVyLlJlZ2lzdGVyQnJva2VyUmVxdWVzdBopLnJ1c3RtcS5jb250cm9sbGVyLlJlZ2lzdGVyQnJva2VyUmVzcG9uc2USawoQVW5yZWdpc3RlckJyb2tlchIqLnJ1c3RtcS5jb250cm9sbGVyLlVucmVnaXN0ZXJCcm9rZXJSZXF1ZXN0GisucnVzdG1xLmNvbnRyb2xsZXIuVW5yZWdpc3RlckJyb2tlclJlc3BvbnNlEmgKD0hlYXJ0YmVhdEJyb2tlchIpLnJ1c3RtcS5jb250cm9sbGVyLkJyb2tlckhlYXJ0YmVhdFJlcXVlc3QaKi5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJIZWFydGJlYXRSZXNwb25zZRJrChBDcmVhdGVQYXJ0aXRpb25zEioucnVzdG1xLmNvbnRyb2xsZXIuQ3JlYXRlUGFydGl0aW9uc1JlcXVlc3QaKy5ydXN0bXEuY29udHJvbGxlci5DcmVhdGVQYXJ0aXRpb25zUmVzcG9uc2USawoQRGVsZXRlUGFydGl0aW9ucxIqLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZVBhcnRpdGlvbnNSZXF1ZXN0GisucnVzdG1xLmNvbnRyb2xsZXIuRGVsZXRlUGFydGl0aW9uc1Jlc3BvbnNlEnMKElJlYXNzaWduUGFydGl0aW9ucxIsLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWduUGFydGl0aW9uc1JlcXVlc3QaLS5ydXN0bXEuY29udHJvbGxlci5SZWFzc2lnblBhcnRpdGlvbnNQcm9ncmVzczABEnQKE1VwZGF0ZUNsdXN0ZXJDb25maWcSLS5ydXN0bXEuY29udHJvbGxlci5VcGRhdGVDbHVzdGVyQ29uZmlnUmVxdWVzdBouLnJ1c3RtcS5jb250cm9sbGVyLlVwZGF0ZUNsdXN0ZXJDb25maWdSZXNwb25zZRJrChBHZXRDbHVzdGVyQ29uZmlnEioucnVzdG1xLmNvbnRyb2xsZXIuR2V0Q2x1c3RlckNvbmZpZ1JlcXVlc3QaKy5ydXN0bXEuY29udHJvbGxlci5HZXRDbHVzdGVyQ29uZmlnUmVzcG9uc2USZAoNV2F0Y2hNZXRhZGF0YRInLnJ1c3RtcS5jb250cm9sbGVyLldhdGNoTWV0YWRhdGFSZXF1ZXN0GigucnVzdG1xLmNvbnRyb2xsZXIuV2F0Y2hNZXRhZGF0YVJlc3BvbnNlMAESdAoTQWxsb2NhdGVQcm9kdWNlcklkcxItLnJ1c3RtcS5jb250cm9sbGVyLkFsbG9jYXRlUHJvZHVjZXJJZHNSZXF1ZXN0Gi4ucnVzdG1xLmNvbnRyb2xsZXIuQWxsb2NhdGVQcm9kdWNlcklkc1Jlc3BvbnNlYgZwcm90bzM", [file_common_errors, file_common_metadata, file_common_types, file_controller_metadata_log, file_controller_raft, file_google_protobuf_duration]);
 
 /**
  * A broker begins.
@@ -257,7 +257,7 @@ export type BrokerHeartbeatRequest = Message<"rustmq.controller.BrokerHeartbeatR
   metadataVersion: bigint;
 
   /**
-   * Asks to hand over its leaderships before it stops.
+   * Asks to hand over its leaderships before it stops, and to leave each ISR that has min.insync.replicas members without it.
    *
    * @generated from field: bool want_shut_down = 5;
    */
@@ -269,6 +269,21 @@ export type BrokerHeartbeatRequest = Message<"rustmq.controller.BrokerHeartbeatR
    * @generated from field: repeated rustmq.controller.FailedPartition failed_partitions = 6;
    */
   failedPartitions: FailedPartition[];
+
+  /**
+   * Of partitions without a leader of which it is an in-sync or eligible replica, once their logs are open and whole; at most
+   * 10,000. Of several such replicas the one with the highest (last_epoch, end_offset) leads.
+   *
+   * @generated from field: repeated rustmq.controller.LogEnd log_ends = 7;
+   */
+  logEnds: LogEnd[];
+
+  /**
+   * Partitions that it leads and that move; at most 10,000.
+   *
+   * @generated from field: repeated rustmq.controller.MovingPartition moving = 8;
+   */
+  moving: MovingPartition[];
 };
 
 /**
@@ -277,6 +292,90 @@ export type BrokerHeartbeatRequest = Message<"rustmq.controller.BrokerHeartbeatR
  */
 export const BrokerHeartbeatRequestSchema: GenMessage<BrokerHeartbeatRequest> = /*@__PURE__*/
   messageDesc(file_controller_cluster, 4);
+
+/**
+ * How far the new replicas of a partition have come.
+ *
+ * @generated from message rustmq.controller.MovingPartition
+ */
+export type MovingPartition = Message<"rustmq.controller.MovingPartition"> & {
+  /**
+   * Which topic.
+   *
+   * @generated from field: string topic_id = 1;
+   */
+  topicId: string;
+
+  /**
+   * Which partition.
+   *
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * Of the log, over all replicas that the move brings: what they have of it.
+   *
+   * @generated from field: uint64 copied_bytes = 3;
+   */
+  copiedBytes: bigint;
+
+  /**
+   * What they will have.
+   *
+   * @generated from field: uint64 total_bytes = 4;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message rustmq.controller.MovingPartition.
+ * Use `create(MovingPartitionSchema)` to create a new message.
+ */
+export const MovingPartitionSchema: GenMessage<MovingPartition> = /*@__PURE__*/
+  messageDesc(file_controller_cluster, 5);
+
+/**
+ * How far a log goes.
+ *
+ * @generated from message rustmq.controller.LogEnd
+ */
+export type LogEnd = Message<"rustmq.controller.LogEnd"> & {
+  /**
+   * Which topic.
+   *
+   * @generated from field: string topic_id = 1;
+   */
+  topicId: string;
+
+  /**
+   * Which partition.
+   *
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * Leader epoch of its last batch; 0: it is empty.
+   *
+   * @generated from field: uint32 last_epoch = 3;
+   */
+  lastEpoch: number;
+
+  /**
+   * Offset after its last durable record.
+   *
+   * @generated from field: uint64 end_offset = 4;
+   */
+  endOffset: bigint;
+};
+
+/**
+ * Describes the message rustmq.controller.LogEnd.
+ * Use `create(LogEndSchema)` to create a new message.
+ */
+export const LogEndSchema: GenMessage<LogEnd> = /*@__PURE__*/
+  messageDesc(file_controller_cluster, 6);
 
 /**
  * A log that is closed.
@@ -311,7 +410,7 @@ export type FailedPartition = Message<"rustmq.controller.FailedPartition"> & {
  * Use `create(FailedPartitionSchema)` to create a new message.
  */
 export const FailedPartitionSchema: GenMessage<FailedPartition> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 5);
+  messageDesc(file_controller_cluster, 7);
 
 /**
  * What the controllers think of the broker.
@@ -348,7 +447,7 @@ export type BrokerHeartbeatResponse = Message<"rustmq.controller.BrokerHeartbeat
   caughtUp: boolean;
 
   /**
-   * It leads nothing any more.
+   * It leads nothing any more that another replica could lead, and is in no ISR but those for which no other replica is on its way.
    *
    * @generated from field: bool may_shut_down = 5;
    */
@@ -367,7 +466,7 @@ export type BrokerHeartbeatResponse = Message<"rustmq.controller.BrokerHeartbeat
  * Use `create(BrokerHeartbeatResponseSchema)` to create a new message.
  */
 export const BrokerHeartbeatResponseSchema: GenMessage<BrokerHeartbeatResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 6);
+  messageDesc(file_controller_cluster, 8);
 
 /**
  * Adds partitions.
@@ -416,7 +515,7 @@ export type CreatePartitionsRequest = Message<"rustmq.controller.CreatePartition
  * Use `create(CreatePartitionsRequestSchema)` to create a new message.
  */
 export const CreatePartitionsRequestSchema: GenMessage<CreatePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 7);
+  messageDesc(file_controller_cluster, 9);
 
 /**
  * The new partitions.
@@ -458,7 +557,7 @@ export type CreatePartitionsResponse = Message<"rustmq.controller.CreatePartitio
  * Use `create(CreatePartitionsResponseSchema)` to create a new message.
  */
 export const CreatePartitionsResponseSchema: GenMessage<CreatePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 8);
+  messageDesc(file_controller_cluster, 10);
 
 /**
  * Deletes topics.
@@ -486,7 +585,7 @@ export type DeletePartitionsRequest = Message<"rustmq.controller.DeletePartition
  * Use `create(DeletePartitionsRequestSchema)` to create a new message.
  */
 export const DeletePartitionsRequestSchema: GenMessage<DeletePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 9);
+  messageDesc(file_controller_cluster, 11);
 
 /**
  * Results in the order of the request's entries.
@@ -528,7 +627,7 @@ export type DeletePartitionsResponse = Message<"rustmq.controller.DeletePartitio
  * Use `create(DeletePartitionsResponseSchema)` to create a new message.
  */
 export const DeletePartitionsResponseSchema: GenMessage<DeletePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 10);
+  messageDesc(file_controller_cluster, 12);
 
 /**
  * Moves replicas.
@@ -551,7 +650,7 @@ export type ReassignPartitionsRequest = Message<"rustmq.controller.ReassignParti
   partitions: PartitionReassignment[];
 
   /**
-   * Throttle per broker. 0: none. Anything else answers UNIMPLEMENTED for now.
+   * Each broker sends at most so many bytes a second to the new replicas. 0: as many as it can. Needs metadata.version 3.
    *
    * @generated from field: uint64 bytes_per_second_max = 3;
    */
@@ -584,7 +683,7 @@ export type ReassignPartitionsRequest = Message<"rustmq.controller.ReassignParti
  * Use `create(ReassignPartitionsRequestSchema)` to create a new message.
  */
 export const ReassignPartitionsRequestSchema: GenMessage<ReassignPartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 11);
+  messageDesc(file_controller_cluster, 13);
 
 /**
  * New replicas of one partition.
@@ -619,7 +718,7 @@ export type PartitionReassignment = Message<"rustmq.controller.PartitionReassign
  * Use `create(PartitionReassignmentSchema)` to create a new message.
  */
 export const PartitionReassignmentSchema: GenMessage<PartitionReassignment> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 12);
+  messageDesc(file_controller_cluster, 14);
 
 /**
  * How far it has come.
@@ -663,14 +762,14 @@ export type ReassignPartitionsProgress = Message<"rustmq.controller.ReassignPart
   donePartitions: number;
 
   /**
-   * So far.
+   * So far, as the brokers tell with their heartbeats; it begins anew when another controller leads.
    *
    * @generated from field: uint64 copied_bytes = 6;
    */
   copiedBytes: bigint;
 
   /**
-   * As known now.
+   * As known now; it grows while brokers begin and records are written. 0: nothing is known yet.
    *
    * @generated from field: uint64 total_bytes = 7;
    */
@@ -703,7 +802,7 @@ export type ReassignPartitionsProgress = Message<"rustmq.controller.ReassignPart
  * Use `create(ReassignPartitionsProgressSchema)` to create a new message.
  */
 export const ReassignPartitionsProgressSchema: GenMessage<ReassignPartitionsProgress> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 13);
+  messageDesc(file_controller_cluster, 15);
 
 /**
  * A move of one partition as it was planned.
@@ -738,7 +837,7 @@ export type PlannedMove = Message<"rustmq.controller.PlannedMove"> & {
  * Use `create(PlannedMoveSchema)` to create a new message.
  */
 export const PlannedMoveSchema: GenMessage<PlannedMove> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 14);
+  messageDesc(file_controller_cluster, 16);
 
 /**
  * Changes settings.
@@ -787,7 +886,7 @@ export type UpdateClusterConfigRequest = Message<"rustmq.controller.UpdateCluste
  * Use `create(UpdateClusterConfigRequestSchema)` to create a new message.
  */
 export const UpdateClusterConfigRequestSchema: GenMessage<UpdateClusterConfigRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 15);
+  messageDesc(file_controller_cluster, 17);
 
 /**
  * Result of the change.
@@ -822,7 +921,7 @@ export type UpdateClusterConfigResponse = Message<"rustmq.controller.UpdateClust
  * Use `create(UpdateClusterConfigResponseSchema)` to create a new message.
  */
 export const UpdateClusterConfigResponseSchema: GenMessage<UpdateClusterConfigResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 16);
+  messageDesc(file_controller_cluster, 18);
 
 /**
  * Asks for settings.
@@ -843,7 +942,7 @@ export type GetClusterConfigRequest = Message<"rustmq.controller.GetClusterConfi
  * Use `create(GetClusterConfigRequestSchema)` to create a new message.
  */
 export const GetClusterConfigRequestSchema: GenMessage<GetClusterConfigRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 17);
+  messageDesc(file_controller_cluster, 19);
 
 /**
  * The settings.
@@ -885,7 +984,7 @@ export type GetClusterConfigResponse = Message<"rustmq.controller.GetClusterConf
  * Use `create(GetClusterConfigResponseSchema)` to create a new message.
  */
 export const GetClusterConfigResponseSchema: GenMessage<GetClusterConfigResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 18);
+  messageDesc(file_controller_cluster, 20);
 
 /**
  * Opens a watch.
@@ -927,7 +1026,7 @@ export type WatchMetadataRequest = Message<"rustmq.controller.WatchMetadataReque
  * Use `create(WatchMetadataRequestSchema)` to create a new message.
  */
 export const WatchMetadataRequestSchema: GenMessage<WatchMetadataRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 19);
+  messageDesc(file_controller_cluster, 21);
 
 /**
  * News of the metadata.
@@ -991,7 +1090,7 @@ export type WatchMetadataResponse = Message<"rustmq.controller.WatchMetadataResp
  * Use `create(WatchMetadataResponseSchema)` to create a new message.
  */
 export const WatchMetadataResponseSchema: GenMessage<WatchMetadataResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 20);
+  messageDesc(file_controller_cluster, 22);
 
 /**
  * Asks for producer ids.
@@ -1033,7 +1132,7 @@ export type AllocateProducerIdsRequest = Message<"rustmq.controller.AllocateProd
  * Use `create(AllocateProducerIdsRequestSchema)` to create a new message.
  */
 export const AllocateProducerIdsRequestSchema: GenMessage<AllocateProducerIdsRequest> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 21);
+  messageDesc(file_controller_cluster, 23);
 
 /**
  * A block of producer ids.
@@ -1075,7 +1174,7 @@ export type AllocateProducerIdsResponse = Message<"rustmq.controller.AllocatePro
  * Use `create(AllocateProducerIdsResponseSchema)` to create a new message.
  */
 export const AllocateProducerIdsResponseSchema: GenMessage<AllocateProducerIdsResponse> = /*@__PURE__*/
-  messageDesc(file_controller_cluster, 22);
+  messageDesc(file_controller_cluster, 24);
 
 /**
  * Internal listeners only. Calls that change something are answered by the leader of the controllers; others answer

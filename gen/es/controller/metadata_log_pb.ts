@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file controller/metadata_log.proto.
  */
 export const file_controller_metadata_log: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jb250cm9sbGVyL21ldGFkYXRhX2xvZy5wcm90bxIRcnVzdG1xLmNvbnRyb2xsZXIizggKD01ldGFkYXRhQ29tbWFuZBJDCg9yZWdpc3Rlcl9icm9rZXIYASABKAsyKC5ydXN0bXEuY29udHJvbGxlci5SZWdpc3RlckJyb2tlckNvbW1hbmRIABI9CgxmZW5jZV9icm9rZXIYAiABKAsyJS5ydXN0bXEuY29udHJvbGxlci5GZW5jZUJyb2tlckNvbW1hbmRIABJBCg51bmZlbmNlX2Jyb2tlchgDIAEoCzInLnJ1c3RtcS5jb250cm9sbGVyLlVuZmVuY2VCcm9rZXJDb21tYW5kSAASRwoRdW5yZWdpc3Rlcl9icm9rZXIYBCABKAsyKi5ydXN0bXEuY29udHJvbGxlci5VbnJlZ2lzdGVyQnJva2VyQ29tbWFuZEgAEj0KDGRyYWluX2Jyb2tlchgFIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRyYWluQnJva2VyQ29tbWFuZEgAEj0KDGNyZWF0ZV90b3BpYxgGIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZEgAEj0KDGRlbGV0ZV90b3BpYxgHIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZVRvcGljQ29tbWFuZEgAEkEKDmFkZF9wYXJ0aXRpb25zGAggASgLMicucnVzdG1xLmNvbnRyb2xsZXIuQWRkUGFydGl0aW9uc0NvbW1hbmRIABI9CgxhbHRlcl9jb25maWcYCSABKAsyJS5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmRIABI5CgpjaGFuZ2VfaXNyGAogASgLMiMucnVzdG1xLmNvbnRyb2xsZXIuQ2hhbmdlSXNyQ29tbWFuZEgAEj0KDGVsZWN0X2xlYWRlchgLIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkVsZWN0TGVhZGVyQ29tbWFuZEgAEk4KFWFsbG9jYXRlX3Byb2R1Y2VyX2lkcxgMIAEoCzItLnJ1c3RtcS5jb250cm9sbGVyLkFsbG9jYXRlUHJvZHVjZXJJZHNDb21tYW5kSAASQAoOc2V0X2NsdXN0ZXJfaWQYDSABKAsyJi5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kSAASSQoSc3RhcnRfcmVhc3NpZ25tZW50GA4gASgLMisucnVzdG1xLmNvbnRyb2xsZXIuU3RhcnRSZWFzc2lnbm1lbnRDb21tYW5kSAASSwoTY2FuY2VsX3JlYXNzaWdubWVudBgPIAEoCzIsLnJ1c3RtcS5jb250cm9sbGVyLkNhbmNlbFJlYXNzaWdubWVudENvbW1hbmRIABI9CgxzZXRfZmVhdHVyZXMYECABKAsyJS5ydXN0bXEuY29udHJvbGxlci5TZXRGZWF0dXJlc0NvbW1hbmRIAEIJCgdjb21tYW5kIqMCChVSZWdpc3RlckJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNEhYKDmluY2FybmF0aW9uX2lkGAIgASgJEg8KB3JhY2tfaWQYAyABKAkSKgoJZW5kcG9pbnRzGAQgAygLMhcucnVzdG1xLmNvbW1vbi5FbmRwb2ludBIPCgdkaXNrX2lkGAUgASgJEhYKDmNsZWFuX3NodXRkb3duGAYgASgIEkgKCGZlYXR1cmVzGAcgAygLMjYucnVzdG1xLmNvbnRyb2xsZXIuUmVnaXN0ZXJCcm9rZXJDb21tYW5kLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIj0KEkZlbmNlQnJva2VyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEIj8KFFVuZmVuY2VCcm9rZXJDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQiLAoXVW5yZWdpc3RlckJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNIj0KEkRyYWluQnJva2VyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEIvMBChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIQCgh0b3BpY19pZBgCIAEoCRI5Cgthc3NpZ25tZW50cxgDIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlcGxpY2FBc3NpZ25tZW50EkEKBmNvbmZpZxgEIAMoCzIxLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZC5Db25maWdFbnRyeRIQCghpbnRlcm5hbBgFIAEoCBotCgtDb25maWdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiUKEVJlcGxpY2FBc3NpZ25tZW50EhAKCHJlcGxpY2FzGAEgAygNIiYKEkRlbGV0ZVRvcGljQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCSJ6ChRBZGRQYXJ0aXRpb25zQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRIVCg1jdXJyZW50X2NvdW50GAIgASgNEjkKC2Fzc2lnbm1lbnRzGAMgAygLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmVwbGljYUFzc2lnbm1lbnQiuQEKEkFsdGVyQ29uZmlnQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRI7CgNzZXQYAiADKAsyLi5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmQuU2V0RW50cnkSDgoGcmVtb3ZlGAMgAygJEhgKEGV4cGVjdGVkX3ZlcnNpb24YBCABKAQaKgoIU2V0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLMAQoQQ2hhbmdlSXNyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEhAKCHRvcGljX2lkGAMgASgJEhEKCXBhcnRpdGlvbhgEIAEoDRIUCgxsZWFkZXJfZXBvY2gYBSABKA0SFwoPcGFydGl0aW9uX2Vwb2NoGAYgASgNEjsKEGluX3N5bmNfcmVwbGljYXMYByADKAsyIS5ydXN0bXEuY29udHJvbGxlci5Jc3JNZW1iZXJTdGF0ZSI5Cg5Jc3JNZW1iZXJTdGF0ZRIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEImIKEkVsZWN0TGVhZGVyQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SEQoJdGFyZ2V0X2lkGAMgASgNEhQKDGxlYWRlcl9lcG9jaBgEIAEoDSJUChpBbGxvY2F0ZVByb2R1Y2VySWRzQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEg0KBWNvdW50GAMgASgNIqIBChNTZXRDbHVzdGVySWRDb21tYW5kEhIKCmNsdXN0ZXJfaWQYASABKAkSRgoIZmVhdHVyZXMYAiADKAsyNC5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBImIKGFN0YXJ0UmVhc3NpZ25tZW50Q29tbWFuZBIXCg9yZWFzc2lnbm1lbnRfaWQYASABKAkSLQoFbW92ZXMYAiADKAsyHi5ydXN0bXEuY29udHJvbGxlci5SZXBsaWNhTW92ZSJkCgtSZXBsaWNhTW92ZRIQCgh0b3BpY19pZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SFwoPdGFyZ2V0X3JlcGxpY2FzGAMgAygNEhcKD3NvdXJjZV9yZXBsaWNhcxgEIAMoDSI0ChlDYW5jZWxSZWFzc2lnbm1lbnRDb21tYW5kEhcKD3JlYXNzaWdubWVudF9pZBgBIAEoCSKGAQoSU2V0RmVhdHVyZXNDb21tYW5kEkEKBmxldmVscxgBIAMoCzIxLnJ1c3RtcS5jb250cm9sbGVyLlNldEZlYXR1cmVzQ29tbWFuZC5MZXZlbHNFbnRyeRotCgtMZXZlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIp8DCg1NZXRhZGF0YUV2ZW50EjgKDmJyb2tlcl9jaGFuZ2VkGAEgASgLMh4ucnVzdG1xLmNvbnRyb2xsZXIuQnJva2VyU3RhdGVIABIYCg5icm9rZXJfcmVtb3ZlZBgCIAEoDUgAEjYKDXRvcGljX2NoYW5nZWQYAyABKAsyHS5ydXN0bXEuY29udHJvbGxlci5Ub3BpY1N0YXRlSAASFwoNdG9waWNfcmVtb3ZlZBgEIAEoCUgAEj4KEXBhcnRpdGlvbl9jaGFuZ2VkGAUgASgLMiEucnVzdG1xLmNvbnRyb2xsZXIuUGFydGl0aW9uU3RhdGVIABI6Cg9jbHVzdGVyX2NoYW5nZWQYBiABKAsyHy5ydXN0bXEuY29udHJvbGxlci5DbHVzdGVyU3RhdGVIABJEChRyZWFzc2lnbm1lbnRfY2hhbmdlZBgHIAEoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWdubWVudFN0YXRlSAASHgoUcmVhc3NpZ25tZW50X3JlbW92ZWQYCCABKAlIAEIHCgVldmVudCK4AgoLQnJva2VyU3RhdGUSEQoJYnJva2VyX2lkGAEgASgNEhQKDGJyb2tlcl9lcG9jaBgCIAEoBBIWCg5pbmNhcm5hdGlvbl9pZBgDIAEoCRIPCgdyYWNrX2lkGAQgASgJEioKCWVuZHBvaW50cxgFIAMoCzIXLnJ1c3RtcS5jb21tb24uRW5kcG9pbnQSKQoFc3RhdGUYBiABKA4yGi5ydXN0bXEuY29tbW9uLkJyb2tlclN0YXRlEg8KB2Rpc2tfaWQYByABKAkSPgoIZmVhdHVyZXMYCCADKAsyLC5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJTdGF0ZS5GZWF0dXJlc0VudHJ5Gi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLBAQoKVG9waWNTdGF0ZRIQCgh0b3BpY19pZBgBIAEoCRIMCgRuYW1lGAIgASgJEjkKBmNvbmZpZxgDIAMoCzIpLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljU3RhdGUuQ29uZmlnRW50cnkSEAoIaW50ZXJuYWwYBCABKAgSFwoPcGFydGl0aW9uX2NvdW50GAUgASgNGi0KC0NvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEihwEKDlBhcnRpdGlvblN0YXRlEhAKCHRvcGljX2lkGAEgASgJEjMKCXBhcnRpdGlvbhgCIAEoCzIgLnJ1c3RtcS5jb21tb24uUGFydGl0aW9uTWV0YWRhdGESLgoEbW92ZRgDIAEoCzIgLnJ1c3RtcS5jb250cm9sbGVyLlBhcnRpdGlvbk1vdmUiWgoNUGFydGl0aW9uTW92ZRIXCg9yZWFzc2lnbm1lbnRfaWQYASABKAkSFwoPc291cmNlX3JlcGxpY2FzGAIgAygNEhcKD3RhcmdldF9yZXBsaWNhcxgDIAMoDSKpAQoRUmVhc3NpZ25tZW50U3RhdGUSFwoPcmVhc3NpZ25tZW50X2lkGAEgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYAiABKAQSGAoQdG90YWxfcGFydGl0aW9ucxgDIAEoDRIXCg9kb25lX3BhcnRpdGlvbnMYBCABKA0SHAoUY2FuY2VsbGVkX3BhcnRpdGlvbnMYBSABKA0SEwoLZW5kZWRfYXRfbXMYBiABKAQisgIKDENsdXN0ZXJTdGF0ZRISCgpjbHVzdGVyX2lkGAEgASgJEjsKBmNvbmZpZxgCIAMoCzIrLnJ1c3RtcS5jb250cm9sbGVyLkNsdXN0ZXJTdGF0ZS5Db25maWdFbnRyeRIYChBuZXh0X3Byb2R1Y2VyX2lkGAMgASgEEj8KCGZlYXR1cmVzGAQgAygLMi0ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlLkZlYXR1cmVzRW50cnkSFgoOY29uZmlnX3ZlcnNpb24YBSABKAQaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1GZWF0dXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEi4AIKEE1ldGFkYXRhU25hcHNob3QSDwoHdmVyc2lvbhgBIAEoBBIwCgdjbHVzdGVyGAIgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlEi8KB2Jyb2tlcnMYAyADKAsyHi5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJTdGF0ZRItCgZ0b3BpY3MYBCADKAsyHS5ydXN0bXEuY29udHJvbGxlci5Ub3BpY1N0YXRlEjUKCnBhcnRpdGlvbnMYBSADKAsyIS5ydXN0bXEuY29udHJvbGxlci5QYXJ0aXRpb25TdGF0ZRI1CgptZW1iZXJzaGlwGAYgASgLMiEucnVzdG1xLmNvbnRyb2xsZXIuUmFmdE1lbWJlcnNoaXASOwoNcmVhc3NpZ25tZW50cxgHIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWdubWVudFN0YXRlYgZwcm90bzM", [file_common_metadata, file_controller_raft]);
+  fileDesc("Ch1jb250cm9sbGVyL21ldGFkYXRhX2xvZy5wcm90bxIRcnVzdG1xLmNvbnRyb2xsZXIizAkKD01ldGFkYXRhQ29tbWFuZBJDCg9yZWdpc3Rlcl9icm9rZXIYASABKAsyKC5ydXN0bXEuY29udHJvbGxlci5SZWdpc3RlckJyb2tlckNvbW1hbmRIABI9CgxmZW5jZV9icm9rZXIYAiABKAsyJS5ydXN0bXEuY29udHJvbGxlci5GZW5jZUJyb2tlckNvbW1hbmRIABJBCg51bmZlbmNlX2Jyb2tlchgDIAEoCzInLnJ1c3RtcS5jb250cm9sbGVyLlVuZmVuY2VCcm9rZXJDb21tYW5kSAASRwoRdW5yZWdpc3Rlcl9icm9rZXIYBCABKAsyKi5ydXN0bXEuY29udHJvbGxlci5VbnJlZ2lzdGVyQnJva2VyQ29tbWFuZEgAEj0KDGRyYWluX2Jyb2tlchgFIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRyYWluQnJva2VyQ29tbWFuZEgAEj0KDGNyZWF0ZV90b3BpYxgGIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZEgAEj0KDGRlbGV0ZV90b3BpYxgHIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkRlbGV0ZVRvcGljQ29tbWFuZEgAEkEKDmFkZF9wYXJ0aXRpb25zGAggASgLMicucnVzdG1xLmNvbnRyb2xsZXIuQWRkUGFydGl0aW9uc0NvbW1hbmRIABI9CgxhbHRlcl9jb25maWcYCSABKAsyJS5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmRIABI5CgpjaGFuZ2VfaXNyGAogASgLMiMucnVzdG1xLmNvbnRyb2xsZXIuQ2hhbmdlSXNyQ29tbWFuZEgAEj0KDGVsZWN0X2xlYWRlchgLIAEoCzIlLnJ1c3RtcS5jb250cm9sbGVyLkVsZWN0TGVhZGVyQ29tbWFuZEgAEk4KFWFsbG9jYXRlX3Byb2R1Y2VyX2lkcxgMIAEoCzItLnJ1c3RtcS5jb250cm9sbGVyLkFsbG9jYXRlUHJvZHVjZXJJZHNDb21tYW5kSAASQAoOc2V0X2NsdXN0ZXJfaWQYDSABKAsyJi5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kSAASSQoSc3RhcnRfcmVhc3NpZ25tZW50GA4gASgLMisucnVzdG1xLmNvbnRyb2xsZXIuU3RhcnRSZWFzc2lnbm1lbnRDb21tYW5kSAASSwoTY2FuY2VsX3JlYXNzaWdubWVudBgPIAEoCzIsLnJ1c3RtcS5jb250cm9sbGVyLkNhbmNlbFJlYXNzaWdubWVudENvbW1hbmRIABI9CgxzZXRfZmVhdHVyZXMYECABKAsyJS5ydXN0bXEuY29udHJvbGxlci5TZXRGZWF0dXJlc0NvbW1hbmRIABI9CgxlbGVjdF9wcm92ZW4YESABKAsyJS5ydXN0bXEuY29udHJvbGxlci5FbGVjdFByb3ZlbkNvbW1hbmRIABI9CgxmYWlsX3JlcGxpY2EYEiABKAsyJS5ydXN0bXEuY29udHJvbGxlci5GYWlsUmVwbGljYUNvbW1hbmRIAEIJCgdjb21tYW5kIqMCChVSZWdpc3RlckJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNEhYKDmluY2FybmF0aW9uX2lkGAIgASgJEg8KB3JhY2tfaWQYAyABKAkSKgoJZW5kcG9pbnRzGAQgAygLMhcucnVzdG1xLmNvbW1vbi5FbmRwb2ludBIPCgdkaXNrX2lkGAUgASgJEhYKDmNsZWFuX3NodXRkb3duGAYgASgIEkgKCGZlYXR1cmVzGAcgAygLMjYucnVzdG1xLmNvbnRyb2xsZXIuUmVnaXN0ZXJCcm9rZXJDb21tYW5kLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIj0KEkZlbmNlQnJva2VyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEIlUKFFVuZmVuY2VCcm9rZXJDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQSFAoMY2FuY2VsX2RyYWluGAMgASgIIiwKF1VucmVnaXN0ZXJCcm9rZXJDb21tYW5kEhEKCWJyb2tlcl9pZBgBIAEoDSJdChJEcmFpbkJyb2tlckNvbW1hbmQSEQoJYnJva2VyX2lkGAEgASgNEhQKDGJyb2tlcl9lcG9jaBgCIAEoBBIQCghzdG9wcGluZxgDIAEoCBIMCgRrZWVwGAQgASgIIvMBChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIQCgh0b3BpY19pZBgCIAEoCRI5Cgthc3NpZ25tZW50cxgDIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlcGxpY2FBc3NpZ25tZW50EkEKBmNvbmZpZxgEIAMoCzIxLnJ1c3RtcS5jb250cm9sbGVyLkNyZWF0ZVRvcGljQ29tbWFuZC5Db25maWdFbnRyeRIQCghpbnRlcm5hbBgFIAEoCBotCgtDb25maWdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiUKEVJlcGxpY2FBc3NpZ25tZW50EhAKCHJlcGxpY2FzGAEgAygNIiYKEkRlbGV0ZVRvcGljQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCSJ6ChRBZGRQYXJ0aXRpb25zQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRIVCg1jdXJyZW50X2NvdW50GAIgASgNEjkKC2Fzc2lnbm1lbnRzGAMgAygLMiQucnVzdG1xLmNvbnRyb2xsZXIuUmVwbGljYUFzc2lnbm1lbnQiuQEKEkFsdGVyQ29uZmlnQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRI7CgNzZXQYAiADKAsyLi5ydXN0bXEuY29udHJvbGxlci5BbHRlckNvbmZpZ0NvbW1hbmQuU2V0RW50cnkSDgoGcmVtb3ZlGAMgAygJEhgKEGV4cGVjdGVkX3ZlcnNpb24YBCABKAQaKgoIU2V0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLMAQoQQ2hhbmdlSXNyQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEhAKCHRvcGljX2lkGAMgASgJEhEKCXBhcnRpdGlvbhgEIAEoDRIUCgxsZWFkZXJfZXBvY2gYBSABKA0SFwoPcGFydGl0aW9uX2Vwb2NoGAYgASgNEjsKEGluX3N5bmNfcmVwbGljYXMYByADKAsyIS5ydXN0bXEuY29udHJvbGxlci5Jc3JNZW1iZXJTdGF0ZSI5Cg5Jc3JNZW1iZXJTdGF0ZRIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEImIKEkVsZWN0TGVhZGVyQ29tbWFuZBIQCgh0b3BpY19pZBgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SEQoJdGFyZ2V0X2lkGAMgASgNEhQKDGxlYWRlcl9lcG9jaBgEIAEoDSJUChpBbGxvY2F0ZVByb2R1Y2VySWRzQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEg0KBWNvdW50GAMgASgNIqIBChNTZXRDbHVzdGVySWRDb21tYW5kEhIKCmNsdXN0ZXJfaWQYASABKAkSRgoIZmVhdHVyZXMYAiADKAsyNC5ydXN0bXEuY29udHJvbGxlci5TZXRDbHVzdGVySWRDb21tYW5kLkZlYXR1cmVzRW50cnkaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIoABChhTdGFydFJlYXNzaWdubWVudENvbW1hbmQSFwoPcmVhc3NpZ25tZW50X2lkGAEgASgJEi0KBW1vdmVzGAIgAygLMh4ucnVzdG1xLmNvbnRyb2xsZXIuUmVwbGljYU1vdmUSHAoUYnl0ZXNfcGVyX3NlY29uZF9tYXgYAyABKAQiZAoLUmVwbGljYU1vdmUSEAoIdG9waWNfaWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEhcKD3RhcmdldF9yZXBsaWNhcxgDIAMoDRIXCg9zb3VyY2VfcmVwbGljYXMYBCADKA0iNAoZQ2FuY2VsUmVhc3NpZ25tZW50Q29tbWFuZBIXCg9yZWFzc2lnbm1lbnRfaWQYASABKAkihgEKElNldEZlYXR1cmVzQ29tbWFuZBJBCgZsZXZlbHMYASADKAsyMS5ydXN0bXEuY29udHJvbGxlci5TZXRGZWF0dXJlc0NvbW1hbmQuTGV2ZWxzRW50cnkaLQoLTGV2ZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASJIChJFbGVjdFByb3ZlbkNvbW1hbmQSMgoIcmVwbGljYXMYASADKAsyIC5ydXN0bXEuY29udHJvbGxlci5Qcm92ZW5SZXBsaWNhInMKDVByb3ZlblJlcGxpY2ESEAoIdG9waWNfaWQYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEhQKDGxlYWRlcl9lcG9jaBgDIAEoDRIRCglicm9rZXJfaWQYBCABKA0SFAoMYnJva2VyX2Vwb2NoGAUgASgEImIKEkZhaWxSZXBsaWNhQ29tbWFuZBIRCglicm9rZXJfaWQYASABKA0SFAoMYnJva2VyX2Vwb2NoGAIgASgEEhAKCHRvcGljX2lkGAMgASgJEhEKCXBhcnRpdGlvbhgEIAEoDSKfAwoNTWV0YWRhdGFFdmVudBI4Cg5icm9rZXJfY2hhbmdlZBgBIAEoCzIeLnJ1c3RtcS5jb250cm9sbGVyLkJyb2tlclN0YXRlSAASGAoOYnJva2VyX3JlbW92ZWQYAiABKA1IABI2Cg10b3BpY19jaGFuZ2VkGAMgASgLMh0ucnVzdG1xLmNvbnRyb2xsZXIuVG9waWNTdGF0ZUgAEhcKDXRvcGljX3JlbW92ZWQYBCABKAlIABI+ChFwYXJ0aXRpb25fY2hhbmdlZBgFIAEoCzIhLnJ1c3RtcS5jb250cm9sbGVyLlBhcnRpdGlvblN0YXRlSAASOgoPY2x1c3Rlcl9jaGFuZ2VkGAYgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlSAASRAoUcmVhc3NpZ25tZW50X2NoYW5nZWQYByABKAsyJC5ydXN0bXEuY29udHJvbGxlci5SZWFzc2lnbm1lbnRTdGF0ZUgAEh4KFHJlYXNzaWdubWVudF9yZW1vdmVkGAggASgJSABCBwoFZXZlbnQi8AIKC0Jyb2tlclN0YXRlEhEKCWJyb2tlcl9pZBgBIAEoDRIUCgxicm9rZXJfZXBvY2gYAiABKAQSFgoOaW5jYXJuYXRpb25faWQYAyABKAkSDwoHcmFja19pZBgEIAEoCRIqCgllbmRwb2ludHMYBSADKAsyFy5ydXN0bXEuY29tbW9uLkVuZHBvaW50EikKBXN0YXRlGAYgASgOMhoucnVzdG1xLmNvbW1vbi5Ccm9rZXJTdGF0ZRIPCgdkaXNrX2lkGAcgASgJEj4KCGZlYXR1cmVzGAggAygLMiwucnVzdG1xLmNvbnRyb2xsZXIuQnJva2VyU3RhdGUuRmVhdHVyZXNFbnRyeRITCgtjbGVhbl9zdGFydBgJIAEoCBIPCgdkcmFpbmVkGAogASgIEhAKCHN0b3BwaW5nGAsgASgIGi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLBAQoKVG9waWNTdGF0ZRIQCgh0b3BpY19pZBgBIAEoCRIMCgRuYW1lGAIgASgJEjkKBmNvbmZpZxgDIAMoCzIpLnJ1c3RtcS5jb250cm9sbGVyLlRvcGljU3RhdGUuQ29uZmlnRW50cnkSEAoIaW50ZXJuYWwYBCABKAgSFwoPcGFydGl0aW9uX2NvdW50GAUgASgNGi0KC0NvbmZpZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEihwEKDlBhcnRpdGlvblN0YXRlEhAKCHRvcGljX2lkGAEgASgJEjMKCXBhcnRpdGlvbhgCIAEoCzIgLnJ1c3RtcS5jb21tb24uUGFydGl0aW9uTWV0YWRhdGESLgoEbW92ZRgDIAEoCzIgLnJ1c3RtcS5jb250cm9sbGVyLlBhcnRpdGlvbk1vdmUiWgoNUGFydGl0aW9uTW92ZRIXCg9yZWFzc2lnbm1lbnRfaWQYASABKAkSFwoPc291cmNlX3JlcGxpY2FzGAIgAygNEhcKD3RhcmdldF9yZXBsaWNhcxgDIAMoDSLHAQoRUmVhc3NpZ25tZW50U3RhdGUSFwoPcmVhc3NpZ25tZW50X2lkGAEgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYAiABKAQSGAoQdG90YWxfcGFydGl0aW9ucxgDIAEoDRIXCg9kb25lX3BhcnRpdGlvbnMYBCABKA0SHAoUY2FuY2VsbGVkX3BhcnRpdGlvbnMYBSABKA0SEwoLZW5kZWRfYXRfbXMYBiABKAQSHAoUYnl0ZXNfcGVyX3NlY29uZF9tYXgYByABKAQisgIKDENsdXN0ZXJTdGF0ZRISCgpjbHVzdGVyX2lkGAEgASgJEjsKBmNvbmZpZxgCIAMoCzIrLnJ1c3RtcS5jb250cm9sbGVyLkNsdXN0ZXJTdGF0ZS5Db25maWdFbnRyeRIYChBuZXh0X3Byb2R1Y2VyX2lkGAMgASgEEj8KCGZlYXR1cmVzGAQgAygLMi0ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlLkZlYXR1cmVzRW50cnkSFgoOY29uZmlnX3ZlcnNpb24YBSABKAQaLQoLQ29uZmlnRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1GZWF0dXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEi4AIKEE1ldGFkYXRhU25hcHNob3QSDwoHdmVyc2lvbhgBIAEoBBIwCgdjbHVzdGVyGAIgASgLMh8ucnVzdG1xLmNvbnRyb2xsZXIuQ2x1c3RlclN0YXRlEi8KB2Jyb2tlcnMYAyADKAsyHi5ydXN0bXEuY29udHJvbGxlci5Ccm9rZXJTdGF0ZRItCgZ0b3BpY3MYBCADKAsyHS5ydXN0bXEuY29udHJvbGxlci5Ub3BpY1N0YXRlEjUKCnBhcnRpdGlvbnMYBSADKAsyIS5ydXN0bXEuY29udHJvbGxlci5QYXJ0aXRpb25TdGF0ZRI1CgptZW1iZXJzaGlwGAYgASgLMiEucnVzdG1xLmNvbnRyb2xsZXIuUmFmdE1lbWJlcnNoaXASOwoNcmVhc3NpZ25tZW50cxgHIAMoCzIkLnJ1c3RtcS5jb250cm9sbGVyLlJlYXNzaWdubWVudFN0YXRlYgZwcm90bzM", [file_common_metadata, file_controller_raft]);
 
 /**
  * A command to the metadata state machine. Its clock is LogEntry.timestamp alone.
@@ -156,6 +156,22 @@ export type MetadataCommand = Message<"rustmq.controller.MetadataCommand"> & {
      */
     value: SetFeaturesCommand;
     case: "setFeatures";
+  } | {
+    /**
+     * Replicas that came back unclean lead, proven by the ends of their logs. From metadata.version 3 on.
+     *
+     * @generated from field: rustmq.controller.ElectProvenCommand elect_proven = 17;
+     */
+    value: ElectProvenCommand;
+    case: "electProven";
+  } | {
+    /**
+     * A replica's log is closed after an error. From metadata.version 3 on.
+     *
+     * @generated from field: rustmq.controller.FailReplicaCommand fail_replica = 18;
+     */
+    value: FailReplicaCommand;
+    case: "failReplica";
   } | { case: undefined; value?: undefined };
 };
 
@@ -276,6 +292,13 @@ export type UnfenceBrokerCommand = Message<"rustmq.controller.UnfenceBrokerComma
    * @generated from field: uint64 broker_epoch = 2;
    */
   brokerEpoch: bigint;
+
+  /**
+   * It is drained no more; a fenced one stays fenced. From metadata.version 3 on.
+   *
+   * @generated from field: bool cancel_drain = 3;
+   */
+  cancelDrain: boolean;
 };
 
 /**
@@ -325,6 +348,20 @@ export type DrainBrokerCommand = Message<"rustmq.controller.DrainBrokerCommand">
    * @generated from field: uint64 broker_epoch = 2;
    */
   brokerEpoch: bigint;
+
+  /**
+   * It is about to stop, and leaves each ISR that is large enough without it. From metadata.version 3 on.
+   *
+   * @generated from field: bool stopping = 3;
+   */
+  stopping: boolean;
+
+  /**
+   * It stays drained, over restarts, until that is cancelled. From metadata.version 3 on.
+   *
+   * @generated from field: bool keep = 4;
+   */
+  keep: boolean;
 };
 
 /**
@@ -717,6 +754,13 @@ export type StartReassignmentCommand = Message<"rustmq.controller.StartReassignm
    * @generated from field: repeated rustmq.controller.ReplicaMove moves = 2;
    */
   moves: ReplicaMove[];
+
+  /**
+   * See ReassignmentState. From metadata.version 3 on.
+   *
+   * @generated from field: uint64 bytes_per_second_max = 3;
+   */
+  bytesPerSecondMax: bigint;
 };
 
 /**
@@ -811,6 +855,118 @@ export const SetFeaturesCommandSchema: GenMessage<SetFeaturesCommand> = /*@__PUR
   messageDesc(file_controller_metadata_log, 19);
 
 /**
+ * Leaders for partitions that have none.
+ *
+ * @generated from message rustmq.controller.ElectProvenCommand
+ */
+export type ElectProvenCommand = Message<"rustmq.controller.ElectProvenCommand"> & {
+  /**
+   * 1 to 1,000. One whose compare fails is left out.
+   *
+   * @generated from field: repeated rustmq.controller.ProvenReplica replicas = 1;
+   */
+  replicas: ProvenReplica[];
+};
+
+/**
+ * Describes the message rustmq.controller.ElectProvenCommand.
+ * Use `create(ElectProvenCommandSchema)` to create a new message.
+ */
+export const ElectProvenCommandSchema: GenMessage<ElectProvenCommand> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 20);
+
+/**
+ * A replica that is in sync or eligible, and whose log was found whole.
+ *
+ * @generated from message rustmq.controller.ProvenReplica
+ */
+export type ProvenReplica = Message<"rustmq.controller.ProvenReplica"> & {
+  /**
+   * Which topic.
+   *
+   * @generated from field: string topic_id = 1;
+   */
+  topicId: string;
+
+  /**
+   * Which partition.
+   *
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * Compare.
+   *
+   * @generated from field: uint32 leader_epoch = 3;
+   */
+  leaderEpoch: number;
+
+  /**
+   * Who.
+   *
+   * @generated from field: uint32 broker_id = 4;
+   */
+  brokerId: number;
+
+  /**
+   * Compare: the registration under which the log was opened.
+   *
+   * @generated from field: uint64 broker_epoch = 5;
+   */
+  brokerEpoch: bigint;
+};
+
+/**
+ * Describes the message rustmq.controller.ProvenReplica.
+ * Use `create(ProvenReplicaSchema)` to create a new message.
+ */
+export const ProvenReplicaSchema: GenMessage<ProvenReplica> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 21);
+
+/**
+ * A replica can do nothing for its partition: it leads no more if another one can, and is not eligible while there is a leader.
+ *
+ * @generated from message rustmq.controller.FailReplicaCommand
+ */
+export type FailReplicaCommand = Message<"rustmq.controller.FailReplicaCommand"> & {
+  /**
+   * Who.
+   *
+   * @generated from field: uint32 broker_id = 1;
+   */
+  brokerId: number;
+
+  /**
+   * Only this registration.
+   *
+   * @generated from field: uint64 broker_epoch = 2;
+   */
+  brokerEpoch: bigint;
+
+  /**
+   * Which topic.
+   *
+   * @generated from field: string topic_id = 3;
+   */
+  topicId: string;
+
+  /**
+   * Which partition.
+   *
+   * @generated from field: uint32 partition = 4;
+   */
+  partition: number;
+};
+
+/**
+ * Describes the message rustmq.controller.FailReplicaCommand.
+ * Use `create(FailReplicaCommandSchema)` to create a new message.
+ */
+export const FailReplicaCommandSchema: GenMessage<FailReplicaCommand> = /*@__PURE__*/
+  messageDesc(file_controller_metadata_log, 22);
+
+/**
  * A change of the metadata: the new whole value of one thing.
  *
  * @generated from message rustmq.controller.MetadataEvent
@@ -891,7 +1047,7 @@ export type MetadataEvent = Message<"rustmq.controller.MetadataEvent"> & {
  * Use `create(MetadataEventSchema)` to create a new message.
  */
 export const MetadataEventSchema: GenMessage<MetadataEvent> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 20);
+  messageDesc(file_controller_metadata_log, 23);
 
 /**
  * A broker in the metadata.
@@ -954,6 +1110,27 @@ export type BrokerState = Message<"rustmq.controller.BrokerState"> & {
    * @generated from field: map<string, uint32> features = 8;
    */
   features: { [key: string]: number };
+
+  /**
+   * It began this life with logs that were closed in order, or with none. From metadata.version 3 on.
+   *
+   * @generated from field: bool clean_start = 9;
+   */
+  cleanStart: boolean;
+
+  /**
+   * An operator has drained it: it leads nothing that another one could lead. From metadata.version 3 on.
+   *
+   * @generated from field: bool drained = 10;
+   */
+  drained: boolean;
+
+  /**
+   * It is about to stop: it joins no ISR. From metadata.version 3 on.
+   *
+   * @generated from field: bool stopping = 11;
+   */
+  stopping: boolean;
 };
 
 /**
@@ -961,7 +1138,7 @@ export type BrokerState = Message<"rustmq.controller.BrokerState"> & {
  * Use `create(BrokerStateSchema)` to create a new message.
  */
 export const BrokerStateSchema: GenMessage<BrokerState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 21);
+  messageDesc(file_controller_metadata_log, 24);
 
 /**
  * A topic in the metadata.
@@ -1010,7 +1187,7 @@ export type TopicState = Message<"rustmq.controller.TopicState"> & {
  * Use `create(TopicStateSchema)` to create a new message.
  */
 export const TopicStateSchema: GenMessage<TopicState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 22);
+  messageDesc(file_controller_metadata_log, 25);
 
 /**
  * A partition in the metadata.
@@ -1045,7 +1222,7 @@ export type PartitionState = Message<"rustmq.controller.PartitionState"> & {
  * Use `create(PartitionStateSchema)` to create a new message.
  */
 export const PartitionStateSchema: GenMessage<PartitionState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 23);
+  messageDesc(file_controller_metadata_log, 26);
 
 /**
  * A partition on its way to other brokers. Meanwhile its replicas are the new ones and behind them the old ones.
@@ -1080,7 +1257,7 @@ export type PartitionMove = Message<"rustmq.controller.PartitionMove"> & {
  * Use `create(PartitionMoveSchema)` to create a new message.
  */
 export const PartitionMoveSchema: GenMessage<PartitionMove> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 24);
+  messageDesc(file_controller_metadata_log, 27);
 
 /**
  * Moves of replicas that were asked for together.
@@ -1129,6 +1306,14 @@ export type ReassignmentState = Message<"rustmq.controller.ReassignmentState"> &
    * @generated from field: uint64 ended_at_ms = 6;
    */
   endedAtMs: bigint;
+
+  /**
+   * Each broker sends at most so many bytes a second to the replicas that it brings. 0: as many as it can. From metadata.version
+   * 3 on.
+   *
+   * @generated from field: uint64 bytes_per_second_max = 7;
+   */
+  bytesPerSecondMax: bigint;
 };
 
 /**
@@ -1136,7 +1321,7 @@ export type ReassignmentState = Message<"rustmq.controller.ReassignmentState"> &
  * Use `create(ReassignmentStateSchema)` to create a new message.
  */
 export const ReassignmentStateSchema: GenMessage<ReassignmentState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 25);
+  messageDesc(file_controller_metadata_log, 28);
 
 /**
  * Cluster-wide values.
@@ -1185,7 +1370,7 @@ export type ClusterState = Message<"rustmq.controller.ClusterState"> & {
  * Use `create(ClusterStateSchema)` to create a new message.
  */
 export const ClusterStateSchema: GenMessage<ClusterState> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 26);
+  messageDesc(file_controller_metadata_log, 29);
 
 /**
  * All of the metadata as of one version.
@@ -1248,5 +1433,5 @@ export type MetadataSnapshot = Message<"rustmq.controller.MetadataSnapshot"> & {
  * Use `create(MetadataSnapshotSchema)` to create a new message.
  */
 export const MetadataSnapshotSchema: GenMessage<MetadataSnapshot> = /*@__PURE__*/
-  messageDesc(file_controller_metadata_log, 27);
+  messageDesc(file_controller_metadata_log, 30);
 

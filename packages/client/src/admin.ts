@@ -10,10 +10,16 @@ import {
   type TopicSummary,
 } from '@fleetmq/gen/client/metadata';
 import type { BrokerMetadata, ConfigEntry, TopicMetadata } from '@fleetmq/gen/common/metadata';
-import { AdminService, type ControllerStatus, type DescribeClusterResponseSchema } from '@fleetmq/gen/controller/admin';
+import {
+  AdminService,
+  type ControllerStatus,
+  type DescribeClusterResponseSchema,
+  type FailedReplica,
+} from '@fleetmq/gen/controller/admin';
 import type { Offset } from '@fleetmq/shared';
 import { AdminCalls, type AdminDeps } from './admin/calls.ts';
 import { Features } from './admin/features.ts';
+import { Leaders } from './admin/leaders.ts';
 import { Reassignments } from './admin/reassignments.ts';
 import type { CallBounds, Metadata } from './metadata.ts';
 import { deleteRecordsBefore, findOffsets, type PartitionRef, type Position } from './offsets.ts';
@@ -36,6 +42,8 @@ export interface TopicDescription {
   readonly topic: TopicMetadata;
   /** All settings with their source. */
   readonly config: readonly ConfigEntry[];
+  /** Logs that are closed after an error or damaged, with what their brokers say of them. */
+  readonly failedReplicas: readonly FailedReplica[];
 }
 
 /** Of an internal listener. */
@@ -58,6 +66,8 @@ export interface DrainOptions extends CallBounds {
   readonly moveReplicas?: boolean;
   /** It serves again. Default false. */
   readonly cancel?: boolean;
+  /** With `moveReplicas`: what each broker sends a second at most. Default: as much as it can. */
+  readonly bytesPerSecondMax?: number;
 }
 
 export interface DrainedBroker {
@@ -87,6 +97,8 @@ export class Admin {
   readonly #calls: AdminCalls;
   /** Moves of replicas to other brokers. */
   readonly reassignments: Reassignments;
+  /** Who leads which partition. */
+  readonly leaders: Leaders;
   /** Formats and behaviours of the whole cluster that have levels. */
   readonly features: Features;
 
@@ -95,6 +107,7 @@ export class Admin {
     this.#clientId = deps.clientId;
     this.#calls = new AdminCalls(deps);
     this.reassignments = new Reassignments(this.#calls);
+    this.leaders = new Leaders(this.#calls);
     this.features = new Features(this.#calls);
   }
 
@@ -136,7 +149,8 @@ export class Admin {
         `describe topic ${name}`,
       ),
     );
-    return { topic: response.topic as TopicMetadata, config: response.config };
+    const { topic, config, failedReplicas } = response;
+    return { topic: topic as TopicMetadata, config, failedReplicas };
   }
 
   /** Sets and removes settings one by one; answers all of them. INVALID_CONFIG, TOPIC_NOT_FOUND. */
@@ -245,12 +259,13 @@ export class Admin {
   }
 
   /**
-   * Hands the leaderships of a broker over, so that it can be stopped; with `moveReplicas` its replicas move away, too. Repeating
-   * it hands over what can be by then. INVALID_REPLICATION_FACTOR when the other brokers have no room.
+   * Hands the leaderships of a broker over, and keeps it from leading until that is cancelled; with `moveReplicas` its replicas
+   * move away, too. Repeating it hands over what can be by then. INVALID_REPLICATION_FACTOR when the other brokers have no room.
    */
   async drainBroker(id: number, options: DrainOptions = {}): Promise<DrainedBroker> {
     const { moveReplicas = false, cancel = false } = options;
-    const request = { clientId: this.#clientId, brokerId: id, moveReplicas, cancel };
+    const bytesPerSecondMax = BigInt(options.bytesPerSecondMax ?? 0);
+    const request = { clientId: this.#clientId, brokerId: id, moveReplicas, cancel, bytesPerSecondMax };
     const response = await this.#calls.read(options, async (channel, call) =>
       checkBody(await channel.unary(AdminService.method.drainBroker, request, call), `drain broker ${id}`),
     );

@@ -1,11 +1,13 @@
 export type { RecordHeader } from '@fleetmq/record';
 export { DomainError, type ErrorName, errorCatalogue, isDomainError, type Offset, toOffset } from '@fleetmq/shared';
 export type { Features, UpdateFeaturesOptions } from './admin/features.ts';
+export type { Leaders, WantedLeader } from './admin/leaders.ts';
 export type {
   CancelledReassignment,
   ReassignmentList,
   Reassignments,
   StartedReassignment,
+  StartReassignmentOptions,
   WantedReplicas,
 } from './admin/reassignments.ts';
 export {

@@ -105,6 +105,7 @@ function equalPartitions(left: PartitionImage, right: PartitionImage): boolean {
     left.partitionEpoch === right.partitionEpoch &&
     equalIds(left.replicas, right.replicas) &&
     equalIds(left.inSyncReplicas, right.inSyncReplicas) &&
+    equalValues(left.eligibleReplicas, right.eligibleReplicas) &&
     equalValues(left.move, right.move)
   );
 }

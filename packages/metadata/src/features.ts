@@ -18,9 +18,10 @@ interface Feature {
 
 export const features = {
   'metadata.version': {
-    level: 2,
+    level: 3,
     brings: [
       'replicas move to other brokers, settings of the cluster change by compare-and-set, controllers are replaced in one step',
+      'replicas that left the ISR with all committed records may lead (KIP-966), brokers stay drained, moves are throttled',
     ],
   },
 } as const satisfies Record<string, Feature>;

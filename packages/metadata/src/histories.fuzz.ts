@@ -106,6 +106,7 @@ function eventsOf(image: MetadataImage, { what, which, value }: Choice, index: n
             donePartitions: value >> 1,
             cancelledPartitions: 0,
             endedAtMs: value % 2,
+            ...(value % 3 === 0 ? { bytesPerSecondMax: value + 1 } : {}),
           },
         },
       ];
@@ -156,6 +157,9 @@ export function someBroker(brokerId: number, value: number): BrokerImage {
     state: (['fenced', 'active', 'draining'] as const)[value % 3] as BrokerImage['state'],
     diskId: `disk-${brokerId}`,
     features: new Map([['f', value]]),
+    ...(value % 5 === 0 ? { cleanStart: true } : {}),
+    ...(value % 5 === 1 ? { drained: true } : {}),
+    ...(value % 3 === 0 ? { stopping: true } : {}),
   };
 }
 
@@ -169,6 +173,7 @@ export function somePartition(topicId: TopicId, partition: number, value: number
     replicas,
     inSyncReplicas: replicas.slice(0, 1 + (value % 2)),
     partitionEpoch: (value + 1) as PartitionEpoch,
+    ...(value % 6 === 2 ? { eligibleReplicas: replicas.slice(1) } : {}),
     ...(value % 4 === 0
       ? { move: { reassignmentId: 'r', sourceReplicas: replicas.slice(0, 1), targetReplicas: replicas.slice(1) } }
       : {}),

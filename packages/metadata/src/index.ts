@@ -41,6 +41,7 @@ export {
   endpointOf,
   type ListenerName,
   type MetadataSnapshotImage,
+  mayJoinIsr,
   noBroker,
   type PartitionImage,
   type PartitionMove,

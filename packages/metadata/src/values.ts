@@ -2,8 +2,8 @@
  * The values that the metadata is made of: brokers, topics, partitions, and what holds for the whole cluster. All are
  * immutable; a change is a new value. `controller/metadata_log.proto` has the same shapes on the wire.
  *
- * Invariants: ids are unique; `leaderId` is 0 or one of `replicas`; `inSyncReplicas` is a subset of `replicas`; while a
- * partition moves, `replicas` are its target replicas and, behind them, the source replicas that are to go (KIP-455).
+ * Invariants: ids are unique; `leaderId` is 0 or one of `replicas`; `inSyncReplicas` and `eligibleReplicas` are subsets of
+ * `replicas` without a common member; while a partition moves, `replicas` are its target replicas and, behind them, the source replicas that are to go (KIP-455).
  */
 import type {
   BrokerEpoch,
@@ -27,7 +27,7 @@ export interface EndpointImage {
 
 /**
  * `fenced`: registered, but not heard of lately or not caught up; leads nothing and counts for no ISR. `active`: in
- * service. `draining`: hands over its leaderships before it stops.
+ * service. `draining`: hands over its leaderships, because it is about to stop or an operator wants it.
  */
 export type BrokerState = 'fenced' | 'active' | 'draining';
 
@@ -45,6 +45,12 @@ export interface BrokerImage {
   readonly diskId: string;
   /** Highest level of each feature that it knows. */
   readonly features: ReadonlyMap<string, number>;
+  /** This life began with logs that were closed in order, or with none. Absent: not known, or before metadata.version 3. */
+  readonly cleanStart?: true;
+  /** By an operator, until it is cancelled: `draining` whenever it is in service. From metadata.version 3 on. */
+  readonly drained?: true;
+  /** About to stop: it joins no ISR. From metadata.version 3 on. */
+  readonly stopping?: true;
 }
 
 export interface TopicImage {
@@ -67,6 +73,8 @@ export interface PartitionImage {
   readonly replicas: readonly BrokerId[];
   readonly inSyncReplicas: readonly BrokerId[];
   readonly partitionEpoch: PartitionEpoch;
+  /** Not in sync, but with every committed record (KIP-966). Absent: none, or before metadata.version 3. */
+  readonly eligibleReplicas?: readonly BrokerId[];
   /** Absent: its replicas stay where they are. */
   readonly move?: PartitionMove;
 }
@@ -92,6 +100,8 @@ export interface ReassignmentImage {
   readonly cancelledPartitions: number;
   /** 0: it runs. */
   readonly endedAtMs: number;
+  /** What each broker may send a second to the replicas that it brings. Absent: all it can. */
+  readonly bytesPerSecondMax?: number;
 }
 
 export interface ClusterImage {
@@ -141,6 +151,11 @@ export function addingReplicas({ move }: PartitionImage): readonly BrokerId[] {
 /** Replicas that a move takes away in the end. */
 export function removingReplicas({ move }: PartitionImage): readonly BrokerId[] {
   return move === undefined ? [] : move.sourceReplicas.filter((brokerId) => !move.targetReplicas.includes(brokerId));
+}
+
+/** Whether a leader may take the broker into its ISR. */
+export function mayJoinIsr({ state, drained, stopping }: BrokerImage): boolean {
+  return state === 'active' || (state === 'draining' && drained === true && stopping !== true);
 }
 
 /** The broker's address of this kind, if it has one. */

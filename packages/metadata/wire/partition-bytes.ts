@@ -1,6 +1,7 @@
 /**
  * Partitions to bytes without a message each: they are most of every snapshot, and of the news when a broker comes or goes. The
- * bytes are those that protobuf makes of `partitionStateMessage`; a partition that moves, which is rare, goes that way itself.
+ * bytes are those that protobuf makes of `partitionStateMessage`; a partition that moves or has eligible replicas, which is rare,
+ * goes that way itself.
  */
 import { toBinary } from '@bufbuild/protobuf';
 import { PartitionStateSchema } from '@fleetmq/gen/controller/metadata_log';
@@ -21,7 +22,7 @@ export class PartitionWriter {
   /** A field of type PartitionState. */
   writeField(field: number, partition: PartitionImage): void {
     const writer = this.#writer;
-    if (partition.move !== undefined) {
+    if (!isPlain(partition)) {
       writer.bytesField(field, toBinary(PartitionStateSchema, partitionStateMessage(partition)));
       return;
     }
@@ -37,7 +38,7 @@ export class PartitionWriter {
 
   /** A field of type MetadataEvent: the partition has changed. */
   writeEventField(field: number, partition: PartitionImage): void {
-    if (partition.move !== undefined) {
+    if (!isPlain(partition)) {
       const state = toBinary(PartitionStateSchema, partitionStateMessage(partition));
       this.#writer.bytesHeader(field, headerSize(state.length) + state.length).bytesField(partitionChanged, state);
       return;
@@ -60,6 +61,10 @@ export class PartitionWriter {
 
 /** Number of the field in MetadataEvent. */
 const partitionChanged = 5;
+
+function isPlain({ move, eligibleReplicas }: PartitionImage): boolean {
+  return move === undefined && eligibleReplicas === undefined;
+}
 
 /** Of PartitionMetadata. */
 function sizeOf(partition: PartitionImage): number {

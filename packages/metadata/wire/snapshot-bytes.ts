@@ -100,6 +100,7 @@ interface PartitionFields {
   replicas: Uint8Array;
   inSyncReplicas: Uint8Array;
   partitionEpoch: number;
+  eligibleReplicas: Uint8Array;
 }
 
 /** PartitionMetadata. What a move adds and removes is in the move itself. */
@@ -110,6 +111,7 @@ const partitionFields: FieldTable<PartitionFields> = {
   4: property('replicas', 'replicas', readBytes),
   5: property('inSyncReplicas', 'in_sync_replicas', readBytes),
   6: property('partitionEpoch', 'partition_epoch', readUint32),
+  9: property('eligibleReplicas', 'eligible_replicas', readBytes),
 };
 
 function readPartition(state: WireReader, shared: Shared): PartitionImage {
@@ -132,12 +134,21 @@ function readPartition(state: WireReader, shared: Shared): PartitionImage {
     replicas: shared.replicas(fields.replicas),
     inSyncReplicas: shared.replicas(fields.inSyncReplicas),
     partitionEpoch: fields.partitionEpoch as PartitionEpoch,
+    ...(fields.eligibleReplicas.length === 0 ? {} : { eligibleReplicas: shared.replicas(fields.eligibleReplicas) }),
     ...(move === undefined ? {} : { move }),
   };
 }
 
 function noPartition(): PartitionFields {
-  return { partition: 0, leaderId: 0, leaderEpoch: 0, replicas: noBytes, inSyncReplicas: noBytes, partitionEpoch: 0 };
+  return {
+    partition: 0,
+    leaderId: 0,
+    leaderEpoch: 0,
+    replicas: noBytes,
+    inSyncReplicas: noBytes,
+    partitionEpoch: 0,
+    eligibleReplicas: noBytes,
+  };
 }
 
 function equalBytes(left: Uint8Array, right: Uint8Array): boolean {

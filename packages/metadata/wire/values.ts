@@ -95,6 +95,9 @@ export function brokerStateMessage(broker: BrokerImage): BrokerMessage {
     state: brokerStateToProto(broker.state),
     diskId: broker.diskId,
     features: Object.fromEntries(broker.features),
+    cleanStart: broker.cleanStart ?? false,
+    drained: broker.drained ?? false,
+    stopping: broker.stopping ?? false,
   });
 }
 
@@ -108,6 +111,9 @@ export function brokerFromMessage(message: BrokerMessage): BrokerImage {
     state: brokerStateFromProto(message.state),
     diskId: message.diskId,
     features: new Map(Object.entries(message.features)),
+    ...(message.cleanStart ? { cleanStart: true } : {}),
+    ...(message.drained ? { drained: true } : {}),
+    ...(message.stopping ? { stopping: true } : {}),
   };
 }
 
@@ -153,6 +159,7 @@ export function partitionToProto(partition: PartitionImage): PartitionMetadata {
     partitionEpoch: partition.partitionEpoch,
     addingReplicas: [...addingReplicas(partition)],
     removingReplicas: [...removingReplicas(partition)],
+    eligibleReplicas: [...(partition.eligibleReplicas ?? [])],
   });
 }
 
@@ -184,6 +191,9 @@ export function partitionFromMessage(message: PartitionState): PartitionImage {
     // Mostly all are in sync: one array for both.
     inSyncReplicas: isWhole ? replicas : inSyncReplicas,
     partitionEpoch: partition.partitionEpoch as PartitionEpoch,
+    ...(partition.eligibleReplicas.length === 0
+      ? {}
+      : { eligibleReplicas: partition.eligibleReplicas.map(brokerIdFromProto) }),
     ...(move === undefined ? {} : { move: moveFromProto(move) }),
   };
 }
@@ -197,9 +207,10 @@ export function moveFromProto(message: NonNullable<PartitionState['move']>): Par
 }
 
 export function reassignmentStateMessage(reassignment: ReassignmentImage): ReassignmentState {
-  const { startedAtMs, endedAtMs, ...rest } = reassignment;
+  const { startedAtMs, endedAtMs, bytesPerSecondMax = 0, ...rest } = reassignment;
   return create(ReassignmentStateSchema, {
     ...rest,
+    bytesPerSecondMax: BigInt(bytesPerSecondMax),
     startedAtMs: BigInt(startedAtMs),
     endedAtMs: BigInt(endedAtMs),
   });
@@ -207,6 +218,7 @@ export function reassignmentStateMessage(reassignment: ReassignmentImage): Reass
 
 export function reassignmentFromMessage(message: ReassignmentState): ReassignmentImage {
   const { reassignmentId, totalPartitions, donePartitions, cancelledPartitions } = message;
+  const bytesPerSecondMax = toSafeInteger<number>(message.bytesPerSecondMax, 'throttle of a reassignment');
   return {
     reassignmentId,
     startedAtMs: toSafeInteger<number>(message.startedAtMs, 'start of a reassignment'),
@@ -214,6 +226,7 @@ export function reassignmentFromMessage(message: ReassignmentState): Reassignmen
     donePartitions,
     cancelledPartitions,
     endedAtMs: toSafeInteger<number>(message.endedAtMs, 'end of a reassignment'),
+    ...(bytesPerSecondMax === 0 ? {} : { bytesPerSecondMax }),
   };
 }
 

@@ -69,6 +69,12 @@ export const controllerSchema = z.strictObject({
     /** What brokers are told to send heartbeats by. */
     'heartbeat-ms': z.number().int().min(10).max(60_000).default(500),
   }),
+  balance: z.strictObject({
+    /** Leaderships go back to their preferred replicas this often, where these are in sync; 0: only when an operator wants it. */
+    'interval-ms': z.number().int().min(0).max(86_400_000).default(300_000),
+    /** Only those of brokers that miss more than so many percent of the leaderships that are their own. */
+    'imbalance-percent': z.number().int().min(0).max(100).default(10),
+  }),
   limits: z.strictObject({
     /** Partitions of one topic. */
     'partitions-per-topic': z.number().int().min(1).max(100_000).default(10_000),

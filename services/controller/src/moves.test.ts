@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
-import { AdminService } from '@fleetmq/gen/controller/admin';
+import { ErrorCode } from '@fleetmq/gen/common/errors';
+import { AdminService, type FailedReplica } from '@fleetmq/gen/controller/admin';
 import { ControllerBrokerService, type ReassignPartitionsProgress } from '@fleetmq/gen/controller/cluster';
 import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import { supportedFeatures } from '@fleetmq/metadata';
@@ -15,12 +16,12 @@ const rejectsWith = (promise: Promise<unknown>, code: ErrorName, text = /./): Pr
 class Fleet implements AsyncDisposable {
   readonly cluster: TestCluster;
   readonly #brokers: readonly TestBroker[];
-  readonly #heartbeats = new DisposableStack();
+  readonly #heartbeats = new Map<number, Disposable>();
 
   private constructor(cluster: TestCluster, brokers: readonly TestBroker[]) {
     this.cluster = cluster;
     this.#brokers = brokers;
-    for (const broker of brokers) this.#heartbeats.use(broker.heartbeats());
+    for (const broker of brokers) this.#heartbeats.set(broker.life.brokerId, broker.heartbeats());
   }
 
   static async start(controllers: number, brokers: number): Promise<Fleet> {
@@ -31,7 +32,7 @@ class Fleet implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#heartbeats.dispose();
+    for (const heartbeats of this.#heartbeats.values()) heartbeats[Symbol.dispose]();
     await this.cluster[Symbol.asyncDispose]();
   }
 
@@ -41,6 +42,12 @@ class Fleet implements AsyncDisposable {
 
   async brokerService() {
     return this.cluster.client(ControllerBrokerService, (await this.cluster.leader()).node.controllerId);
+  }
+
+  /** From now on it says only what the test lets it say. */
+  async play(brokerId: number, fields: Parameters<TestBroker['heartbeat']>[0]): Promise<void> {
+    this.#heartbeats.get(brokerId)?.[Symbol.dispose]();
+    await (this.#brokers[brokerId - 1] as TestBroker).heartbeat(fields);
   }
 
   /** What the leader of the partition does once these have everything. */
@@ -104,6 +111,45 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     const moved = (await admin.describeTopic({ name: 'orders' })).topic?.partitions[0];
     assert.deepEqual([moved?.replicas, moved?.addingReplicas], [target, []]);
     assert.ok(target.includes(moved?.leaderId ?? 0));
+  });
+
+  test('tell how many bytes were copied, as the leaders of the partitions say, and keep their throttle', async () => {
+    await using fleet = await Fleet.start(1, 4);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 2, replicationFactor: 2 });
+    const topicId = topic?.topicId as string;
+    const partitions = [0, 1].map((each) => ({
+      topicPartition: topicPartition(each),
+      replicas: [1, 2, 3, 4].filter((id) => !topic?.partitions[each]?.replicas.includes(id)),
+    }));
+    const watch = (await fleet.brokerService())
+      .reassignPartitions({ partitions, bytesPerSecondMax: 5_000n })
+      [Symbol.asyncIterator]();
+    const bytesOf = async (): Promise<readonly [bigint, bigint]> => {
+      const { copiedBytes, totalBytes } = (await watch.next()).value as ReassignPartitionsProgress;
+      return [copiedBytes, totalBytes];
+    };
+    assert.deepEqual(await bytesOf(), [0n, 0n]);
+    const { node } = await fleet.cluster.leader();
+    const { reassignmentId } = (await admin.listReassignments({})).progress[0] ?? {};
+    assert.equal(node.stateMachine.view.reassignment(reassignmentId ?? '')?.bytesPerSecondMax, 5_000);
+    const tell = async (partition: number, copiedBytes: bigint): Promise<void> => {
+      const leaderId = topic?.partitions[partition]?.leaderId ?? 0;
+      await fleet.play(leaderId, { moving: [{ topicId, partition, copiedBytes, totalBytes: 1_000n }] });
+      const other = leaderId === 1 ? 2 : 1;
+      await fleet.play(other, { moving: [{ topicId, partition, copiedBytes: 9n, totalBytes: 9n }] });
+    };
+    await tell(0, 300n);
+    assert.deepEqual(await bytesOf(), [300n, 1_000n]);
+    await tell(1, 500n);
+    assert.deepEqual(await bytesOf(), [800n, 2_000n]);
+    await fleet.changeIsr(topicId, 0, [1, 2, 3, 4]);
+    assert.deepEqual(await bytesOf(), [1_500n, 2_000n]);
+    const [progress] = (await admin.listReassignments({})).progress;
+    assert.deepEqual([progress?.copiedBytes, progress?.bytesPerSecondMax], [1_500n, 5_000n]);
+    await fleet.changeIsr(topicId, 1, [1, 2, 3, 4]);
+    assert.deepEqual(await bytesOf(), [2_000n, 2_000n]);
+    assert.equal((await watch.next()).done, true);
   });
 
   test('go on under the next leader, can be attached to there, and cancelled', async () => {
@@ -177,7 +223,7 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     await rejectsWith(first({ partitions: one, reassignmentId: 'r' }), 'INVALID_REQUEST');
     await rejectsWith(first({ reassignmentId: 'r' }), 'REASSIGNMENT_NOT_FOUND');
     await rejectsWith(first({ reassignmentId: 'r', cancel: true }), 'REASSIGNMENT_NOT_FOUND');
-    await rejectsWith(first({ partitions: one, bytesPerSecondMax: 1n }), 'UNIMPLEMENTED');
+    await rejectsWith(first({ partitions: one, bytesPerSecondMax: 2n ** 60n }), 'INVALID_REQUEST');
     await rejectsWith(admin.startReassignment({ partitions: [] }), 'INVALID_REQUEST');
     await rejectsWith(admin.startReassignment({ partitions: [{ replicas: [1] }] }), 'INVALID_REQUEST');
     const both = { topicPartition: topicPartition(), replicas: [1], replicationFactor: 1 };
@@ -185,6 +231,65 @@ describe('moves of replicas', { timeout: 120_000 }, () => {
     const unknown = { topicPartition: topicPartition(), replicas: [1, 9] };
     await rejectsWith(admin.startReassignment({ partitions: [unknown], validateOnly: true }), 'BROKER_NOT_FOUND');
     await rejectsWith(admin.cancelReassignment({ reassignmentId: '' }), 'REASSIGNMENT_NOT_FOUND');
+  });
+});
+
+describe('failed logs', { timeout: 120_000 }, () => {
+  test('are told with their reason while their broker says so, and lead no more', async () => {
+    await using fleet = await Fleet.start(1, 2);
+    const admin = await fleet.admin();
+    for (const name of ['orders', 'other']) await admin.createTopic({ name, replicationFactor: 2 });
+    const described = async () => (await admin.describeTopic({ name: 'orders' })).topic;
+    const { topicId = '', partitions: [before] = [] } = (await described()) ?? {};
+    const leaderId = before?.leaderId ?? 0;
+    const failed = [{ topicId, partition: 0, reason: 'fdatasync: EIO' }];
+    await fleet.play(leaderId, { failedPartitions: failed });
+    assert.notEqual((await described())?.partitions[0]?.leaderId, leaderId);
+    const told = [[{ topic: 'orders', partition: 0 }, leaderId, 'fdatasync: EIO']];
+    const shapeOf = (replicas: readonly FailedReplica[]) =>
+      replicas.map(({ topicPartition: each, brokerId, reason }) => [
+        { topic: each?.topic, partition: each?.partition },
+        brokerId,
+        reason,
+      ]);
+    assert.deepEqual(shapeOf((await admin.describeCluster({})).failedReplicas), told);
+    assert.deepEqual(shapeOf((await admin.describeTopic({ name: 'orders' })).failedReplicas), told);
+    assert.deepEqual((await admin.describeTopic({ name: 'other' })).failedReplicas, []);
+    await fleet.play(leaderId, {});
+    assert.deepEqual((await admin.describeCluster({})).failedReplicas, []);
+  });
+});
+
+describe('leaders', { timeout: 120_000 }, () => {
+  test('are handed over one by one, in the order of the request, and back to the preferred ones', async () => {
+    await using fleet = await Fleet.start(1, 3);
+    const admin = await fleet.admin();
+    const { topic } = await admin.createTopic({ name: 'orders', partitionCount: 2, replicationFactor: 2 });
+    const [preferred = 0, other = 0] = topic?.partitions[1]?.replicas ?? [];
+    const choices = [
+      { topicPartition: topicPartition(1), targetId: other },
+      { topicPartition: topicPartition(7), targetId: other },
+      { topicPartition: { topic: 'nothing', partition: 0 } },
+      { topicPartition: topicPartition(0), targetId: 9 },
+      { topicPartition: topicPartition(0) },
+    ];
+    const { results } = await admin.electLeaders({ choices });
+    assert.deepEqual(
+      results.map(({ errorCode, oldLeaderId, leaderId }) => [errorCode, oldLeaderId === leaderId]),
+      [
+        [ErrorCode.OK, false],
+        [ErrorCode.PARTITION_NOT_FOUND, true],
+        [ErrorCode.TOPIC_NOT_FOUND, true],
+        [ErrorCode.INVALID_REQUEST, true],
+        [ErrorCode.OK, true],
+      ],
+    );
+    const back = await admin.electLeaders({});
+    assert.deepEqual(
+      back.results.map(({ topicPartition: each, leaderId }) => [each?.partition, leaderId]),
+      [[1, preferred]],
+    );
+    assert.deepEqual((await admin.electLeaders({})).results, []);
   });
 });
 

@@ -10,6 +10,8 @@ import { waitFor } from './partition.ts';
 export interface DrainOptions extends CommonOptions {
   readonly moveReplicas?: boolean;
   readonly cancel?: boolean;
+  /** Bytes per second and broker. */
+  readonly throttle?: number;
   /** False with `--no-wait`. */
   readonly wait: boolean;
 }
@@ -18,9 +20,13 @@ export interface DrainOptions extends CommonOptions {
 export async function drainBroker(terminal: Terminal, id: number, options: DrainOptions): Promise<void> {
   const format = outputOf(options, listFormats, 'table');
   const { moveReplicas = false, cancel = false, wait } = options;
+  if (options.throttle !== undefined && !moveReplicas) throw new UsageError('--throttle is for --move-replicas');
   if (moveReplicas && cancel) throw new UsageError('replicas that moved stay where they are: give only --cancel');
   await withClient(terminal, options, async ({ admin }) => {
-    let { remainingLeaders, reassignmentId } = await admin.drainBroker(id, { moveReplicas, cancel });
+    let { remainingLeaders, reassignmentId } = await admin.drainBroker(id, {
+      ...{ moveReplicas, cancel },
+      ...(options.throttle !== undefined && { bytesPerSecondMax: options.throttle }),
+    });
     if (reassignmentId !== '') {
       await say(terminal, options, `reassignment ${reassignmentId}`);
       if (wait) await waitFor(terminal, options, admin, reassignmentId);

@@ -23,6 +23,13 @@ test('a cluster is judged by what its controllers say', () => {
       { controllers: [leader], offlinePartitionCount: 3, underReplicatedPartitionCount: 4 },
       ['3 partitions have no leader', '4 partitions lack replicas'],
     ],
+    [
+      {
+        controllers: [leader],
+        failedReplicas: [{ topicPartition: { topic: 'orders', partition: 3 }, brokerId: 2, reason: 'EIO' }],
+      },
+      ['the log of orders-3 on broker 2 has failed: EIO'],
+    ],
   ] as const;
   for (const [cluster, problems] of cases) {
     const report = reportOf(create(DescribeClusterResponseSchema, structuredClone(cluster) as never));

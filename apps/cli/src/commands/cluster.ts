@@ -1,6 +1,7 @@
 /** `fleetmq cluster describe | health`. */
 import type { ClusterDescription } from '@fleetmq/client';
 import { type BrokerMetadata, BrokerState } from '@fleetmq/gen/common/metadata';
+import type { FailedReplica } from '@fleetmq/gen/controller/admin';
 import { controllerColumns, lagOf } from '../controllers-table.ts';
 import { Unhealthy } from '../failure.ts';
 import { type Column, formatTable, type OutputFormat, plainOf, printOne } from '../print.ts';
@@ -31,7 +32,8 @@ export async function describeCluster(terminal: Terminal, options: CommonOptions
       ];
       const brokers = await formatTable(terminal, cluster.brokers, brokerColumns);
       const controllers = await formatTable(terminal, cluster.controllers, controllerColumns);
-      return `${lines.join('\n')}\n\n${brokers}\n${controllers}`;
+      const failed = cluster.failedReplicas.map((each) => `${describeFailed(each)}\n`);
+      return `${lines.join('\n')}\n\n${brokers}\n${controllers}${failed.length > 0 ? '\n' : ''}${failed.join('')}`;
     });
   });
 }
@@ -58,6 +60,7 @@ export interface HealthReport {
   readonly brokers: number;
   readonly offlinePartitions: number;
   readonly underReplicatedPartitions: number;
+  readonly failedReplicas: number;
 }
 
 /** Fails (exit code 1) when something is wrong, unless it watches. */
@@ -81,7 +84,7 @@ export async function clusterHealth(terminal: Terminal, options: HealthOptions):
 
 /** Judges a cluster by what its controllers say. */
 export function reportOf(cluster: ClusterDescription): HealthReport {
-  const { controllers, brokers, offlinePartitionCount, underReplicatedPartitionCount } = cluster;
+  const { controllers, brokers, offlinePartitionCount, underReplicatedPartitionCount, failedReplicas } = cluster;
   const problems: string[] = [];
   for (const controller of controllers) {
     const { controllerId, active, voter, promoting } = controller;
@@ -94,6 +97,9 @@ export function reportOf(cluster: ClusterDescription): HealthReport {
   }
   if (offlinePartitionCount > 0) problems.push(`${offlinePartitionCount} partitions have no leader`);
   if (underReplicatedPartitionCount > 0) problems.push(`${underReplicatedPartitionCount} partitions lack replicas`);
+  problems.push(...failedReplicas.slice(0, failedShown).map(describeFailed));
+  if (failedReplicas.length > failedShown)
+    problems.push(`${failedReplicas.length - failedShown} more logs have failed`);
   return {
     healthy: problems.length === 0,
     problems,
@@ -107,7 +113,15 @@ export function reportOf(cluster: ClusterDescription): HealthReport {
     brokers: brokers.length,
     offlinePartitions: offlinePartitionCount,
     underReplicatedPartitions: underReplicatedPartitionCount,
+    failedReplicas: failedReplicas.length,
   };
+}
+
+/** Of many failed logs the first are told. */
+const failedShown = 10;
+
+export function describeFailed({ topicPartition, brokerId, reason }: FailedReplica): string {
+  return `the log of ${topicPartition?.topic}-${topicPartition?.partition} on broker ${brokerId} has failed: ${reason}`;
 }
 
 /** A watch in JSON is one document per look, and so the same as NDJSON. */

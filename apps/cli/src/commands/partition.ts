@@ -3,7 +3,7 @@ import type { Admin, ReassignmentList, WantedReplicas } from '@fleetmq/client';
 import type { Reassignment, ReassignmentProgress } from '@fleetmq/gen/controller/admin';
 import type { PlannedMove } from '@fleetmq/gen/controller/cluster';
 import { UsageError } from '../parse.ts';
-import { type Column, formatTable, plainOf, printOne, printRows } from '../print.ts';
+import { type Column, formatBytes, formatTable, plainOf, printOne, printRows } from '../print.ts';
 import { startProgress } from '../progress.ts';
 import { type CommonOptions, confirm, listFormats, outputOf, say, withClient } from '../session.ts';
 import { type Terminal, write } from '../terminal.ts';
@@ -14,6 +14,8 @@ export interface MoveOptions extends CommonOptions {
   readonly to?: readonly number[];
   readonly replicationFactor?: number;
   readonly dryRun?: boolean;
+  /** Bytes per second and broker. */
+  readonly throttle?: number;
   /** False with `--no-wait`. */
   readonly wait: boolean;
 }
@@ -38,7 +40,11 @@ export async function movePartitions(terminal: Terminal, topic: string, options:
         ...(replicationFactor !== undefined && { replicationFactor }),
       }),
     );
-    const { id, moves } = await admin.reassignments.start(wanted, { validateOnly: dryRun });
+    const { throttle: bytesPerSecondMax } = options;
+    const { id, moves } = await admin.reassignments.start(wanted, {
+      validateOnly: dryRun,
+      ...(bytesPerSecondMax !== undefined && { bytesPerSecondMax }),
+    });
     if (format === 'table' && moves.length === 0) await write(terminal.stdout, 'nothing has to move\n');
     else await printRows(terminal, format, moves, moveColumns, (each) => plainOf(PlannedMoveSchema, each));
     if (id === '') return;
@@ -55,7 +61,7 @@ export async function waitFor(terminal: Terminal, options: CommonOptions, admin:
   const bar = await startProgress(terminal, options, now?.totalPartitions);
   try {
     while (now !== undefined && now.endTime === undefined) {
-      bar.update(now.donePartitions + now.cancelledPartitions, `${now.donePartitions} of ${now.totalPartitions} moved`);
+      bar.update(shareOf(now), howFar(now));
       if (!(await pause(lookEveryMs, terminal.interrupted))) {
         await say(terminal, options, `it goes on: fleetmq partition moves, or fleetmq partition cancel ${id}`);
         return;
@@ -120,6 +126,23 @@ export async function cancelMove(terminal: Terminal, id: string, options: Cancel
   });
 }
 
+/** In partitions: by bytes once these are known, since one partition may be most of them. */
+function shareOf({
+  donePartitions,
+  cancelledPartitions,
+  totalPartitions,
+  copiedBytes,
+  totalBytes,
+}: ReassignmentProgress) {
+  const ended = donePartitions + cancelledPartitions;
+  return totalBytes === 0n ? ended : Math.max(ended, (Number(copiedBytes) / Number(totalBytes)) * totalPartitions);
+}
+
+function howFar({ donePartitions, totalPartitions, copiedBytes, totalBytes }: ReassignmentProgress): string {
+  const bytes = totalBytes === 0n ? '' : `, ${formatBytes(copiedBytes)} of ${formatBytes(totalBytes)}`;
+  return `${donePartitions} of ${totalPartitions} moved${bytes}`;
+}
+
 async function partitionsOf(admin: Admin, topic: string): Promise<readonly number[]> {
   return (await admin.describeTopic(topic)).topic.partitions.map(({ partition }) => partition);
 }
@@ -144,4 +167,11 @@ const progressColumns: Column<ReassignmentProgress>[] = [
   { title: 'PARTITIONS', value: ({ totalPartitions }) => totalPartitions, align: 'right' },
   { title: 'MOVED', value: ({ donePartitions }) => donePartitions, align: 'right' },
   { title: 'CANCELLED', value: ({ cancelledPartitions }) => cancelledPartitions, align: 'right' },
+  { title: 'COPIED', value: ({ copiedBytes }) => formatBytes(copiedBytes), align: 'right' },
+  { title: 'OF', value: ({ totalBytes }) => formatBytes(totalBytes), align: 'right' },
+  {
+    title: 'THROTTLE',
+    value: ({ bytesPerSecondMax }) => (bytesPerSecondMax === 0n ? 'none' : `${formatBytes(bytesPerSecondMax)}/s`),
+    align: 'right',
+  },
 ];

@@ -1,9 +1,12 @@
-/** `fleetmq topic create | list | describe | delete`. */
+/** `fleetmq topic create | list | describe | alter | grow | delete-records | delete`. */
+import type { OffsetListing } from '@fleetmq/client';
 import type { TopicSummary } from '@fleetmq/gen/client/metadata';
 import type { ConfigEntry, PartitionMetadata, TopicMetadata } from '@fleetmq/gen/common/metadata';
+import { type Place, UsageError } from '../parse.ts';
 import { type Column, formatTable, plainOf, printOne, printRows } from '../print.ts';
 import { type CommonOptions, confirm, listFormats, outputOf, say, withClient } from '../session.ts';
 import type { Terminal } from '../terminal.ts';
+import { describeFailed } from './cluster.ts';
 
 export interface CreateOptions extends CommonOptions {
   readonly partitions?: number;
@@ -59,15 +62,19 @@ export async function listTopics(terminal: Terminal, options: ListOptions): Prom
 export async function describeTopic(terminal: Terminal, name: string, options: CommonOptions): Promise<void> {
   const format = outputOf(options, listFormats, 'table');
   const { ConfigEntrySchema, TopicMetadataSchema } = await import('@fleetmq/gen/common/metadata');
+  const { FailedReplicaSchema } = await import('@fleetmq/gen/controller/admin');
   await withClient(terminal, options, async ({ admin }) => {
-    const { topic, config } = await admin.describeTopic(name);
+    const { topic, config, failedReplicas } = await admin.describeTopic(name);
     const plain = {
       topic: plainOf(TopicMetadataSchema, topic),
       config: config.map((entry) => plainOf(ConfigEntrySchema, entry)),
+      failedReplicas: failedReplicas.map((each) => plainOf(FailedReplicaSchema, each)),
     };
     await printOne(terminal, format, plain, async () => {
       const partitions = await formatTable(terminal, topic.partitions, partitionColumns);
-      return `topic ${topic.name}  id ${topic.topicId}\n\n${partitions}\n${await formatTable(terminal, config, configColumns)}`;
+      const settings = await formatTable(terminal, config, configColumns);
+      const failed = failedReplicas.map((each) => `${describeFailed(each)}\n`);
+      return `topic ${topic.name}  id ${topic.topicId}\n\n${partitions}${failed.join('')}\n${settings}`;
     });
   });
 }
@@ -78,6 +85,7 @@ const partitionColumns: Column<PartitionMetadata>[] = [
   { title: 'EPOCH', value: ({ leaderEpoch }) => leaderEpoch, align: 'right' },
   { title: 'REPLICAS', value: ({ replicas }) => replicas.join(',') },
   { title: 'IN SYNC', value: ({ inSyncReplicas }) => inSyncReplicas.join(',') },
+  { title: 'ELIGIBLE', value: ({ eligibleReplicas }) => eligibleReplicas.join(',') },
 ];
 
 const sources = ['', 'default', 'cluster', 'topic'];
@@ -85,6 +93,74 @@ const configColumns: Column<ConfigEntry>[] = [
   { title: 'SETTING', value: ({ name }) => name },
   { title: 'VALUE', value: ({ value }) => value },
   { title: 'SOURCE', value: ({ source }) => sources[source] ?? '' },
+];
+
+export interface AlterOptions extends CommonOptions {
+  readonly config?: readonly (readonly [string, string])[];
+  readonly remove?: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+/** Sets and removes settings one by one; prints all of them as they are then. */
+export async function alterTopic(terminal: Terminal, name: string, options: AlterOptions): Promise<void> {
+  const format = outputOf(options, listFormats, 'table');
+  const { config = [], remove = [], dryRun: validateOnly = false } = options;
+  if (config.length + remove.length === 0) throw new UsageError('nothing is to be changed: give --config or --remove');
+  const { ConfigEntrySchema } = await import('@fleetmq/gen/common/metadata');
+  await withClient(terminal, options, async ({ admin }) => {
+    const change = { set: Object.fromEntries(config), remove };
+    const entries = await admin.alterTopicConfig(name, change, { validateOnly });
+    await printRows(terminal, format, entries, configColumns, (entry) => plainOf(ConfigEntrySchema, entry));
+  });
+}
+
+export interface GrowOptions extends CommonOptions {
+  readonly dryRun?: boolean;
+}
+
+/** `total` is how many partitions there shall be. */
+export async function growTopic(
+  terminal: Terminal,
+  { name, total }: { readonly name: string; readonly total: number },
+  options: GrowOptions,
+): Promise<void> {
+  const format = outputOf(options, listFormats, 'table');
+  const { TopicMetadataSchema } = await import('@fleetmq/gen/common/metadata');
+  await withClient(terminal, options, async ({ admin }) => {
+    const topic = await admin.addPartitions(name, total, { validateOnly: options.dryRun ?? false });
+    await printOne(terminal, format, plainOf(TopicMetadataSchema, topic), () =>
+      formatTable(terminal, topic.partitions, partitionColumns),
+    );
+  });
+}
+
+export interface DeleteRecordsOptions extends CommonOptions {
+  readonly before: Place;
+  readonly partition?: readonly number[];
+  readonly yes?: boolean;
+}
+
+/** Deletes what lies before a place in each partition, for ever; prints where the logs begin then. */
+export async function deleteRecords(terminal: Terminal, name: string, options: DeleteRecordsOptions): Promise<void> {
+  const format = outputOf(options, listFormats, 'table');
+  const { before } = options;
+  if (before === 'earliest' || (typeof before === 'object' && 'back' in before)) {
+    throw new UsageError('--before takes latest, an offset or @<time>');
+  }
+  await confirm(terminal, `Delete records of topic ${name} for ever?`, options.yes);
+  await withClient(terminal, options, async ({ admin }) => {
+    const numbers =
+      options.partition ?? (await admin.describeTopic(name)).topic.partitions.map((each) => each.partition);
+    const refs = numbers.map((partition) => ({ topic: name, partition }));
+    const places = await admin.listOffsets(refs, before);
+    const starts = await admin.deleteRecords(places.map(({ offset, ...ref }) => ({ ...ref, beforeOffset: offset })));
+    await printRows(terminal, format, starts, startColumns, (each) => each);
+  });
+}
+
+const startColumns: Column<OffsetListing>[] = [
+  { title: 'PARTITION', value: ({ partition }) => partition, align: 'right' },
+  { title: 'BEGINS AT', value: ({ offset }) => offset, align: 'right' },
 ];
 
 export interface DeleteOptions extends CommonOptions {

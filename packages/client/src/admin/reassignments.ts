@@ -18,6 +18,13 @@ export interface WantedReplicas extends PartitionRef {
   readonly replicationFactor?: number;
 }
 
+export interface StartReassignmentOptions extends CallBounds {
+  /** Only say what would be done. */
+  readonly validateOnly?: boolean;
+  /** What each broker sends a second to the new replicas at most. Default: as much as it can. */
+  readonly bytesPerSecondMax?: number;
+}
+
 export interface StartedReassignment {
   /** Empty: nothing has to move, or only the plan was asked for. */
   readonly id: string;
@@ -40,11 +47,12 @@ export class Reassignments {
    */
   async start(
     partitions: readonly WantedReplicas[],
-    options: CallBounds & { readonly validateOnly?: boolean } = {},
+    options: StartReassignmentOptions = {},
   ): Promise<StartedReassignment> {
     const request = {
       clientId: this.#calls.clientId,
       validateOnly: options.validateOnly ?? false,
+      bytesPerSecondMax: BigInt(options.bytesPerSecondMax ?? 0),
       partitions: partitions.map(({ topic, partition, replicas = [], replicationFactor = 0 }) => ({
         topicPartition: { topic, partition },
         replicas: [...replicas],

@@ -14,7 +14,7 @@ import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
 import { locatePartition } from '../domain/topics.ts';
 import { Assignments } from '../shell/assignments.ts';
 import { targetOf } from '../wire/offsets.ts';
-import { type RpcContext, unimplemented } from './context.ts';
+import type { RpcContext } from './context.ts';
 
 export function partitionRoutes(context: RpcContext): ServiceRoutes {
   const { watch, timers, image, partitions, replicator, migrations } = context;
@@ -64,11 +64,11 @@ export function partitionRoutes(context: RpcContext): ServiceRoutes {
     },
     async *migratePartition(request, { signal }) {
       checkVersion(request.version);
-      if (request.bytesPerSecondMax !== 0n) unimplemented('MigratePartition with bytes_per_second_max');
       const ask = {
         ...targetOf(request.topicPartition),
         sourceId: request.sourceId as BrokerId,
         targetId: request.targetId as BrokerId,
+        bytesPerSecondMax: request.bytesPerSecondMax,
       };
       for await (const { remainingMs, copiedBytes, totalBytes, phase } of migrations.run(ask, signal)) {
         yield create(MigratePartitionProgressSchema, {

@@ -25,6 +25,7 @@ import {
   type Timers,
   toSafeInteger,
 } from '@fleetmq/shared';
+import type { MoveProgress } from './move-progress.ts';
 
 export interface ControllerLinkOptions {
   readonly localId: number;
@@ -40,9 +41,21 @@ export interface ControllerLinkOptions {
   /** Between heartbeats; the controllers' answer may change it. Default 500 ms. */
   readonly heartbeatMs: number;
   readonly failures: () => readonly { readonly topicId: string; readonly partition: number; readonly reason: string }[];
+  /** Of partitions that nobody leads and that this broker might lead. */
+  readonly logEnds: () => readonly LogEnd[];
+  /** How far the moves are of what this broker leads. */
+  readonly moves: () => readonly MoveProgress[];
   /** The broker may not go on: its registration is not the newest any more. */
   readonly onEnded: (error: DomainError) => void;
   readonly onStateChange: (state: LinkState) => void;
+}
+
+/** How far a log goes that is open and whole. */
+export interface LogEnd {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly lastEpoch: number;
+  readonly endOffset: bigint;
 }
 
 export type LinkState = 'starting' | 'fenced' | 'active' | 'draining';
@@ -184,7 +197,7 @@ export class ControllerLink implements AsyncDisposable {
   }
 
   async #beat(): Promise<void> {
-    const { localId, calls, watch, failures, logger } = this.#options;
+    const { localId, calls, watch, failures, logEnds, moves, logger } = this.#options;
     try {
       const answer = await calls.unary(
         ControllerBrokerService.method.heartbeatBroker,
@@ -194,7 +207,15 @@ export class ControllerLink implements AsyncDisposable {
           brokerEpoch: BigInt(this.#brokerEpoch),
           metadataVersion: BigInt(watch.version),
           wantShutDown: this.#wantsShutDown,
-          failedPartitions: failures().slice(0, failuresMax),
+          failedPartitions: failures().slice(0, namedMax),
+          logEnds: logEnds().slice(0, namedMax),
+          moving: moves()
+            .slice(0, namedMax)
+            .map((move) => ({
+              ...move,
+              copiedBytes: BigInt(move.copiedBytes),
+              totalBytes: BigInt(move.totalBytes),
+            })),
         },
         { signal: this.#stopping.signal, idempotent: true, timeoutMs: heartbeatTimeoutMs },
       );
@@ -251,8 +272,8 @@ export class ControllerLink implements AsyncDisposable {
 
 const registerTimeoutMs = 10_000;
 const heartbeatTimeoutMs = 2_000;
-/** Failed partitions that one heartbeat names; the others follow once these are gone. */
-const failuresMax = 1_000;
+/** Partitions of each kind that one heartbeat names; the others follow once these are settled. */
+const namedMax = 1_000;
 
 /** Throws the error that an answer carries in its body. */
 export function assertOk(answer: { readonly errorCode: number; readonly errorMessage: string }): void {

@@ -33,7 +33,7 @@ import { IsrProposer } from './isr-proposer.ts';
 import { defaultLinkLimits } from './link-options.ts';
 import type { BrokerMetrics } from './metrics.ts';
 import { Migrations } from './migrations.ts';
-import { type MoveProgress, moveProgress } from './move-progress.ts';
+import { type MoveProgress, moveLimit, moveProgress } from './move-progress.ts';
 import { defaultPartitionLimits } from './partition-limits.ts';
 import { Partitions } from './partitions.ts';
 import { Producer } from './producer.ts';
@@ -81,6 +81,8 @@ export function createCore(options: CoreOptions) {
     logger,
     heartbeatMs: config.broker['heartbeat-ms'],
     failures: () => partitions.failures(),
+    logEnds: () => partitions.logEnds(),
+    moves: () => moves(),
   });
   const brokerEpoch = (): number => link.brokerEpoch;
   const clusterId = (): string => image.cluster.clusterId;
@@ -110,6 +112,7 @@ export function createCore(options: CoreOptions) {
       onAckWaiting: (deadlineMs) => chores.purgatory.watch(deadlineMs),
     },
   });
+  const moves = (): MoveProgress[] => moveProgress({ image, partitions, replicator });
   const serving = servingChecks(localId, link, life);
   const served = createServed(options, { partitions, budgets, serving, brokerEpoch, clusterId });
   const chores = createChores(options, { partitions, brokerEpoch });
@@ -141,7 +144,7 @@ export function createCore(options: CoreOptions) {
       transportOf: options.transportAt,
     }),
     /** How far the moves of what this broker leads have come. */
-    moves: (): MoveProgress[] => moveProgress({ image, partitions, replicator }),
+    moves,
     ...chores,
     ...served,
     ...serving,
@@ -163,8 +166,7 @@ function createReplicator(
     limits: linkLimits(config),
     metadataVersion: () => watch.version,
     catchUpBytesPerSecond: config.replica['catch-up-bytes-per-second'],
-    // No move names a bound of its own yet.
-    moveLimitOf: () => undefined,
+    moveLimitOf: (replica, followerId) => moveLimit(watch.image, replica, followerId as BrokerId),
     addressOf: (brokerId) => followerAddress(watch.image, brokerId),
     transportOf: transportAt,
   });

@@ -7,8 +7,7 @@
  * not settled; while all are, nothing is looked at until somebody calls `wake`.
  */
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
-import type { MetadataImage } from '@fleetmq/metadata';
-import { apiVersion } from '@fleetmq/metadata';
+import { apiVersion, type MetadataImage, mayJoinIsr } from '@fleetmq/metadata';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
 import {
   type BrokerId,
@@ -20,7 +19,6 @@ import {
   type Timers,
 } from '@fleetmq/shared';
 import type { IsrProposal } from '../domain/isr.ts';
-import type { Assignment } from '../domain/partition.ts';
 import { assignmentFromProto } from '../wire/partition.ts';
 import { Alarm } from './alarm.ts';
 import type { Partitions } from './partitions.ts';
@@ -79,7 +77,7 @@ export class IsrProposer {
     let isSettled = true;
     const liveEpoch = (id: number): number | undefined => {
       const broker = image.broker(id as BrokerId);
-      return broker?.state === 'active' ? broker.brokerEpoch : undefined;
+      return broker !== undefined && mayJoinIsr(broker) ? broker.brokerEpoch : undefined;
     };
     for (const replica of partitions.all()) {
       const { leader } = replica.state;
@@ -106,6 +104,7 @@ export class IsrProposer {
     const { leader } = replica.state;
     if (leader === undefined || leader.isr.pending !== proposal || this.#stopping.signal.aborted) return;
     const { calls, localId, brokerEpoch, image } = this.#options;
+    const sizeBefore = leader.isr.committed.length;
     const inSyncReplicas = proposal.members.map((id) => ({
       brokerId: id,
       brokerEpoch: BigInt(id === localId ? brokerEpoch() : (image.broker(id as BrokerId)?.brokerEpoch ?? 0)),
@@ -125,26 +124,22 @@ export class IsrProposer {
       const answer = await calls.unary(BrokerReplicationService.method.updateISR, request, options);
       if (answer.errorCode !== 0)
         this.#onRefused(replica, proposal, new DomainError(errorName(answer.errorCode), answer.errorMessage));
-      if (answer.partition !== undefined)
-        this.#onAnswer(replica, proposal, answer.errorCode === 0, assignmentFromProto(answer.partition));
+      if (answer.partition !== undefined) {
+        // With the settings of an older version it could commit what controllers take for impossible: the watch brings both.
+        if (answer.metadataVersion > image.version) leader.isr.markUncertain(proposal);
+        else replica.assign(assignmentFromProto(answer.partition));
+      }
+      if (answer.errorCode === 0) this.#onAccepted(replica, proposal, sizeBefore);
     } catch (error) {
       if (!isDomainError(error)) throw error;
       this.#onError(replica, proposal, error);
     }
   }
 
-  #onAnswer(replica: Replica, proposal: IsrProposal, accepted: boolean, partition: Assignment): void {
-    const before = replica.state.leader?.isr.committed.length ?? 0;
-    replica.assign(partition);
-    if (!accepted) return;
-    const kind = proposal.members.length < before ? 'shrink' : 'expand';
+  #onAccepted({ name }: Replica, { members }: IsrProposal, sizeBefore: number): void {
+    const kind = members.length < sizeBefore ? 'shrink' : 'expand';
     this.#options.onChange(kind);
-    const fields = {
-      partition: replica.name,
-      inSyncReplicas: partition.inSyncReplicas,
-      leaderEpoch: partition.leaderEpoch,
-    };
-    this.#options.logger.info(fields, `the in-sync replicas ${kind}`);
+    this.#options.logger.info({ partition: name, inSyncReplicas: members }, `the in-sync replicas ${kind}`);
   }
 
   #onError(replica: Replica, proposal: IsrProposal, error: DomainError): void {

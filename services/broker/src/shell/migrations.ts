@@ -29,6 +29,8 @@ export interface MigrationsOptions {
 export interface MigrationAsk extends Migration {
   readonly topic: string;
   readonly partition: number;
+  /** Of a move that is started for this; 0: no bound. One that runs already keeps its own. */
+  readonly bytesPerSecondMax: bigint;
 }
 
 export type MigrationPhase = 'copy' | 'catch_up' | 'swap' | 'done';
@@ -105,9 +107,10 @@ export class Migrations {
     const { calls, watch } = this.#options;
     const stage = this.#stageOf(ask);
     if (stage.kind !== 'to-start') return;
-    const { topic, partition } = ask;
+    const { topic, partition, bytesPerSecondMax } = ask;
     const request = {
       version: apiVersion,
+      bytesPerSecondMax,
       partitions: [{ topicPartition: { topic, partition }, replicas: [...stage.replicas] }],
     };
     const options = { signal, timeoutMs: startTimeoutMs };

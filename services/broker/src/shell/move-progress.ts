@@ -1,9 +1,12 @@
 /**
- * How far the moves of partitions have come whose leader this broker is: it alone knows what each follower has. For the
- * heartbeat to the controllers, and for whoever waits for a move.
+ * Moves of partitions whose leader this broker is: how fast they may go, and how far they have come, which it alone knows. For
+ * replication, for the heartbeat to the controllers, and for whoever waits for a move.
  */
 import { addingReplicas, type MetadataImage, type PartitionImage } from '@fleetmq/metadata';
+import type { BrokerId, TopicId } from '@fleetmq/shared';
+import type { MoveLimit } from './catch-up-throttles.ts';
 import type { Partitions } from './partitions.ts';
+import type { Replica } from './replica.ts';
 import type { Replicator } from './replicator.ts';
 
 export interface MoveProgress {
@@ -27,6 +30,19 @@ export function moveProgress(context: MoveProgressContext): MoveProgress[] {
     .movingPartitions()
     .map((partition) => progressOf(partition, context))
     .filter((progress) => progress !== undefined);
+}
+
+/** The bound of the move that brings this follower to the partition; undefined when there is none. */
+export function moveLimit(
+  image: MetadataImage,
+  { topicId, partition }: Pick<Replica, 'topicId' | 'partition'>,
+  followerId: BrokerId,
+): MoveLimit | undefined {
+  const moving = image.partition(topicId as TopicId, partition);
+  if (moving?.move === undefined || !addingReplicas(moving).includes(followerId)) return undefined;
+  const { reassignmentId } = moving.move;
+  const bytesPerSecond = image.reassignment(reassignmentId)?.bytesPerSecondMax;
+  return bytesPerSecond === undefined ? undefined : { key: reassignmentId, bytesPerSecond };
 }
 
 function progressOf(moving: PartitionImage, context: MoveProgressContext): MoveProgress | undefined {

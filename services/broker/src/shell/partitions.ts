@@ -5,8 +5,9 @@
  *
  * Nothing is deleted because it is missing from a snapshot: such a folder is put aside (log-folders.ts). What a live event
  * takes away is removed at once. A log that failed or was found damaged is rebuilt from the leader, but only once this
- * replica is in no ISR, for until then it may be the last copy, and once the leader has said that it does not count the failed
- * log any more: what that had confirmed must not let an empty one into the ISR (P14). One job at a time per partition changes its folder.
+ * replica is neither in sync nor eligible, for until then it may be the last copy, and once the leader has said that it does not count
+ * the failed log any more: what that had confirmed must not let an empty one into the ISR (P14). One job at a time per partition
+ * changes its folder.
  */
 import {
   effectiveTopicConfig,
@@ -129,7 +130,7 @@ export class Partitions {
       hasFailed = true;
       const partition = image.partition(replica.topicId as TopicId, replica.partition);
       if (partition === undefined || partition.leaderId === 0 || partition.leaderId === localId) continue;
-      if (partition.inSyncReplicas.includes(localId as BrokerId)) continue;
+      if (mayLead(partition, localId)) continue;
       if (replica.rebuildEpoch !== partition.leaderEpoch) continue;
       if (!this.#mayRebuild(folderOf(replica))) continue;
       this.#rebuild(replica, partition);
@@ -141,6 +142,19 @@ export class Partitions {
     return [...this.all()]
       .filter(({ log }) => log !== undefined)
       .map(({ topicId, partition, state }) => ({ topicId, partition, highWatermark: state.highWatermark }));
+  }
+
+  /** How far the logs go of partitions that nobody leads and this broker might lead, for the controllers. */
+  logEnds(): { readonly topicId: string; readonly partition: number; lastEpoch: number; endOffset: bigint }[] {
+    const { image, localId } = this.#options;
+    const ends: { topicId: string; partition: number; lastEpoch: number; endOffset: bigint }[] = [];
+    for (const { topicId, partition, log, failure } of this.all()) {
+      if (log === undefined || failure !== undefined) continue;
+      const known = image.partition(topicId as TopicId, partition);
+      if (known?.leaderId !== 0 || !mayLead(known, localId)) continue;
+      ends.push({ topicId, partition, lastEpoch: log.lastEpoch, endOffset: BigInt(log.durableEndOffset) });
+    }
+    return ends;
   }
 
   /** Logs that are closed after an error or damaged, for the controllers. */
@@ -293,4 +307,9 @@ export class Partitions {
   #isHeld(replica: Replica): boolean {
     return !this.#closing && this.find(replica.topicId, replica.partition) === replica;
   }
+}
+
+/** Whether this replica counts as one with every committed record. */
+function mayLead({ inSyncReplicas, eligibleReplicas = [] }: PartitionImage, localId: number): boolean {
+  return inSyncReplicas.includes(localId as BrokerId) || eligibleReplicas.includes(localId as BrokerId);
 }

@@ -1,17 +1,18 @@
 /**
- * Commands about one partition: the leader's change of its in-sync replicas, and the hand-over of a leadership.
+ * Commands about one partition: the leader's change of its in-sync replicas, the hand-over of a leadership, and what follows
+ * from a log that has failed.
  *
- * Both are compare-and-set: a leader that was deposed, restarted or overtaken by another change is refused and changes
+ * The first two are compare-and-set: a leader that was deposed, restarted or overtaken by another change is refused and changes
  * nothing (KIP-497). A broker joins the ISR only when it is active and under the registration that the leader saw
  * (KIP-841, KIP-903); leaders come from the ISR alone. The change that brings the last target replica of a move into the ISR
  * ends the move.
  */
-import type { PartitionImage, TopicImage } from '@fleetmq/metadata';
+import { mayJoinIsr, type PartitionImage, requireLevel, type TopicImage } from '@fleetmq/metadata';
 import { DomainError, formatTopicPartition, type PartitionEpoch, type TopicId } from '@fleetmq/shared';
-import { requireLife, statesOf } from './apply-brokers.ts';
+import { requireLife, standingOf, statesOf } from './apply-brokers.ts';
 import { requireTopic } from './apply-topics.ts';
-import type { ChangeIsr, ElectLeader } from './commands.ts';
-import { changePartition } from './elect.ts';
+import type { ChangeIsr, ElectLeader, FailReplica } from './commands.ts';
+import { changePartition, withFailedLog } from './elect.ts';
 import { arrived, MoveTally } from './moves.ts';
 import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
@@ -81,6 +82,25 @@ export function applyElectLeader(view: MetadataView, command: ElectLeader): Appl
   return { events: [{ kind: 'partition-changed', partition: result }], result };
 }
 
+export function applyFailReplica(
+  view: MetadataView,
+  command: FailReplica,
+  { timestampMs }: ApplyContext,
+): Applied<undefined> {
+  requireLevel(view.cluster.features, { name: 'metadata.version', level: 3, what: 'giving up a replica' });
+  const { partition } = requirePartition(view, command.topicId, command.partition);
+  const { brokerId } = requireLife(view, command);
+  const standing = standingOf(view);
+  const next = arrived(withFailedLog(partition, brokerId, standing), standing.stateOf);
+  if (next === partition) return { events: [], result: undefined };
+  const tally = new MoveTally();
+  tally.note(partition, next);
+  return {
+    events: [{ kind: 'partition-changed', partition: next }, ...tally.events(view, timestampMs)],
+    result: undefined,
+  };
+}
+
 /** Throws TOPIC_NOT_FOUND, PARTITION_NOT_FOUND. */
 export function requirePartition(
   view: MetadataView,
@@ -110,11 +130,11 @@ function checkMembers(view: MetadataView, command: ChangeIsr, partition: Partiti
     if (!partition.replicas.includes(member.brokerId)) {
       throw new DomainError('INVALID_REQUEST', `broker ${member.brokerId} is no replica of ${name}`);
     }
-    const { state } = requireLife(view, member);
-    if (state !== 'active' && !partition.inSyncReplicas.includes(member.brokerId)) {
+    const broker = requireLife(view, member);
+    if (!mayJoinIsr(broker) && !partition.inSyncReplicas.includes(member.brokerId)) {
       throw new DomainError(
         'NOT_AVAILABLE',
-        `broker ${member.brokerId} is ${state} and cannot join the ISR of ${name}`,
+        `broker ${member.brokerId} is ${broker.state} and cannot join the ISR of ${name}`,
       );
     }
   }

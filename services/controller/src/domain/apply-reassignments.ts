@@ -3,7 +3,7 @@
  * be cancelled. `moves.ts` has what a move is; it goes on with every change of an ISR (`apply-partitions.ts`) and of a broker
  * (`apply-brokers.ts`).
  */
-import type { MetadataEvent, PartitionImage } from '@fleetmq/metadata';
+import { type MetadataEvent, type PartitionImage, requireLevel } from '@fleetmq/metadata';
 import { DomainError, formatTopicPartition } from '@fleetmq/shared';
 import { statesOf } from './apply-brokers.ts';
 import { requirePartition } from './apply-partitions.ts';
@@ -17,9 +17,12 @@ export function applyStartReassignment(
   command: StartReassignment,
   { timestampMs }: ApplyContext,
 ): Applied<undefined> {
-  const { reassignmentId, moves } = command;
+  const { reassignmentId, moves, bytesPerSecondMax } = command;
   if (reassignmentId === '' || view.reassignment(reassignmentId) !== undefined) {
     throw new DomainError('INVALID_REQUEST', `reassignment id "${reassignmentId}" is empty or taken`);
+  }
+  if (bytesPerSecondMax !== undefined) {
+    requireLevel(view.cluster.features, { name: 'metadata.version', level: 3, what: 'throttling a reassignment' });
   }
   if (moves.length === 0) throw new DomainError('INVALID_REQUEST', 'a reassignment without partitions');
   const stateOf = statesOf(view);
@@ -43,6 +46,7 @@ export function applyStartReassignment(
     donePartitions: 0,
     cancelledPartitions: 0,
     endedAtMs: 0,
+    ...(bytesPerSecondMax === undefined ? {} : { bytesPerSecondMax }),
   };
   const reassignment = counted(begun, { done, cancelled: 0, nowMs: timestampMs });
   const started: MetadataEvent = { kind: 'reassignment-changed', reassignment };

@@ -15,10 +15,12 @@ import {
   applyUnregisterBroker,
 } from './apply-brokers.ts';
 import { applyAllocateProducerIds, applySetClusterId, applySetFeatures } from './apply-cluster.ts';
-import { applyChangeIsr, applyElectLeader } from './apply-partitions.ts';
+import { applyChangeIsr, applyElectLeader, applyFailReplica } from './apply-partitions.ts';
+import { applyElectProven } from './apply-proven.ts';
 import { applyCancelReassignment, applyStartReassignment } from './apply-reassignments.ts';
 import { applyAddPartitions, applyAlterConfig, applyCreateTopic, applyDeleteTopic } from './apply-topics.ts';
 import type { MetadataCommand, ResultOf } from './commands.ts';
+import { withEligible } from './eligible.ts';
 import type { Applied, ApplyContext, MetadataView } from './view.ts';
 
 export type Outcome<Result> =
@@ -31,7 +33,8 @@ export function applyCommand<Command extends MetadataCommand>(
   context: ApplyContext,
 ): Outcome<ResultOf<Command>> {
   try {
-    return decide(view, command, context) as Applied<ResultOf<Command>>;
+    const { events, result } = decide(view, command, context) as Applied<ResultOf<Command>>;
+    return { events: withEligible(view, events), result };
   } catch (error) {
     if (isDomainError(error)) return { events: [], error };
     throw error;
@@ -81,6 +84,10 @@ function decide(view: MetadataView, command: MetadataCommand, context: ApplyCont
       return applyStartReassignment(view, command, context);
     case 'cancel-reassignment':
       return applyCancelReassignment(view, command, context);
+    case 'elect-proven':
+      return applyElectProven(view, command, context);
+    case 'fail-replica':
+      return applyFailReplica(view, command, context);
     case 'set-features':
       return applySetFeatures(view, command);
     default:

@@ -43,9 +43,11 @@ export interface FenceBroker extends BrokerLife {
   readonly kind: 'fence-broker';
 }
 
-/** Puts a fenced or draining broker in service. */
+/** Puts a fenced or draining broker in service; one that an operator has drained goes on draining. */
 export interface UnfenceBroker extends BrokerLife {
   readonly kind: 'unfence-broker';
+  /** It is drained no more; a fenced one stays fenced. */
+  readonly cancelDrain?: true;
 }
 
 export interface UnregisterBroker {
@@ -55,6 +57,10 @@ export interface UnregisterBroker {
 
 export interface DrainBroker extends BrokerLife {
   readonly kind: 'drain-broker';
+  /** It is about to stop, and leaves each ISR that is large enough without it. */
+  readonly stopping?: true;
+  /** It stays drained, over restarts, until that is cancelled. */
+  readonly keep?: true;
 }
 
 export interface CreateTopic {
@@ -132,6 +138,8 @@ export interface StartReassignment {
   readonly kind: 'start-reassignment';
   readonly reassignmentId: string;
   readonly moves: readonly ReplicaMove[];
+  /** What each broker may send a second to the new replicas. Absent: all it can. */
+  readonly bytesPerSecondMax?: number;
 }
 
 export interface CancelReassignment {
@@ -142,6 +150,26 @@ export interface CancelReassignment {
 export interface SetFeatures {
   readonly kind: 'set-features';
   readonly levels: FeatureLevels;
+}
+
+/** A replica whose log was found whole in this life of its broker. */
+export interface ProvenReplica extends BrokerLife {
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
+  /** Compare. */
+  readonly leaderEpoch: LeaderEpoch;
+}
+
+export interface ElectProven {
+  readonly kind: 'elect-proven';
+  readonly replicas: readonly ProvenReplica[];
+}
+
+/** The replica's log is closed after an error. */
+export interface FailReplica extends BrokerLife {
+  readonly kind: 'fail-replica';
+  readonly topicId: TopicId;
+  readonly partition: PartitionId;
 }
 
 export type MetadataCommand =
@@ -160,7 +188,9 @@ export type MetadataCommand =
   | SetClusterId
   | StartReassignment
   | CancelReassignment
-  | SetFeatures;
+  | SetFeatures
+  | ElectProven
+  | FailReplica;
 
 export interface ProducerIdBlock {
   readonly first: bigint;

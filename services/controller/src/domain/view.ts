@@ -2,7 +2,13 @@
  * What the rules see and what they give back: a read-only metadata image, the place of the command in the log, and events.
  * The image belongs to the state machine (`shell/state-machine.ts`), which alone applies events to it.
  */
-import type { MetadataEvent, MetadataImage, PartitionImage, TopicImage } from '@fleetmq/metadata';
+import {
+  levelOf,
+  type MetadataEvent,
+  type MetadataImage,
+  type PartitionImage,
+  type TopicImage,
+} from '@fleetmq/metadata';
 import type { LogIndex, MetadataVersion } from '@fleetmq/shared';
 
 export type MetadataView = Omit<MetadataImage, 'apply'>;
@@ -25,4 +31,9 @@ export interface TopicAnswer {
   readonly partitions: readonly PartitionImage[];
   /** As of this version. */
   readonly version: MetadataVersion;
+}
+
+/** The metadata.version that is in use. */
+export function metadataLevel({ cluster }: MetadataView): number {
+  return levelOf(cluster.features, 'metadata.version');
 }

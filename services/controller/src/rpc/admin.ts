@@ -11,6 +11,7 @@ import {
   DeleteTopicResponseSchema,
   DescribeTopicResponseSchema,
   DrainBrokerResponseSchema,
+  ElectLeadersResponseSchema,
   ListControllersResponseSchema,
   ListFeaturesResponseSchema,
   RemoveControllerResponseSchema,
@@ -23,17 +24,25 @@ import type { MetadataImage } from '@fleetmq/metadata';
 import { brokerIdFromProto, checkVersion } from '@fleetmq/metadata/wire';
 import { DomainError } from '@fleetmq/shared';
 import { type ServiceRoutes, typedRoutes } from '@fleetmq/shared/runtime';
+import type { TopicAnswer } from '../domain/view.ts';
 import type { BrokerSessions } from '../shell/broker-sessions.ts';
 import type { FeatureAdmin } from '../shell/feature-admin.ts';
+import type { LeaderAdmin } from '../shell/leader-admin.ts';
 import type { LinearReads } from '../shell/linear-reads.ts';
 import type { MemberChanges } from '../shell/member-changes.ts';
 import type { Quorum } from '../shell/quorum.ts';
 import type { ReassignmentAdmin } from '../shell/reassignment-admin.ts';
 import type { TopicAdmin } from '../shell/topic-admin.ts';
 import { createTopicFromProto, topicAnswerToProto, topicConfigToProto } from '../wire/admin.ts';
-import { toMap } from '../wire/commands.ts';
-import { controllersToProto, describeCluster } from '../wire/describe-cluster.ts';
+import { throttleFromProto, toMap } from '../wire/commands.ts';
+import {
+  controllersToProto,
+  describeCluster,
+  type FailedOnBroker,
+  failedReplicasToProto,
+} from '../wire/describe-cluster.ts';
 import { featuresToProto } from '../wire/features.ts';
+import { electedLeaderToProto, leaderChoiceFromProto } from '../wire/leaders.ts';
 import { listReassignments, plannedMoveToProto, wishFromProto } from '../wire/reassignments.ts';
 
 export interface AdminRoutesOptions {
@@ -45,6 +54,7 @@ export interface AdminRoutesOptions {
   readonly members: MemberChanges;
   readonly reassignments: ReassignmentAdmin;
   readonly features: FeatureAdmin;
+  readonly leaders: LeaderAdmin;
 }
 
 const noReassignment = { reassignmentId: '' };
@@ -78,6 +88,7 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
         topic: topicAnswerToProto(answer),
         config: topicConfigToProto(image(), answer),
         metadataVersion: BigInt(answer.version),
+        failedReplicas: failedReplicasToProto(image(), ofTopic(sessions.failedReplicas(), answer)),
       });
     },
     async alterTopicConfig(request, { signal }) {
@@ -101,7 +112,7 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
     async describeCluster(request, { signal }) {
       checkVersion(request.version);
       await reads.read(signal);
-      return describeCluster(image(), quorum.report());
+      return describeCluster(image(), quorum.report(), sessions.failedReplicas());
     },
     async drainBroker(request, { signal }) {
       checkVersion(request.version);
@@ -111,13 +122,23 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
         throw new DomainError('INVALID_REQUEST', 'replicas that moved away stay away: cancel the reassignment instead');
       }
       // First, since it may be refused.
-      const { reassignmentId } = moveReplicas ? await reassignments.empty(brokerId, signal) : noReassignment;
+      const { reassignmentId } = moveReplicas
+        ? await reassignments.empty(brokerId, { signal, ...throttleFromProto(request.bytesPerSecondMax) })
+        : noReassignment;
       const remainingLeaders = await sessions.drain({ brokerId, cancel }, signal);
       return create(DrainBrokerResponseSchema, { remainingLeaders, reassignmentId });
     },
     ...controllerCalls(options),
     ...reassignmentCalls(options),
     ...featureCalls(options),
+    async electLeaders(request, { signal }) {
+      checkVersion(request.version);
+      const results = await options.leaders.elect(request.choices.map(leaderChoiceFromProto), signal);
+      return create(ElectLeadersResponseSchema, {
+        results: results.map(electedLeaderToProto),
+        metadataVersion: BigInt(image().version),
+      });
+    },
     upsertScramUser: () => refuse('SCRAM users'),
     deleteScramUser: () => refuse('SCRAM users'),
     listScramUsers: () => refuse('SCRAM users'),
@@ -130,6 +151,10 @@ export function adminRoutes(options: AdminRoutesOptions): ServiceRoutes {
   });
 }
 
+function ofTopic(failed: readonly FailedOnBroker[], { topic }: TopicAnswer): readonly FailedOnBroker[] {
+  return failed.filter(({ topicId }) => topicId === topic.topicId);
+}
+
 type ReassignmentCalls = Pick<
   ServiceImpl<typeof AdminService>,
   'listReassignments' | 'startReassignment' | 'cancelReassignment'
@@ -140,14 +165,14 @@ function reassignmentCalls({ image, reads, reassignments }: AdminRoutesOptions):
     async listReassignments(request, { signal }) {
       checkVersion(request.version);
       await reads.read(signal);
-      return listReassignments(image());
+      return listReassignments(image(), (id) => reassignments.copiedBytes(id));
     },
     async startReassignment(request, { signal }) {
       checkVersion(request.version);
       const { validateOnly } = request;
       const { reassignmentId, moves } = await reassignments.start(request.partitions.map(wishFromProto), {
-        signal,
-        validateOnly,
+        ...{ signal, validateOnly },
+        ...throttleFromProto(request.bytesPerSecondMax),
       });
       return create(StartReassignmentResponseSchema, {
         reassignmentId,

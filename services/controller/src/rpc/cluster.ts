@@ -41,7 +41,7 @@ import {
   registrationFromProto,
   topicIdsMax,
 } from '../wire/cluster.ts';
-import { lifeFromProto, toMap, versionFromProto } from '../wire/commands.ts';
+import { lifeFromProto, throttleFromProto, toMap, versionFromProto } from '../wire/commands.ts';
 import { movesOf, plannedMoveToProto, reassignProgress, wishFromProto } from '../wire/reassignments.ts';
 import { decodeRequest } from './on-lane.ts';
 import { type WatchMetadataOptions, watchMetadata } from './watch-metadata.ts';
@@ -156,11 +156,12 @@ async function* reassign(
   if ((reassignmentId === '') === (partitions.length === 0)) {
     throw new DomainError('INVALID_REQUEST', 'either partitions or the reassignment_id of a running one must be given');
   }
-  if (request.bytesPerSecondMax !== 0n)
-    throw new DomainError('UNIMPLEMENTED', 'moves of replicas are not throttled yet');
   let moves: PlannedMove[] | undefined;
   if (partitions.length > 0) {
-    const started = await reassignments.start(partitions.map(wishFromProto), { signal, validateOnly });
+    const started = await reassignments.start(partitions.map(wishFromProto), {
+      ...{ signal, validateOnly },
+      ...throttleFromProto(request.bytesPerSecondMax),
+    });
     moves = started.moves.map(plannedMoveToProto);
     ({ reassignmentId } = started);
     if (reassignmentId === '') {

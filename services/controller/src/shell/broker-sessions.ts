@@ -12,16 +12,16 @@ import {
   type Clock,
   isDomainError,
   type Logger,
-  type PartitionId,
   type Timer,
   type Timers,
-  type TopicId,
 } from '@fleetmq/shared';
-import { countHandOvers, requireBroker, requireLife } from '../domain/apply-brokers.ts';
+import { type DrainWork, drainWork, requireBroker, requireLife, standingOf } from '../domain/apply-brokers.ts';
 import type { BrokerLife, MetadataCommand, RegisterBroker } from '../domain/commands.ts';
-import type { Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
+import { withFailedLog } from '../domain/elect.ts';
+import type { FailedReplica, Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
 import { Liveness } from '../domain/liveness.ts';
-import type { MetadataView } from '../domain/view.ts';
+import { ProvenLogs } from '../domain/proven-logs.ts';
+import { type MetadataView, metadataLevel } from '../domain/view.ts';
 import type { LeaderView } from './leader-view.ts';
 import type { LeadershipState } from './leadership.ts';
 import type { Proposals } from './propose.ts';
@@ -36,11 +36,20 @@ export interface BrokerSessionsOptions {
   readonly logger: Logger;
   /** A broker without a heartbeat for so long is fenced. Default 3 s. */
   readonly sessionTimeoutMs: number;
+  /** A broker tells how far partitions have come that it leads. Must not throw. */
+  readonly onMoving: (beat: Heartbeat) => void;
 }
 
 export class BrokerSessions implements Disposable {
   readonly #options: BrokerSessionsOptions;
   readonly #liveness: Liveness;
+  readonly #provenLogs = new ProvenLogs();
+  /** What each broker told with its last heartbeat. */
+  readonly #failures = new Map<
+    BrokerId,
+    { readonly brokerEpoch: BrokerEpoch; readonly replicas: readonly FailedReplica[] }
+  >();
+  #isElecting = false;
   /** Brokers whose fencing is under way. */
   readonly #fencing = new Set<BrokerId>();
   readonly #checkMs: number;
@@ -55,7 +64,11 @@ export class BrokerSessions implements Disposable {
     this.#checkedAtMs = options.clock.monotonicMs();
     this.#ticker = options.timers.every(this.#checkMs, () => this.#check());
     options.leadership.addListener(({ isLeader }) => {
-      if (isLeader && !this.#wasLeader) this.#liveness.restart(options.clock.monotonicMs());
+      if (isLeader && !this.#wasLeader) {
+        this.#liveness.restart(options.clock.monotonicMs());
+        this.#provenLogs.restart();
+        this.#failures.clear();
+      }
       this.#wasLeader = isLeader;
     });
   }
@@ -75,11 +88,15 @@ export class BrokerSessions implements Disposable {
     const { view, leader, clock } = this.#options;
     const before = await leader.plan({ signal, validateOnly: false }, (image) => requireLife(image, beat));
     this.#liveness.heard(beat, clock.monotonicMs());
-    for (const failed of beat.failedPartitions) await this.#moveAway(beat, failed, signal);
+    this.#noteFailures(beat);
+    for (const failed of beat.failedPartitions) await this.#giveUp(beat, failed, signal);
     const caughtUp = beat.metadataVersion >= before.brokerEpoch;
     if (beat.wantShutDown) await this.#drain(before, signal);
     else if (before.state === 'fenced' && caughtUp) await this.#unfence(before, signal);
 
+    this.#provenLogs.note(view(), beat, beat.logEnds, clock.monotonicMs());
+    this.#options.onMoving(beat);
+    void this.#electProven();
     const broker = requireLife(view(), beat);
     const isFenced = broker.state === 'fenced';
     const isGoing = beat.wantShutDown && broker.state !== 'active';
@@ -87,7 +104,7 @@ export class BrokerSessions implements Disposable {
       fenced: isFenced,
       caughtUp,
       // It looks at every partition of the broker: only for one that asks.
-      mayShutDown: isGoing && (isFenced || countHandOvers(view(), beat.brokerId) === 0),
+      mayShutDown: isGoing && (isFenced || hasNothingToDo(drainWork(view(), broker))),
       metadataVersion: view().version,
     };
   }
@@ -96,12 +113,30 @@ export class BrokerSessions implements Disposable {
   async drain(target: { readonly brokerId: BrokerId; readonly cancel: boolean }, signal: AbortSignal): Promise<number> {
     const { view, leader, proposals } = this.#options;
     const call = { signal, validateOnly: false };
-    const { brokerId, brokerEpoch, state } = await leader.plan(call, (image) => requireBroker(image, target.brokerId));
-    if (!target.cancel) await proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
-    else if (state === 'draining') await proposals.propose({ kind: 'unfence-broker', brokerId, brokerEpoch }, signal);
+    const { brokerId, brokerEpoch, state, drained } = await leader.plan(call, (image) =>
+      requireBroker(image, target.brokerId),
+    );
+    const life = { brokerId, brokerEpoch };
+    if (!target.cancel) await proposals.propose({ kind: 'drain-broker', ...life, keep: true }, signal);
+    else if (state === 'draining' || drained === true) {
+      await proposals.propose({ kind: 'unfence-broker', ...life, cancelDrain: true }, signal);
+    }
     return view()
       .partitionsOfBroker(brokerId)
       .filter(({ leaderId }) => leaderId === brokerId).length;
+  }
+
+  /** Of brokers in their present lives. What a broker said stays true while it is fenced: nobody has repaired it. */
+  failedReplicas(): readonly (FailedReplica & { readonly brokerId: BrokerId })[] {
+    const view = this.#options.view();
+    return [...this.#failures].flatMap(([brokerId, { brokerEpoch, replicas }]) =>
+      view.broker(brokerId)?.brokerEpoch === brokerEpoch ? replicas.map((each) => ({ ...each, brokerId })) : [],
+    );
+  }
+
+  #noteFailures({ brokerId, brokerEpoch, failedPartitions }: Heartbeat): void {
+    if (failedPartitions.length === 0) this.#failures.delete(brokerId);
+    else this.#failures.set(brokerId, { brokerEpoch, replicas: failedPartitions });
   }
 
   async #unfence({ brokerId, brokerEpoch }: BrokerImage, signal: AbortSignal): Promise<void> {
@@ -109,30 +144,29 @@ export class BrokerSessions implements Disposable {
     this.#options.logger.info({ broker: brokerId, brokerEpoch }, 'a broker is in service');
   }
 
-  /** Once, and again while something can still be handed over. */
-  async #drain({ brokerId, brokerEpoch, state }: BrokerImage, signal: AbortSignal): Promise<void> {
-    const isDone = state === 'draining' && countHandOvers(this.#options.view(), brokerId) === 0;
-    if (state === 'fenced' || isDone) return;
-    await this.#options.proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch }, signal);
-    if (state === 'active') this.#options.logger.info({ broker: brokerId }, 'a broker hands over its leaderships');
+  /** Once, and again while something can still be handed over or left. */
+  async #drain(broker: BrokerImage, signal: AbortSignal): Promise<void> {
+    const { brokerId, brokerEpoch, state, stopping } = broker;
+    const view = this.#options.view();
+    const isTold = state === 'draining' && (stopping === true || metadataLevel(view) < 3);
+    if (state === 'fenced' || (isTold && drainWork(view, broker).ready === 0)) return;
+    await this.#options.proposals.propose({ kind: 'drain-broker', brokerId, brokerEpoch, stopping: true }, signal);
+    if (!isTold) this.#options.logger.info({ broker: brokerId }, 'a broker hands over its leaderships');
   }
 
-  /** The broker cannot lead this partition any more: the first other in-sync replica that is active does. */
-  async #moveAway(
-    { brokerId }: BrokerLife,
-    failed: { readonly topicId: TopicId; readonly partition: PartitionId },
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** The replica can do nothing for this partition any more: another one leads it, and it is not eligible. */
+  async #giveUp(life: BrokerLife, failed: FailedReplica, signal: AbortSignal): Promise<void> {
+    const { brokerId, brokerEpoch } = life;
     const view = this.#options.view();
     const partition = view.partition(failed.topicId, failed.partition);
-    if (partition?.leaderId !== brokerId) return;
-    const targetId = partition.replicas.find(
-      (other) =>
-        other !== brokerId && partition.inSyncReplicas.includes(other) && view.broker(other)?.state === 'active',
-    );
-    if (targetId === undefined) return;
-    const { leaderEpoch } = partition;
-    await this.#tryPropose({ kind: 'elect-leader', ...failed, targetId, leaderEpoch }, signal);
+    const next = partition && withFailedLog(partition, brokerId, standingOf(view));
+    if (partition === undefined || next === undefined || next === partition) return;
+    const { topicId, partition: number, leaderEpoch } = partition;
+    const command: MetadataCommand =
+      metadataLevel(view) >= 3
+        ? { kind: 'fail-replica', brokerId, brokerEpoch, topicId, partition: number }
+        : { kind: 'elect-leader', topicId, partition: number, targetId: next.leaderId, leaderEpoch };
+    await this.#tryPropose(command, signal);
   }
 
   #check(): void {
@@ -148,6 +182,23 @@ export class BrokerSessions implements Disposable {
     }
     for (const broker of this.#liveness.overdue(view().brokers(), nowMs)) {
       if (!this.#fencing.has(broker.brokerId)) void this.#fence(broker);
+    }
+    void this.#electProven();
+  }
+
+  /** Partitions that nobody leads get leaders among those who have told of their logs. */
+  async #electProven(): Promise<void> {
+    const { view, clock, sessionTimeoutMs, logger } = this.#options;
+    if (this.#isElecting) return;
+    const replicas = this.#provenLogs.due(view(), clock.monotonicMs(), sessionTimeoutMs);
+    if (replicas.length === 0) return;
+    this.#isElecting = true;
+    try {
+      const isDone = await this.#tryPropose({ kind: 'elect-proven', replicas });
+      if (isDone)
+        logger.warn({ partitions: replicas.length }, 'replicas that stopped uncleanly lead, proven by their logs');
+    } finally {
+      this.#isElecting = false;
     }
   }
 
@@ -172,4 +223,8 @@ export class BrokerSessions implements Disposable {
       return false;
     }
   }
+}
+
+function hasNothingToDo({ ready, awaited }: DrainWork): boolean {
+  return ready + awaited === 0;
 }

@@ -4,6 +4,7 @@ import type { LogIndex } from '@fleetmq/shared';
 import { defaultPlanLimits } from '../domain/plan.ts';
 import { BrokerSessions } from './broker-sessions.ts';
 import { FeatureAdmin } from './feature-admin.ts';
+import { LeaderAdmin } from './leader-admin.ts';
 import { LeaderView } from './leader-view.ts';
 import { MetadataFeed } from './metadata-feed.ts';
 import type { Start } from './node-ports.ts';
@@ -18,6 +19,7 @@ export interface ServiceParts {
   readonly reassignments: ReassignmentAdmin;
   readonly features: FeatureAdmin;
   readonly sessions: BrokerSessions;
+  readonly leaders: LeaderAdmin;
   readonly feed: MetadataFeed;
 }
 
@@ -57,8 +59,19 @@ export function createServices(
     },
   });
   const sessionTimeoutMs = config.broker['session-timeout-ms'];
+  const reassignments = new ReassignmentAdmin({ ...common, random });
   const sessions = opened.use(
-    new BrokerSessions({ view, leader, leadership, proposals, clock, timers, logger, sessionTimeoutMs }),
+    new BrokerSessions({
+      ...{ view, leader, leadership, proposals, clock, timers, logger, sessionTimeoutMs },
+      onMoving: (beat) => reassignments.onMoving(beat, beat.moving),
+    }),
+  );
+  const leaders = opened.use(
+    new LeaderAdmin({
+      ...{ leader, leadership, proposals, timers, logger },
+      balanceIntervalMs: config.balance['interval-ms'],
+      imbalancePercentMax: config.balance['imbalance-percent'],
+    }),
   );
   const features = new FeatureAdmin({
     ...common,
@@ -69,5 +82,5 @@ export function createServices(
     ask,
     logger,
   });
-  return { leader, feed, topics, reassignments: new ReassignmentAdmin({ ...common, random }), features, sessions };
+  return { leader, feed, topics, reassignments, features, sessions, leaders };
 }

@@ -2,11 +2,18 @@
  * Moves of replicas as calls: planned on the leader, carried out as commands, watched by whoever asked. What moves is in the
  * metadata, so a watch may end and another one, on the next leader too, goes on where it was.
  */
-import { type MetadataEvent, type MetadataImage, type ReassignmentImage, requireLevel } from '@fleetmq/metadata';
+import {
+  equalValues,
+  type MetadataEvent,
+  type MetadataImage,
+  type ReassignmentImage,
+  requireLevel,
+} from '@fleetmq/metadata';
 import { type BrokerId, DomainError, type LogIndex, type Random } from '@fleetmq/shared';
 import { previewCommand } from '../domain/apply.ts';
 import { requireReassignment } from '../domain/apply-reassignments.ts';
-import type { CancelledMoves, StartReassignment } from '../domain/commands.ts';
+import type { BrokerLife, CancelledMoves, StartReassignment } from '../domain/commands.ts';
+import { type CopiedBytes, CopyProgress, type MovingPartition } from '../domain/copy-progress.ts';
 import {
   type PlannedMove,
   planEmptying,
@@ -32,11 +39,19 @@ export interface StartedReassignment {
   readonly moves: readonly PlannedMove[];
 }
 
+/** With the bytes that were copied so far. */
+export interface WatchedReassignment extends CopiedBytes {
+  readonly reassignment: ReassignmentImage;
+}
+
+export interface MoveOptions extends CallOptions, Pick<StartReassignment, 'bytesPerSecondMax'> {}
+
 /** Watches that may be open at once. */
 const watchersMax = 200;
 
 export class ReassignmentAdmin {
   readonly #options: ReassignmentAdminOptions;
+  readonly #copied = new CopyProgress();
   readonly #wakers = new Set<() => void>();
   #watchers = 0;
 
@@ -55,14 +70,24 @@ export class ReassignmentAdmin {
     this.#wake();
   }
 
-  async start(wishes: readonly ReassignmentWish[], call: CallOptions): Promise<StartedReassignment> {
+  async start(wishes: readonly ReassignmentWish[], call: MoveOptions): Promise<StartedReassignment> {
     return await this.#carryOut(await this.#plan(call, (image) => planReassignment(image, wishes)), call);
   }
 
   /** Moves every replica away from the broker. */
-  async empty(brokerId: BrokerId, signal: AbortSignal): Promise<StartedReassignment> {
-    const call = { signal, validateOnly: false };
+  async empty(brokerId: BrokerId, options: Omit<MoveOptions, 'validateOnly'>): Promise<StartedReassignment> {
+    const call = { ...options, validateOnly: false };
     return await this.#carryOut(await this.#plan(call, (image) => planEmptying(image, brokerId)), call);
+  }
+
+  /** A broker tells how far the partitions have come that it leads. */
+  onMoving(life: BrokerLife, moving: readonly MovingPartition[]): void {
+    if (this.#copied.note(this.#options.leader.image, life, moving)) this.#wake();
+  }
+
+  /** As far as this controller has heard of it. */
+  copiedBytes(reassignmentId: string): CopiedBytes {
+    return this.#copied.of(this.#options.leader.image, reassignmentId);
   }
 
   /** What could not go back goes on. REASSIGNMENT_NOT_FOUND. */
@@ -76,7 +101,7 @@ export class ReassignmentAdmin {
    * The reassignment now, and again whenever it has changed, until it has ended. REASSIGNMENT_NOT_FOUND; NOT_LEADER when
    * this controller leads no more: the caller goes on at another one. LIMIT_EXCEEDED.
    */
-  async *watch(reassignmentId: string, signal: AbortSignal): AsyncGenerator<ReassignmentImage> {
+  async *watch(reassignmentId: string, signal: AbortSignal): AsyncGenerator<WatchedReassignment> {
     if (this.#watchers >= watchersMax) throw new DomainError('LIMIT_EXCEEDED', `${watchersMax} watches are open`);
     this.#watchers++;
     try {
@@ -86,17 +111,18 @@ export class ReassignmentAdmin {
     }
   }
 
-  async *#follow(reassignmentId: string, signal: AbortSignal): AsyncGenerator<ReassignmentImage> {
+  async *#follow(reassignmentId: string, signal: AbortSignal): AsyncGenerator<WatchedReassignment> {
     const { leader, leadership } = this.#options;
-    let told: ReassignmentImage | undefined;
+    let told: WatchedReassignment | undefined;
     for (;;) {
       leadership.requireReady();
       const call = { signal, validateOnly: false };
-      const now = await leader.plan(call, (image) => requireReassignment(image, reassignmentId));
-      if (now !== told) {
+      const reassignment = await leader.plan(call, (image) => requireReassignment(image, reassignmentId));
+      const now = { reassignment, ...this.copiedBytes(reassignmentId) };
+      if (!equalValues(now, told)) {
         told = now;
         yield now;
-        if (now.endedAtMs > 0) return;
+        if (reassignment.endedAtMs > 0) return;
         continue;
       }
       await this.#change(signal);
@@ -110,10 +136,12 @@ export class ReassignmentAdmin {
     });
   }
 
-  async #carryOut(moves: readonly PlannedMove[], call: CallOptions): Promise<StartedReassignment> {
+  async #carryOut(moves: readonly PlannedMove[], call: MoveOptions): Promise<StartedReassignment> {
     if (moves.length === 0) return { reassignmentId: '', moves };
     const reassignmentId = randomId(this.#options.random);
-    const command: StartReassignment = { kind: 'start-reassignment', reassignmentId, moves };
+    const { bytesPerSecondMax } = call;
+    const throttle = bytesPerSecondMax === undefined ? {} : { bytesPerSecondMax };
+    const command: StartReassignment = { kind: 'start-reassignment', reassignmentId, moves, ...throttle };
     if (call.validateOnly) {
       previewCommand(this.#options.leader.image, command, (this.#options.appliedIndex() + 1) as LogIndex);
       return { reassignmentId: '', moves };

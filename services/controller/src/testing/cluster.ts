@@ -3,9 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DescService } from '@bufbuild/protobuf';
+import type { DescService, MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
-import { type BrokerHeartbeatResponse, ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
+import {
+  type BrokerHeartbeatRequestSchema,
+  type BrokerHeartbeatResponse,
+  ControllerBrokerService,
+} from '@fleetmq/gen/controller/cluster';
 import { supportedFeatures } from '@fleetmq/metadata';
 import { createRpcPool, nodeRandom, type RpcPool } from '@fleetmq/shared/runtime';
 import { type ControllerConfig, controllerSchema } from '../config.ts';
@@ -107,6 +111,7 @@ export class TestCluster implements AsyncDisposable {
         'segment-bytes': 4_096,
       },
       broker: { 'session-timeout-ms': this.#options.sessionTimeoutMs ?? 60_000, 'heartbeat-ms': 50 },
+      balance: {},
       limits: {},
       log: {},
     });
@@ -176,7 +181,7 @@ function isFree(port: number): Promise<boolean> {
 export interface TestBroker {
   readonly brokerEpoch: bigint;
   readonly life: { readonly brokerId: number; readonly brokerEpoch: bigint };
-  heartbeat(fields?: { wantShutDown?: boolean; brokerEpoch?: bigint }): Promise<BrokerHeartbeatResponse>;
+  heartbeat(fields?: MessageInitShape<typeof BrokerHeartbeatRequestSchema>): Promise<BrokerHeartbeatResponse>;
   /** One every 100 ms, until disposed of. */
   heartbeats(): Disposable;
 }

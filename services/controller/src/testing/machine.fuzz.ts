@@ -13,7 +13,7 @@ import type {
   TopicId,
 } from '@fleetmq/shared';
 import { applyCommand } from '../domain/apply.ts';
-import type { MetadataCommand, ResultOf } from '../domain/commands.ts';
+import type { MetadataCommand, ProvenReplica, ResultOf } from '../domain/commands.ts';
 import { decodeCommand, encodeCommand } from '../wire/commands.ts';
 
 export const id = (broker: number): BrokerId => broker as BrokerId;
@@ -59,7 +59,7 @@ export class Machine {
       endpoints: [],
       diskId: how.disk ?? `disk-${broker}`,
       cleanShutdown: how.clean ?? false,
-      features: new Map(Object.entries(how.features ?? {})),
+      features: how.features === undefined ? this.image.cluster.features : new Map(Object.entries(how.features)),
     });
   }
 
@@ -75,14 +75,28 @@ export class Machine {
     this.do({ kind: 'fence-broker', ...this.life(broker) });
   }
 
+  /** Its replica of the first partition, as one whose log was found whole. */
+  proven(broker: number): ProvenReplica {
+    const { leaderEpoch } = this.partition;
+    return { ...this.life(broker), topicId: topicId(1), partition: 0 as PartitionId, leaderEpoch };
+  }
+
   /** Brokers in service, and one topic with one partition on all of them. */
   static with(...brokers: readonly number[]): Machine {
+    return Machine.at(1, ...brokers);
+  }
+
+  /** As `with`, at this metadata.version. */
+  static at(level: number, ...brokers: readonly number[]): Machine {
     const machine = new Machine();
+    if (level > 1) {
+      machine.do({ kind: 'set-cluster-id', clusterId: 'c', features: new Map([['metadata.version', level]]) });
+    }
     for (const broker of brokers) {
       machine.register(broker);
       machine.unfence(broker);
     }
-    machine.do(topicOn(brokers));
+    if (brokers.length > 0) machine.do(topicOn(brokers));
     return machine;
   }
 
@@ -131,7 +145,8 @@ export function topicOn(brokers: readonly number[], number = 1, name = `topic-${
   };
 }
 
-/** Leader and in-sync replicas, as `1: 1 2 3`. */
-export function shape({ leaderId, inSyncReplicas }: PartitionImage): string {
-  return `${leaderId}: ${inSyncReplicas.join(' ')}`;
+/** Leader, in-sync and eligible replicas, as `1: 1 2 3` and `1: 1 (2 3)`. */
+export function shape({ leaderId, inSyncReplicas, eligibleReplicas = [] }: PartitionImage): string {
+  const eligible = eligibleReplicas.length === 0 ? '' : ` (${eligibleReplicas.join(' ')})`;
+  return `${leaderId}: ${inSyncReplicas.join(' ')}${eligible}`;
 }

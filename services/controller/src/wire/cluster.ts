@@ -5,17 +5,21 @@ import {
   type BrokerHeartbeatResponse,
   BrokerHeartbeatResponseSchema,
   type CreatePartitionsRequest,
+  type LogEnd as LogEndMessage,
+  type MovingPartition as MovingMessage,
   type RegisterBrokerRequest,
 } from '@fleetmq/gen/controller/cluster';
 import { brokerIdFromProto, endpointFromProto, topicIdFromProto } from '@fleetmq/metadata/wire';
-import { DomainError, type PartitionId, toSafeInteger } from '@fleetmq/shared';
+import { DomainError, type LeaderEpoch, type PartitionId, toOffset, toSafeInteger } from '@fleetmq/shared';
 import type { RegisterBroker } from '../domain/commands.ts';
+import type { MovingPartition } from '../domain/copy-progress.ts';
 import type { Heartbeat, HeartbeatAnswer } from '../domain/heartbeat.ts';
 import type { AddPartitionsPlan } from '../domain/plan.ts';
+import type { LogEnd } from '../domain/proven-logs.ts';
 import { assignmentFromProto, lifeFromProto, toMap } from './commands.ts';
 
 const textMax = 256;
-const failedPartitionsMax = 10_000;
+const partitionsMax = 10_000;
 export const topicIdsMax = 1_000;
 const producerIdsDefault = 1_000;
 const producerIdsMax = 100_000;
@@ -39,20 +43,38 @@ export function registrationFromProto(request: RegisterBrokerRequest): RegisterB
 }
 
 export function heartbeatFromProto(request: BrokerHeartbeatRequest): Heartbeat {
-  if (request.failedPartitions.length > failedPartitionsMax) {
-    throw new DomainError(
-      'INVALID_REQUEST',
-      `${request.failedPartitions.length} failed partitions are too many at once`,
-    );
-  }
+  const { failedPartitions, logEnds, moving } = request;
+  const most = Math.max(failedPartitions.length, logEnds.length, moving.length);
+  if (most > partitionsMax) throw new DomainError('INVALID_REQUEST', `${most} partitions are too many at once`);
   return {
     ...lifeFromProto(request),
     metadataVersion: toSafeInteger<number>(request.metadataVersion, 'metadata version'),
     wantShutDown: request.wantShutDown,
-    failedPartitions: request.failedPartitions.map(({ topicId, partition }) => ({
+    failedPartitions: failedPartitions.map(({ topicId, partition, reason }) => ({
       topicId: topicIdFromProto(topicId),
       partition: partition as PartitionId,
+      reason: reason.slice(0, textMax),
     })),
+    logEnds: request.logEnds.map(logEndFromProto),
+    moving: moving.map(movingFromProto),
+  };
+}
+
+function logEndFromProto({ topicId, partition, lastEpoch, endOffset }: LogEndMessage): LogEnd {
+  return {
+    topicId: topicIdFromProto(topicId),
+    partition: partition as PartitionId,
+    lastEpoch: lastEpoch as LeaderEpoch,
+    endOffset: toOffset(endOffset),
+  };
+}
+
+function movingFromProto({ topicId, partition, copiedBytes, totalBytes }: MovingMessage): MovingPartition {
+  return {
+    topicId: topicIdFromProto(topicId),
+    partition: partition as PartitionId,
+    copiedBytes: toSafeInteger<number>(copiedBytes, 'copied bytes'),
+    totalBytes: toSafeInteger<number>(totalBytes, 'bytes to copy'),
   };
 }
 

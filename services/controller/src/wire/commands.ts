@@ -7,7 +7,9 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import {
   type ChangeIsrCommand,
   type MetadataCommand as CommandMessage,
+  type ElectLeaderCommand,
   MetadataCommandSchema,
+  type ProvenReplica as ProvenReplicaMessage,
   type RegisterBrokerCommand,
   type ReplicaMove as ReplicaMoveMessage,
 } from '@fleetmq/gen/controller/metadata_log';
@@ -27,9 +29,13 @@ import type {
   Assignment,
   BrokerLife,
   ChangeIsr,
+  DrainBroker,
+  ElectLeader,
   MetadataCommand,
+  ProvenReplica,
   RegisterBroker,
   ReplicaMove,
+  StartReassignment,
 } from '../domain/commands.ts';
 
 type CommandCase = NonNullable<MessageInitShape<typeof MetadataCommandSchema>['command']>;
@@ -53,11 +59,11 @@ function commandCase(command: MetadataCommand): CommandCase {
     case 'fence-broker':
       return { case: 'fenceBroker', value: lifeToProto(command) };
     case 'unfence-broker':
-      return { case: 'unfenceBroker', value: lifeToProto(command) };
+      return { case: 'unfenceBroker', value: { ...lifeToProto(command), cancelDrain: command.cancelDrain ?? false } };
     case 'unregister-broker':
       return { case: 'unregisterBroker', value: { brokerId: command.brokerId } };
     case 'drain-broker':
-      return { case: 'drainBroker', value: lifeToProto(command) };
+      return { case: 'drainBroker', value: drainToProto(command) };
     case 'create-topic': {
       const { name, topicId, config, internal } = command;
       const assignments = command.assignments.map(assignmentToProto);
@@ -94,11 +100,23 @@ function commandCase(command: MetadataCommand): CommandCase {
         value: { clusterId: command.clusterId, features: toObject(command.features) },
       };
     case 'start-reassignment': {
-      const { reassignmentId, moves } = command;
-      return { case: 'startReassignment', value: { reassignmentId, moves: moves.map(moveToProto) } };
+      const { reassignmentId, moves, bytesPerSecondMax = 0 } = command;
+      const value = { reassignmentId, moves: moves.map(moveToProto), bytesPerSecondMax: BigInt(bytesPerSecondMax) };
+      return { case: 'startReassignment', value };
     }
     case 'cancel-reassignment':
       return { case: 'cancelReassignment', value: { reassignmentId: command.reassignmentId } };
+    case 'elect-proven': {
+      const replicas = command.replicas.map(({ topicId, partition, leaderEpoch, ...life }) => ({
+        ...{ topicId, partition, leaderEpoch },
+        ...lifeToProto(life),
+      }));
+      return { case: 'electProven', value: { replicas } };
+    }
+    case 'fail-replica': {
+      const { topicId, partition } = command;
+      return { case: 'failReplica', value: { ...lifeToProto(command), topicId, partition } };
+    }
     case 'set-features':
       return { case: 'setFeatures', value: { levels: toObject(command.levels) } };
     default:
@@ -114,11 +132,20 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     case 'fenceBroker':
       return { kind: 'fence-broker', ...lifeFromProto(command.value) };
     case 'unfenceBroker':
-      return { kind: 'unfence-broker', ...lifeFromProto(command.value) };
+      return {
+        kind: 'unfence-broker',
+        ...lifeFromProto(command.value),
+        ...(command.value.cancelDrain ? { cancelDrain: true } : {}),
+      };
     case 'unregisterBroker':
       return { kind: 'unregister-broker', brokerId: brokerIdFromProto(command.value.brokerId) };
     case 'drainBroker':
-      return { kind: 'drain-broker', ...lifeFromProto(command.value) };
+      return {
+        kind: 'drain-broker',
+        ...lifeFromProto(command.value),
+        ...(command.value.stopping ? { stopping: true } : {}),
+        ...(command.value.keep ? { keep: true } : {}),
+      };
     case 'createTopic': {
       const { name, assignments, config, internal } = command.value;
       const topicId = topicIdFromProto(command.value.topicId);
@@ -140,16 +167,8 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     }
     case 'changeIsr':
       return changeIsrFromProto(command.value);
-    case 'electLeader': {
-      const { topicId, partition, targetId, leaderEpoch } = command.value;
-      return {
-        kind: 'elect-leader',
-        topicId: topicIdFromProto(topicId),
-        partition: partition as PartitionId,
-        targetId: targetId as BrokerLife['brokerId'],
-        leaderEpoch: leaderEpoch === 0 ? undefined : (leaderEpoch as LeaderEpoch),
-      };
-    }
+    case 'electLeader':
+      return electFromProto(command.value);
     case 'allocateProducerIds':
       return { kind: 'allocate-producer-ids', ...lifeFromProto(command.value), count: command.value.count };
     case 'setClusterId':
@@ -159,11 +178,19 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
         features: toMap(command.value.features),
       };
     case 'startReassignment': {
-      const { reassignmentId, moves } = command.value;
-      return { kind: 'start-reassignment', reassignmentId, moves: moves.map(moveFromProto) };
+      const { reassignmentId, moves, bytesPerSecondMax } = command.value;
+      const throttle = throttleFromProto(bytesPerSecondMax);
+      return { kind: 'start-reassignment', reassignmentId, moves: moves.map(moveFromProto), ...throttle };
     }
     case 'cancelReassignment':
       return { kind: 'cancel-reassignment', reassignmentId: command.value.reassignmentId };
+    case 'electProven':
+      return { kind: 'elect-proven', replicas: command.value.replicas.map(provenFromProto) };
+    case 'failReplica': {
+      const topicId = topicIdFromProto(command.value.topicId);
+      const partition = command.value.partition as PartitionId;
+      return { kind: 'fail-replica', ...lifeFromProto(command.value), topicId, partition };
+    }
     case 'setFeatures':
       return { kind: 'set-features', levels: toMap(command.value.levels) };
     case undefined:
@@ -174,6 +201,10 @@ function commandFromProto(message: CommandMessage): MetadataCommand {
     default:
       return unreachable(command);
   }
+}
+
+function drainToProto(command: DrainBroker) {
+  return { ...lifeToProto(command), stopping: command.stopping ?? false, keep: command.keep ?? false };
 }
 
 function registerFromProto(message: RegisterBrokerCommand): RegisterBroker {
@@ -241,6 +272,31 @@ function moveFromProto(message: ReplicaMoveMessage): ReplicaMove {
     targetReplicas: message.targetReplicas.map(brokerIdFromProto),
     sourceReplicas: message.sourceReplicas.map(brokerIdFromProto),
   };
+}
+
+function electFromProto({ topicId, partition, targetId, leaderEpoch }: ElectLeaderCommand): ElectLeader {
+  return {
+    kind: 'elect-leader',
+    topicId: topicIdFromProto(topicId),
+    partition: partition as PartitionId,
+    targetId: targetId as BrokerLife['brokerId'],
+    leaderEpoch: leaderEpoch === 0 ? undefined : (leaderEpoch as LeaderEpoch),
+  };
+}
+
+function provenFromProto(message: ProvenReplicaMessage): ProvenReplica {
+  return {
+    ...lifeFromProto(message),
+    topicId: topicIdFromProto(message.topicId),
+    partition: message.partition as PartitionId,
+    leaderEpoch: message.leaderEpoch as LeaderEpoch,
+  };
+}
+
+/** 0 stands for none. */
+export function throttleFromProto(bytesPerSecondMax: bigint): Pick<StartReassignment, 'bytesPerSecondMax'> {
+  if (bytesPerSecondMax === 0n) return {};
+  return { bytesPerSecondMax: toSafeInteger<number>(bytesPerSecondMax, 'bytes_per_second_max') };
 }
 
 /** 0 stands for none. */

@@ -5,13 +5,21 @@ import {
   ControllerStatusSchema,
   type DescribeClusterResponse,
   DescribeClusterResponseSchema,
+  type FailedReplica as FailedMessage,
+  FailedReplicaSchema,
 } from '@fleetmq/gen/controller/admin';
-import { type MetadataImage, noBroker } from '@fleetmq/metadata';
+import { compareText, type MetadataImage, noBroker } from '@fleetmq/metadata';
 import { brokerToProto, durationToProto } from '@fleetmq/metadata/wire';
+import type { BrokerId } from '@fleetmq/shared';
+import type { FailedReplica } from '../domain/heartbeat.ts';
 import type { QuorumReport } from '../domain/quorum-report.ts';
 import { progressNames } from './quorum.ts';
 
-export function describeCluster(image: MetadataImage, quorum: QuorumReport): DescribeClusterResponse {
+export function describeCluster(
+  image: MetadataImage,
+  quorum: QuorumReport,
+  failed: readonly FailedOnBroker[],
+): DescribeClusterResponse {
   let offlinePartitionCount = 0;
   let underReplicatedPartitionCount = 0;
   for (const { topicId } of image.topics()) {
@@ -31,8 +39,29 @@ export function describeCluster(image: MetadataImage, quorum: QuorumReport): Des
     offlinePartitionCount,
     underReplicatedPartitionCount,
     metadataVersion: BigInt(image.version),
+    failedReplicas: failedReplicasToProto(image, failed),
   });
 }
+
+export type FailedOnBroker = FailedReplica & { readonly brokerId: BrokerId };
+
+/** By topic, partition and broker; those that are replicas still. */
+export function failedReplicasToProto(image: MetadataImage, failed: readonly FailedOnBroker[]): FailedMessage[] {
+  const named = failed.flatMap(({ topicId, partition, brokerId, reason }) => {
+    const topic = image.topicById(topicId)?.name;
+    const isReplica = image.partition(topicId, partition)?.replicas.includes(brokerId) === true;
+    return topic === undefined || !isReplica ? [] : [{ topicPartition: { topic, partition }, brokerId, reason }];
+  });
+  named.sort(
+    (left, right) =>
+      compareText(left.topicPartition.topic, right.topicPartition.topic) ||
+      left.topicPartition.partition - right.topicPartition.partition ||
+      left.brokerId - right.brokerId,
+  );
+  return named.slice(0, failedMax).map((each) => create(FailedReplicaSchema, each));
+}
+
+const failedMax = 10_000;
 
 /** By id. */
 export function controllersToProto({ members, progress }: QuorumReport): ControllerStatus[] {

@@ -18,6 +18,7 @@ import {
 import { compareText, type MetadataImage, type PartitionMove, type ReassignmentImage } from '@fleetmq/metadata';
 import { brokerIdFromProto } from '@fleetmq/metadata/wire';
 import { DomainError } from '@fleetmq/shared';
+import type { CopiedBytes } from '../domain/copy-progress.ts';
 import type { PlannedMove, ReassignmentWish } from '../domain/plan-reassignment.ts';
 import { topicPartitionFromProto } from './admin.ts';
 
@@ -55,7 +56,7 @@ export function movesOf(image: MetadataImage, reassignmentId: string): PlannedMo
 }
 
 export function reassignProgress(
-  reassignment: ReassignmentImage,
+  { reassignment, copiedBytes, totalBytes }: { readonly reassignment: ReassignmentImage } & CopiedBytes,
   moves: PlannedMoveMessage[] = [],
 ): ReassignPartitionsProgress {
   return create(ReassignPartitionsProgressSchema, {
@@ -64,11 +65,16 @@ export function reassignProgress(
     donePartitions: reassignment.donePartitions,
     cancelledPartitions: reassignment.cancelledPartitions,
     ended: reassignment.endedAtMs > 0,
+    copiedBytes: BigInt(copiedBytes),
+    totalBytes: BigInt(totalBytes),
     moves,
   });
 }
 
-export function listReassignments(image: MetadataImage): ListReassignmentsResponse {
+export function listReassignments(
+  image: MetadataImage,
+  bytesOf: (reassignmentId: string) => CopiedBytes,
+): ListReassignmentsResponse {
   const moving = movingPartitions(image).map(({ topicPartition, move }) => {
     const startedAtMs = image.reassignment(move.reassignmentId)?.startedAtMs;
     return create(ReassignmentSchema, {
@@ -81,14 +87,20 @@ export function listReassignments(image: MetadataImage): ListReassignmentsRespon
   });
   return create(ListReassignmentsResponseSchema, {
     reassignments: moving,
-    progress: image.reassignments().map(progressToProto),
+    progress: image.reassignments().map((each) => progressToProto(each, bytesOf(each.reassignmentId))),
     metadataVersion: BigInt(image.version),
   });
 }
 
-function progressToProto({ startedAtMs, endedAtMs, ...counts }: ReassignmentImage): ReassignmentProgress {
+function progressToProto(
+  { startedAtMs, endedAtMs, bytesPerSecondMax = 0, ...counts }: ReassignmentImage,
+  { copiedBytes, totalBytes }: CopiedBytes,
+): ReassignmentProgress {
   return create(ReassignmentProgressSchema, {
     ...counts,
+    copiedBytes: BigInt(copiedBytes),
+    totalBytes: BigInt(totalBytes),
+    bytesPerSecondMax: BigInt(bytesPerSecondMax),
     startTime: timestampFromMs(startedAtMs),
     ...(endedAtMs === 0 ? {} : { endTime: timestampFromMs(endedAtMs) }),
   });

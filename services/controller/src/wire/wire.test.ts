@@ -191,7 +191,10 @@ describe('commands in the log', () => {
     { kind: 'fence-broker', ...life },
     { kind: 'unfence-broker', ...life },
     { kind: 'unregister-broker', brokerId: life.brokerId },
+    { kind: 'unfence-broker', ...life, cancelDrain: true },
     { kind: 'drain-broker', ...life },
+    { kind: 'drain-broker', ...life, stopping: true },
+    { kind: 'drain-broker', ...life, keep: true },
     {
       kind: 'create-topic',
       name: 'orders',
@@ -229,8 +232,11 @@ describe('commands in the log', () => {
         },
       ],
     },
+    { kind: 'start-reassignment', reassignmentId: 'r', moves: [], bytesPerSecondMax: 7 },
     { kind: 'cancel-reassignment', reassignmentId: 'r' },
     { kind: 'set-features', levels: new Map([['a', 2]]) },
+    { kind: 'elect-proven', replicas: [{ ...life, topicId, partition: 4 as PartitionId, leaderEpoch: 9 as never }] },
+    { kind: 'fail-replica', ...life, topicId, partition: 4 as PartitionId },
   ];
 
   for (const command of commands) {

@@ -162,9 +162,23 @@ export class SimBroker {
         brokerEpoch: life.epoch,
         metadataVersion: BigInt(life.watch.version),
         failedPartitions,
+        logEnds: this.#logEnds(own),
       },
       { timeoutMs: seed.sessionTimeoutMs, idempotent: true },
     );
+  }
+
+  /** As a broker tells them whose logs are all open. */
+  #logEnds(own: readonly PartitionImage[]) {
+    const id = this.brokerId as BrokerId;
+    return own
+      .filter(({ leaderId, inSyncReplicas, eligibleReplicas = [] }) => {
+        return leaderId === 0 && (inSyncReplicas.includes(id) || eligibleReplicas.includes(id));
+      })
+      .map(({ topicId, partition, leaderEpoch }) => {
+        const lastEpoch = Math.ceil(this.#random.next() * leaderEpoch);
+        return { topicId, partition, lastEpoch, endOffset: BigInt(Math.floor(this.#random.next() * 100)) };
+      });
   }
 
   /** One of the partitions that it leads gets another ISR, or ids for producers are fetched. */

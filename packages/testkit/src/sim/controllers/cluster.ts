@@ -259,6 +259,7 @@ export class SimCluster {
         'segment-bytes': seed.segmentBytes,
       },
       broker: { 'session-timeout-ms': seed.sessionTimeoutMs, 'heartbeat-ms': seed.brokerHeartbeatMs },
+      balance: { 'interval-ms': 2_000, 'imbalance-percent': 0 },
       limits: { 'watch-history-events': 100 },
       log: {},
     });

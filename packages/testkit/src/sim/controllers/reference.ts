@@ -3,7 +3,7 @@
  * own. Nodes are compared with it, entry by entry and state by state; so are the metadata that watchers hold.
  *
  * Beside the comparison it checks, by rules written down here a second time, that each command was entitled to what it did
- * (P10, P11: epochs compared, leaders from the ISR alone), since a wrong rule would be wrong on all nodes alike.
+ * (P10, P11: epochs compared, leaders from the ISR, or with all committed records, alone), since a wrong rule would be wrong on all nodes alike.
  */
 import {
   type ControllerNode,
@@ -217,7 +217,10 @@ export class Reference {
     for (const { brokerId, brokerEpoch } of command.inSyncReplicas) {
       const broker = before.broker(brokerId);
       const joins = !partition.inSyncReplicas.includes(brokerId);
-      if (broker?.brokerEpoch === brokerEpoch && (!joins || broker.state === 'active')) continue;
+      // An operator who drains a broker wants it to follow; one that is about to stop does not come back.
+      const isDrained = broker?.state === 'draining' && broker.drained === true && broker.stopping === undefined;
+      const mayJoin = broker?.state === 'active' || isDrained;
+      if (broker?.brokerEpoch === brokerEpoch && (!joins || mayJoin)) continue;
       this.#fail('members join the ISR in service and under their epoch', `broker ${brokerId}, epoch ${brokerEpoch}`);
     }
   }
@@ -236,8 +239,29 @@ export class Reference {
     }
     if (leaderId !== old.leaderId) {
       if (after.leaderEpoch === old.leaderEpoch) this.#fail('one leader per leader epoch', name);
-      if (leaderId !== 0 && !old.inSyncReplicas.includes(leaderId)) this.#fail('leaders come from the ISR', name);
+      const possible = [...old.inSyncReplicas, ...(old.eligibleReplicas ?? [])];
+      if (leaderId !== 0 && !possible.includes(leaderId)) this.#fail('leaders have all committed records', name);
     }
+    this.#checkEligible(after, old, name);
+  }
+
+  /** KIP-966: they have left the ISR, and nothing can be committed since. */
+  #checkEligible(after: PartitionImage, old: PartitionImage, name: string): void {
+    const { inSyncReplicas, eligibleReplicas = [], replicas, move, topicId } = after;
+    if (eligibleReplicas.length === 0) return;
+    this.#world.counts.add('partitions with eligible replicas');
+    const had = [...old.inSyncReplicas, ...(old.eligibleReplicas ?? [])];
+    const isEntitled = (id: number): boolean =>
+      had.some((each) => each === id) &&
+      replicas.some((each) => each === id) &&
+      !inSyncReplicas.some((each) => each === id);
+    if (!eligibleReplicas.every(isEntitled)) this.#fail('eligible replicas were in sync', name);
+    const { image } = this.#machine;
+    const setting = 'min.insync.replicas';
+    const factor = (move?.targetReplicas ?? replicas).length;
+    const own = image.topicById(topicId)?.config.get(setting);
+    const minimum = own === undefined ? Math.min(factor, Number(image.cluster.config.get(setting) ?? 2)) : Number(own);
+    if (inSyncReplicas.length >= minimum) this.#fail('nobody is eligible while records are committed', name);
   }
 }
 
