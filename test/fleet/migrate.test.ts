@@ -48,8 +48,8 @@ test('a partition moves to another broker, and whoever asks again sees it where 
   }
   assert.equal(seen.at(-1)?.phase, 'copy');
   const isKnown = async (): Promise<boolean> => {
-    const { reassignments } = await admin.reassignments.list();
-    return reassignments.some((each) => each.copiedBytes > 0n && each.bytesPerSecondMax === BigInt(3 * mebibyte));
+    const { progress } = await admin.reassignments.list();
+    return progress.some((each) => each.copiedBytes > 0n && each.bytesPerSecondMax === BigInt(3 * mebibyte));
   };
   await waitFor('the controllers to know how far it is', isKnown, 5_000);
   const elsewhere = before[1] ?? 0;

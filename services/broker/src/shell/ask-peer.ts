@@ -2,7 +2,7 @@
 import { BrokerReplicationService } from '@fleetmq/gen/broker/replication';
 import { apiVersion } from '@fleetmq/metadata';
 import { DomainError } from '@fleetmq/shared';
-import { assertOk } from './controller-link.ts';
+import { assertOk } from './assert-ok.ts';
 import type { ReplicatorOptions } from './link-options.ts';
 
 /** Rejects with what the peer refuses it with, STALE_BROKER_EPOCH when an earlier life of it answers, NOT_AVAILABLE, TIMEOUT. */

@@ -18,13 +18,13 @@ import type { ControllerCalls, MetadataWatch } from '@fleetmq/metadata/link';
 import {
   type BrokerEpoch,
   DomainError,
-  errorName,
   isDomainError,
   type Logger,
   type Timer,
   type Timers,
   toSafeInteger,
 } from '@fleetmq/shared';
+import { assertOk } from './assert-ok.ts';
 import type { MoveProgress } from './move-progress.ts';
 
 export interface ControllerLinkOptions {
@@ -274,10 +274,3 @@ const registerTimeoutMs = 10_000;
 const heartbeatTimeoutMs = 2_000;
 /** Partitions of each kind that one heartbeat names; the others follow once these are settled. */
 const namedMax = 1_000;
-
-/** Throws the error that an answer carries in its body. */
-export function assertOk(answer: { readonly errorCode: number; readonly errorMessage: string }): void {
-  if (answer.errorCode === 0) return;
-  const code = errorName(answer.errorCode);
-  throw new DomainError(code, answer.errorMessage === '' ? code : answer.errorMessage);
-}

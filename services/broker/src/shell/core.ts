@@ -64,22 +64,13 @@ export interface CoreOptions {
 export type Core = ReturnType<typeof createCore>;
 
 export function createCore(options: CoreOptions) {
-  const { config, clock, timers, random, logger, watch, calls } = options;
+  const { config, clock, timers, logger, watch, calls } = options;
   const { image } = watch;
   const localId = config.node.id;
   const budgets = createBudgets(config, clock);
   const life = { isStopping: false };
 
-  const link = new ControllerLink({
-    ...options.link,
-    localId,
-    incarnationId: Buffer.from(random.bytes(16)).toString('hex'),
-    rackId: config.node.rack,
-    calls,
-    watch,
-    timers,
-    logger,
-    heartbeatMs: config.broker['heartbeat-ms'],
+  const link = createLink(options, {
     failures: () => partitions.failures(),
     logEnds: () => partitions.logEnds(),
     moves: () => moves(),
@@ -154,6 +145,24 @@ export function createCore(options: CoreOptions) {
       life.isStopping = true;
     },
   };
+}
+
+function createLink(
+  { config, timers, random, logger, watch, calls, link }: CoreOptions,
+  reports: Pick<ControllerLinkOptions, 'failures' | 'logEnds' | 'moves'>,
+): ControllerLink {
+  return new ControllerLink({
+    ...link,
+    ...reports,
+    localId: config.node.id,
+    incarnationId: Buffer.from(random.bytes(16)).toString('hex'),
+    rackId: config.node.rack,
+    calls,
+    watch,
+    timers,
+    logger,
+    heartbeatMs: config.broker['heartbeat-ms'],
+  });
 }
 
 function createReplicator(

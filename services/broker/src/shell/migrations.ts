@@ -11,7 +11,7 @@ import { type Clock, DomainError, isDomainError, type Timers } from '@fleetmq/sh
 import type { LaneTransport } from '@fleetmq/shared/runtime';
 import { type Migration, type MigrationStage, migrationStage, remainingMs } from '../domain/migration.ts';
 import { locatePartition } from '../domain/topics.ts';
-import { assertOk } from './controller-link.ts';
+import { assertOk } from './assert-ok.ts';
 import type { Partitions } from './partitions.ts';
 import type { Replicator } from './replicator.ts';
 

@@ -5,7 +5,7 @@
 import { ControllerBrokerService } from '@fleetmq/gen/controller/cluster';
 import { apiVersion } from '@fleetmq/metadata';
 import type { ControllerCalls } from '@fleetmq/metadata/link';
-import { assertOk } from './controller-link.ts';
+import { assertOk } from './assert-ok.ts';
 
 export interface ProducerIdsOptions {
   readonly localId: number;
