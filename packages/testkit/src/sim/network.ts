@@ -3,7 +3,15 @@
  * listener, callers use a Connect `Transport` or a lane (`lane.ts`). Messages travel as bytes (`wire.ts`), so that the wire
  * forms are part of what is simulated.
  */
-import { create, type DescMessage, type DescMethod, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
 import type { Transport } from '@connectrpc/connect';
 import type { LaneTransport, ServiceRoutes } from '@fleetmq/shared/runtime';
 import { Endpoint } from './endpoint.ts';
