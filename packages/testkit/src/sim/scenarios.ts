@@ -1,6 +1,7 @@
 /** What can be simulated: each scenario runs a seed, and knows the bugs that may be planted in it. */
 import { catchMutant } from './controllers/catch-mutant.ts';
 import { runControllers } from './controllers/run.ts';
+import { runFleet } from './fleet/run.ts';
 import type { CatchOptions } from './mutants/catch.ts';
 import { mutants } from './mutants.ts';
 import type { RunResult } from './run-result.ts';
@@ -28,6 +29,12 @@ export const scenarios: readonly Scenario[] = [
     run: ({ seed, faultsMs, print }) => runControllers({ seed, fixed: lasting(faultsMs), print }),
     mutants: mutants.map(({ name }) => name),
     catchMutant: (name, options) => catchMutant(named(mutants, name), options),
+  },
+  {
+    name: 'fleet',
+    run: ({ seed, faultsMs, print }) => runFleet({ seed, fixed: lasting(faultsMs), print }),
+    mutants: [],
+    catchMutant: () => Promise.resolve(undefined),
   },
 ];
 

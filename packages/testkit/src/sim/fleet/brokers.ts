@@ -130,7 +130,12 @@ export class SimBrokers {
     const node = await createBrokerNode(this.#config(seat), folder, this.#ports(seat, life));
     if (seat.life !== life) return;
     life.node = node;
-    const endpoints = ([['client', clientListener], ['internal', internalListener]] as const).map(([listener, base]) => {
+    const endpoints = (
+      [
+        ['client', clientListener],
+        ['internal', internalListener],
+      ] as const
+    ).map(([listener, base]) => {
       const port = base + seat.id;
       network.listen(port, process, brokerRoutes(node, listener), life.draining.signal);
       return { listener, host: 'node', port, tls: false };

@@ -9,9 +9,7 @@ import { nodeChecksum } from '@fleetmq/shared/runtime';
 import { SimProcess } from '../process.ts';
 import type { FleetHistory } from './history.ts';
 import type { SimAcks } from './seed.ts';
-import { clientAddress, clientListener, type FleetWorld, gatewayUrl, transportsOf, urlOf } from './world.ts';
-
-export const topicName = 't';
+import { clientAddress, clientListener, type FleetWorld, gatewayUrl, topicName, transportsOf, urlOf } from './world.ts';
 
 /** A client of its own process and address. */
 export function openClient(world: FleetWorld, number: number, viaGateway: boolean): Client {

@@ -64,9 +64,15 @@ export class CommittedLog {
 }
 
 /** Files of a replica's log that may reach above `from`, in order. */
-export function segmentsOf(memory: MemoryDisk, replica: Pick<Replica, 'topicId' | 'partition'>, from = 0): readonly string[] {
+export function segmentsOf(
+  memory: MemoryDisk,
+  replica: Pick<Replica, 'topicId' | 'partition'>,
+  from = 0,
+): readonly string[] {
   const infix = `${replica.topicId}-${replica.partition}/`;
-  const segments = memory.paths().filter((path) => path.includes(infix) && segmentName.test(path) && !path.includes('stray'));
+  const segments = memory
+    .paths()
+    .filter((path) => path.includes(infix) && segmentName.test(path) && !path.includes('stray'));
   const bases = segments.map((path) => Number(segmentName.exec(path)?.[1]));
   return segments.filter((_, position) => (bases[position + 1] ?? Number.POSITIVE_INFINITY) > from);
 }

@@ -7,7 +7,7 @@ import type { PartitionImage } from '@fleetmq/metadata';
 import { isDomainError } from '@fleetmq/shared';
 import type { Reference } from '../controllers/reference.ts';
 import type { SimBrokers } from './brokers.ts';
-import { type SimConsumer, type SimProducer } from './clients.ts';
+import type { SimConsumer, SimProducer } from './clients.ts';
 import type { FleetInvariants } from './invariants.ts';
 import type { FleetWorld } from './world.ts';
 
@@ -58,7 +58,9 @@ export class Convergence {
         },
         wants: () => {
           const waiting = this.#partitions().filter(({ partition }) => !written.has(partition));
-          return waiting.length === 0 ? undefined : `no write to ${waiting.map((each) => this.#describe(each)).join('; ')}`;
+          return waiting.length === 0
+            ? undefined
+            : `no write to ${waiting.map((each) => this.#describe(each)).join('; ')}`;
         },
       },
       { name: all, withinMs: healMs, begin: () => undefined, wants: this.#rarely(() => this.#wantsOfReplicas()) },

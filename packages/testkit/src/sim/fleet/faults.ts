@@ -26,6 +26,9 @@ export interface FleetFaultParts {
 /** A run without a fault shows nothing. */
 const firstFaultByMs = 8_000;
 
+/** Records whose time is an hour ahead of their broker's are refused, as they should be: a clock is less wrong than that. */
+const clockSkewMaxMs = 3_000_000;
+
 export class FleetFaults {
   readonly #world: FleetWorld;
   readonly #parts: FleetFaultParts;
@@ -60,6 +63,7 @@ export class FleetFaults {
     for (const seat of brokers.seats) {
       repair(seat.disk);
       seat.life?.process.resume();
+      seat.life?.process.setWallClock(0);
       brokers.start(seat);
     }
     gateway.start();
@@ -128,7 +132,10 @@ export class FleetFaults {
     },
     'bit-rot': () => this.#damage.rot(this.#parts.brokers.seat(this.#damage.target)),
     'misdirected-write': () => this.#damage.misdirect(this.#parts.brokers.seat(this.#damage.target)),
-    'clock-jump': ({ life }) => life?.process.jumpWallClock((this.#random.next() - 0.5) * 7.2e6),
+    'clock-jump': ({ life }) => {
+      life?.process.setWallClock((2 * this.#random.next() - 1) * clockSkewMaxMs);
+      this.#undoLater(() => life?.process.setWallClock(0));
+    },
     transfer: () => this.#parts.operator.transfer(),
     reassign: () => this.#parts.operator.reassign(),
     'controller-kill': () => this.#crashController('kill'),
@@ -217,7 +224,10 @@ export class FleetFaults {
 
   #addresses(): readonly number[] {
     const { producers, consumers } = this.#world.seed;
-    const clients = Array.from({ length: producers.length + consumers.length }, (_, index) => clientAddress + index + 1);
+    const clients = Array.from(
+      { length: producers.length + consumers.length },
+      (_, index) => clientAddress + index + 1,
+    );
     const brokers = this.#parts.brokers.seats.flatMap(({ id }) => addressesOfBroker(id));
     return [...this.#parts.cluster.seats.map(({ id }) => id), ...brokers, gatewayAddress, ...clients];
   }

@@ -1,11 +1,11 @@
 /** What clients sent and read, and were told, as a history of records that the checker judges; with counts on the way. */
+
+import type { DomainError } from '@fleetmq/shared';
 import { checkRecords } from '../../check/records/check-records.ts';
 import type { RecordEvent } from '../../check/records/events.ts';
 import { RecordRecorder } from '../../check/records/recorder.ts';
-import type { DomainError } from '@fleetmq/shared';
-import { topicName } from './clients.ts';
 import type { SimAcks } from './seed.ts';
-import type { FleetWorld } from './world.ts';
+import { type FleetWorld, topicName } from './world.ts';
 
 /** Must not throw. */
 export type OnAcknowledged = (partition: number, offset: number, acks: SimAcks) => void;
@@ -98,8 +98,14 @@ export class FleetHistory {
     counts.add('history: polled', polled);
     counts.add('history: distinct', distinct);
     if (report.isGood || lost.size > 0) return;
-    const names = Object.entries(report.anomalies).flatMap(([name, { found }]) => (found > 0 ? [`${found} ${name}`] : []));
-    fail('safety', 'the history of records is in order', `${names.join(', ')}: ${JSON.stringify(report.findings.slice(0, 4))}`);
+    const names = Object.entries(report.anomalies).flatMap(([name, { found }]) =>
+      found > 0 ? [`${found} ${name}`] : [],
+    );
+    fail(
+      'safety',
+      'the history of records is in order',
+      `${names.join(', ')}: ${JSON.stringify(report.findings.slice(0, 4))}`,
+    );
   }
 
   #poll(process: number, watermarks: Map<number, number>): PollCall {
@@ -114,7 +120,7 @@ export class FleetHistory {
         if (highWatermark < seen) {
           fail('safety', 'a client sees no watermark go back', `${nameOf(partition)}: ${highWatermark} after ${seen}`);
         }
-        const read = records.map(({ offset, value }) => [offset, valueOf(value)] as const);
+        const read = records.map(({ offset, value }) => [offset, textOf(value)] as const);
         call.ok({ polls: [{ partition: nameOf(partition), records: read }] });
       },
       failed: (error) => call.fail(`${error.code}: ${error.message}`),
@@ -124,7 +130,7 @@ export class FleetHistory {
 }
 
 /** Without its padding. */
-function valueOf(value: Uint8Array | null): string {
+function textOf(value: Uint8Array | null): string {
   const text = decoder.decode(value ?? new Uint8Array(0));
   return text.slice(0, text.indexOf(' '));
 }

@@ -6,8 +6,8 @@ import { ControllerCalls } from '@fleetmq/metadata/link';
 import { isDomainError, type Random } from '@fleetmq/shared';
 import { callOptions } from '../controllers/world.ts';
 import { SimProcess } from '../process.ts';
-import { openClient, topicName } from './clients.ts';
-import { clientAddress, type FleetWorld } from './world.ts';
+import { openClient } from './clients.ts';
+import { clientAddress, type FleetWorld, topicName } from './world.ts';
 
 /** Beside those of the load. */
 export const operatorClient = 40;
@@ -33,7 +33,11 @@ export class FleetOperator {
 
   async createTopic(): Promise<void> {
     const { partitions, replicationFactor, minInsyncReplicas, logSegmentBytes } = this.#world.seed;
-    const config = { 'min.insync.replicas': String(minInsyncReplicas), 'segment.bytes': String(logSegmentBytes), 'max.message.bytes': '4096' };
+    const config = {
+      'min.insync.replicas': String(minInsyncReplicas),
+      'segment.bytes': String(logSegmentBytes),
+      'max.message.bytes': '4096',
+    };
     const options = { partitions, replicationFactor, config, timeoutMs: 30_000 };
     await this.#client.admin.createTopic(topicName, options);
   }

@@ -48,6 +48,10 @@ export async function runFleet(options: FleetRunOptions): Promise<RunResult> {
   process.on('unhandledRejection', onRejection);
   try {
     return await run.run();
+  } catch (error) {
+    // An assertion in an event: also that time stands still.
+    run.world.fail('crash', 'an assertion failed', describeError(error));
+    return run.result();
   } finally {
     process.off('unhandledRejection', onRejection);
   }
@@ -104,16 +108,19 @@ class FleetRun {
     });
     if (!(await this.#until(topicByMs, () => isReady))) {
       world.fail('liveness', 'a quiet fleet makes a topic', `not within ${topicByMs} ms`);
-      return this.#result();
+      return this.result();
     }
     this.#faults.start();
     await this.#until(scheduler.time.nowMs + seed.faultsMs, () => false);
     if (world.failure === undefined) await this.#heal();
-    return this.#result();
+    return this.result();
   }
 
   async #begin(): Promise<void> {
-    while (this.#controllerInvariants.reference.image.brokers().filter(({ state }) => state === 'active').length < this.world.seed.brokers) {
+    while (
+      this.#controllerInvariants.reference.image.brokers().filter(({ state }) => state === 'active').length <
+      this.world.seed.brokers
+    ) {
       await new Promise<void>((resolve) => this.world.scheduler.time.after(100, resolve));
     }
     await this.#operator.createTopic();
@@ -159,7 +166,7 @@ class FleetRun {
     this.#history.judge(convergence.lost);
   }
 
-  #result(): RunResult {
+  result(): RunResult {
     const { world } = this;
     const { seed, scheduler, counts, network } = world;
     for (const [name, count] of Object.entries(network.counters)) counts.add(`network: ${name}`, count);

@@ -46,7 +46,11 @@ export interface FleetSeed extends ControllersSeed {
   readonly minInsyncReplicas: number;
   readonly logSegmentBytes: number;
   /** One producer for each. */
-  readonly producers: readonly { readonly acks: SimAcks; readonly viaGateway: boolean; readonly compression: 'none' | 'lz4' }[];
+  readonly producers: readonly {
+    readonly acks: SimAcks;
+    readonly viaGateway: boolean;
+    readonly compression: 'none' | 'lz4';
+  }[];
   readonly consumers: readonly { readonly viaGateway: boolean }[];
   /** Mean time between two bursts of one producer. */
   readonly sendEveryMs: number;

@@ -14,6 +14,8 @@ export const internalListener = 120;
 export const gatewayAddress = 150;
 export const clientAddress = 200;
 
+export const topicName = 't';
+
 export const gatewayUrl: string = urlOf(gatewayAddress);
 
 export function urlOf(address: number): string {
