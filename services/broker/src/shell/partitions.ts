@@ -56,8 +56,6 @@ export class Partitions {
   readonly #replicas = new Map<string, Replica[]>();
   readonly #folders: LogFolders;
   readonly #logs: ReplicaLogs;
-  /** As recorded in an earlier life, for logs that were not opened yet: what takes the place of one that is gone begins anew. */
-  readonly #watermarks: Map<string, number>;
   /** When a folder was last rebuilt. */
   readonly #rebuiltAtMs = new Map<string, number>();
   #count = 0;
@@ -65,7 +63,6 @@ export class Partitions {
 
   constructor(options: PartitionsOptions) {
     this.#options = options;
-    this.#watermarks = new Map(options.watermarks);
     this.#folders = new LogFolders({ ...options, strayRetentionMs: options.limits.strayRetentionMs });
     this.#logs = new ReplicaLogs({ ...options, folders: this.#folders, isHeld: (replica) => this.#isHeld(replica) });
   }
@@ -216,7 +213,7 @@ export class Partitions {
   }
 
   #open(partition: PartitionImage): void {
-    const { image, listener, limits, localId, pendingBudget, clock } = this.#options;
+    const { image, listener, limits, localId, pendingBudget, watermarks, clock } = this.#options;
     const topic = image.topicById(partition.topicId);
     if (topic === undefined || this.#closing) return;
     const { topicId, partition: number } = partition;
@@ -228,7 +225,7 @@ export class Partitions {
       partition: number,
       replicationFactor,
       config: effectiveTopicConfig(topic, image.cluster, replicationFactor),
-      highWatermark: this.#takeWatermark(topicId, number),
+      highWatermark: watermarks.get(watermarkKey(topicId, number)) ?? 0,
       waitersMax: limits.ackWaitersMax,
       pendingBudget,
       listener,
@@ -243,13 +240,6 @@ export class Partitions {
       return;
     }
     void this.#folders.run(folderOf(replica), () => this.#logs.open(replica));
-  }
-
-  #takeWatermark(topicId: string, partition: number): number {
-    const key = watermarkKey(topicId, partition);
-    const recorded = this.#watermarks.get(key) ?? 0;
-    this.#watermarks.delete(key);
-    return recorded;
   }
 
   #configureTopic(topicId: TopicId): void {
