@@ -34,13 +34,20 @@ export class CommittedLog {
   compare(replica: Replica, memory: MemoryDisk, from: number, isDamaged: boolean): number | string {
     const { highWatermark } = replica.state;
     let compared = from;
+    let next: number | undefined;
     for (const path of segmentsOf(memory, replica, from)) {
+      if (next !== undefined && next !== baseOf(path)) {
+        return isDamaged ? compared : `a segment begins at ${baseOf(path)}, the one before it ends at ${next}`;
+      }
+      next = baseOf(path);
       const cursor = new FrameCursor(memory.peek(path) as Uint8Array);
       while (cursor.next() === 'frame') {
         const { baseOffset, endOffset, leaderEpoch } = cursor.trailer;
         if (endOffset > highWatermark) return compared;
+        if (baseOffset !== next && !isDamaged) return `the batch at ${baseOffset} is where ${next} should be`;
+        if (isDamaged && (baseOffset !== next || !cursor.hasValidChecksum(nodeChecksum))) return compared;
+        next = endOffset;
         if (baseOffset < from) continue;
-        if (isDamaged && !cursor.hasValidChecksum(nodeChecksum)) return compared;
         const crc = nodeChecksum.crc32(cursor.bytes.subarray(cursor.start, cursor.end));
         const wrong = this.#take(baseOffset, { endOffset, leaderEpoch, crc });
         if (wrong !== undefined) return wrong;
@@ -73,8 +80,12 @@ export function segmentsOf(
   const segments = memory
     .paths()
     .filter((path) => path.includes(infix) && segmentName.test(path) && !path.includes('stray'));
-  const bases = segments.map((path) => Number(segmentName.exec(path)?.[1]));
-  return segments.filter((_, position) => (bases[position + 1] ?? Number.POSITIVE_INFINITY) > from);
+  const ends = segments.slice(1).map(baseOf);
+  return segments.filter((_, position) => (ends[position] ?? Number.POSITIVE_INFINITY) > from);
+}
+
+function baseOf(path: string): number {
+  return Number(segmentName.exec(path)?.[1]);
 }
 
 function describe({ endOffset, leaderEpoch, crc }: CommittedFrame): string {
