@@ -53,11 +53,18 @@ for (const { kind, hasDurableWrites } of [
     assert.deepEqual(await contentOf(log), ['0:kept']);
     await log.close();
     // The next process sees the bytes of the failed write in the page cache, and must not believe them.
-    const again = await openTestLog(disk.afterKill());
+    const next = disk.afterKill();
+    const again = await openTestLog(next, { segmentBytes: 150 });
     assert.deepEqual(await contentOf(again), ['0:kept']);
-    again.appendAsLeader(batch(['new']), at(4, 3));
-    await again.flush();
     assert.deepEqual(await contentOf(await openTestLog(disk.afterPowerLoss(() => false))), ['0:kept']);
+    // What this life makes durable is believed by the ones after it, also in further segments.
+    const content = ['0:kept'];
+    for (let i = 1; i <= 4; i++) {
+      again.appendAsLeader(batch([`new ${i} ${'x'.repeat(50)}`]), at(4, 3));
+      content.push(`${i}:new ${i} ${'x'.repeat(50)}`);
+    }
+    await again.flush();
+    assert.deepEqual(await contentOf(await openTestLog(next.afterPowerLoss(() => false))), content);
   });
 }
 

@@ -44,10 +44,12 @@ export async function openLog(options: LogOptions): Promise<PartitionLog> {
     checksum: options.checksum,
     durableWrites: config.flushPolicy === 'fsync',
   };
-  const checkpoint = await readOrMakeCheckpoint(folder, options.startOffset ?? toOffset(0));
+  const stored = await readOrMakeCheckpoint(folder, options.startOffset ?? toOffset(0));
   await finishSwap(folder, await folder.disk.list(folder.path));
   const names = await folder.disk.list(folder.path);
-  const recovered = await recoverSegments(folder, checkpoint, names);
+  const recovered = await recoverSegments(folder, stored, names);
+  // What was not believed is gone, durably. What is written from now on is to be believed by the next life.
+  const checkpoint = stored.failed ? await writeCheckpoint(folder, { ...stored, failed: false }) : stored;
   const segments = new Segments(
     folder,
     config,

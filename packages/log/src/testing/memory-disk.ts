@@ -84,12 +84,17 @@ class Inode {
   }
 }
 
-/** A change of names: the file at `source`, if any, goes to `target`, if any. */
-interface NameChange {
-  readonly folder: string;
+/** The file at `source`, if any, goes to `target`, if any. */
+interface MovedName {
   readonly source: string | undefined;
   readonly target: string | undefined;
   readonly inode: Inode;
+}
+
+/** A change of names in a folder: of a file, or of a folder with all that it holds. It takes place as a whole. */
+interface NameChange {
+  readonly folder: string;
+  readonly moved: readonly MovedName[];
 }
 
 export class MemoryDisk implements Disk {
@@ -124,7 +129,8 @@ export class MemoryDisk implements Disk {
     for (const folder of this.#folders) next.#folders.add(folder);
     const names = new Map(this.#durableNames);
     for (const change of this.#nameChanges) {
-      if (survives({ path: change.target ?? change.source ?? '', what: 'name' })) applyName(names, change);
+      const { target, source } = change.moved[0] as MovedName;
+      if (survives({ path: target ?? source ?? '', what: 'name' })) applyNames(names, change);
     }
     const survivors = new Map<Inode, Inode>();
     for (const [path, inode] of names) {
@@ -187,7 +193,7 @@ export class MemoryDisk implements Disk {
   lose(path: string): void {
     this.#names.delete(path);
     this.#durableNames.delete(path);
-    this.#nameChanges = this.#nameChanges.filter(({ target }) => target !== path);
+    this.#nameChanges = this.#nameChanges.filter(({ moved }) => moved.every(({ target }) => target !== path));
   }
 
   /** Paths of all files, sorted. */
@@ -201,7 +207,7 @@ export class MemoryDisk implements Disk {
     if (inode === undefined) {
       if (mode !== 'create') throw new DomainError('STORAGE_FAILED', `${path} does not exist`);
       inode = new Inode();
-      this.#rename({ folder: folderOf(path), source: undefined, target: path, inode });
+      this.#rename({ folder: folderOf(path), moved: [{ source: undefined, target: path, inode }] });
     }
     return new MemoryFile(this, path, inode, durableWrites && this.hasDurableWrites);
   }
@@ -240,16 +246,22 @@ export class MemoryDisk implements Disk {
 
   async rename(source: string, target: string): Promise<void> {
     this.#begin({ kind: 'rename', path: source, bytes: 0 });
-    const inode = this.#names.get(source);
-    if (inode === undefined) throw new DomainError('STORAGE_FAILED', `${source} does not exist`);
-    this.#rename({ folder: folderOf(target), source, target, inode });
+    const moved: MovedName[] = [];
+    for (const [path, inode] of this.#names) {
+      if (path !== source && !path.startsWith(`${source}/`)) continue;
+      moved.push({ source: path, target: `${target}${path.slice(source.length)}`, inode });
+    }
+    const isFolder = this.#folders.delete(source);
+    if (isFolder) this.#folders.add(target);
+    if (moved.length > 0) this.#rename({ folder: folderOf(target), moved });
+    else if (!isFolder) throw new DomainError('STORAGE_FAILED', `${source} does not exist`);
   }
 
   async remove(path: string): Promise<void> {
     this.#begin({ kind: 'remove', path, bytes: 0 });
     for (const [name, inode] of [...this.#names]) {
       if (name !== path && !name.startsWith(`${path}/`)) continue;
-      this.#rename({ folder: folderOf(name), source: name, target: undefined, inode });
+      this.#rename({ folder: folderOf(name), moved: [{ source: name, target: undefined, inode }] });
     }
     for (const folder of [...this.#folders]) {
       if (folder === path || folder.startsWith(`${path}/`)) this.#folders.delete(folder);
@@ -258,7 +270,7 @@ export class MemoryDisk implements Disk {
 
   async syncFolder(path: string): Promise<void> {
     this.#begin({ kind: 'sync-folder', path, bytes: 0 });
-    for (const change of this.#nameChanges) if (change.folder === path) applyName(this.#durableNames, change);
+    for (const change of this.#nameChanges) if (change.folder === path) applyNames(this.#durableNames, change);
     this.#nameChanges = this.#nameChanges.filter((change) => change.folder !== path);
   }
 
@@ -284,7 +296,7 @@ export class MemoryDisk implements Disk {
   }
 
   #rename(change: NameChange): void {
-    applyName(this.#names, change);
+    applyNames(this.#names, change);
     this.#nameChanges.push(change);
   }
 
@@ -391,9 +403,11 @@ function piecesOf(write: { readonly position: number; readonly bytes: Uint8Array
   return pieces;
 }
 
-function applyName(names: Map<string, Inode>, change: NameChange): void {
-  if (change.source !== undefined) names.delete(change.source);
-  if (change.target !== undefined) names.set(change.target, change.inode);
+function applyNames(names: Map<string, Inode>, { moved }: NameChange): void {
+  for (const { source, target, inode } of moved) {
+    if (source !== undefined) names.delete(source);
+    if (target !== undefined) names.set(target, inode);
+  }
 }
 
 function folderOf(path: string): string {

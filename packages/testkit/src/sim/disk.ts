@@ -8,7 +8,7 @@
  * lies about some of its syncs.
  */
 import { MemoryDisk } from '@fleetmq/log/testing';
-import { type Disk, type DiskFile, DomainError, type OpenMode, type Random } from '@fleetmq/shared';
+import { type Disk, type DiskFile, DomainError, type OpenMode, type OpenOptions, type Random } from '@fleetmq/shared';
 import type { SimProcess } from './process.ts';
 
 /** What can be wrong with a disk. One object per node; it outlives crashes. */
@@ -18,6 +18,8 @@ export interface DiskState {
   syncSpreadMs: number;
   /** How often a write or sync fails, of 1. */
   failureRate: number;
+  /** Files that ask for it have durable writes: each takes as long as a sync. */
+  hasDurableWrites: boolean;
   /** Free bytes: what is reported, and what writes may use. Infinity: no bound. */
   freeBytes: number;
   /** Whether a write to this path lands elsewhere in its file: at this part of its length, from 0 to 1. Undefined: it does not. */
@@ -33,6 +35,7 @@ export function healthyDisk(): DiskState {
     syncMs: 0.5,
     syncSpreadMs: 2,
     failureRate: 0,
+    hasDurableWrites: false,
     freeBytes: Number.POSITIVE_INFINITY,
     misdirects: undefined,
     mustKeep: undefined,
@@ -65,15 +68,17 @@ export class SimDisk implements Disk {
     this.#options = options;
   }
 
-  async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    const { memory } = this.#options;
+  async open(path: string, mode: OpenMode, { durableWrites = false }: OpenOptions = {}): Promise<DiskFile> {
+    const { memory, state } = this.#options;
     await this.#enter();
     const file = await memory.open(path, mode);
+    const writesAreDurable = durableWrites && state.hasDurableWrites;
     return {
-      path,
+      ...{ path, writesAreDurable },
       write: async (buffers, position) => {
         await this.#enter('write');
         await this.#write(file, buffers, position);
+        if (writesAreDurable) await this.#sync(path, () => file.sync());
       },
       read: async (position, length) => {
         await this.#enter();

@@ -1,5 +1,5 @@
 /**
- * `npm run sim -- [--scenario controllers] [--seeds N] [--from S | --fresh] [options]`: runs seeds S to S+N-1 of a scenario and
+ * `npm run sim -- [--scenario controllers | fleet] [--seeds N] [--from S | --fresh] [options]`: runs seeds S to S+N-1 of a scenario and
  * prints what they covered. `--fresh` takes seeds that depend on the time. `--twice` runs each seed two times and compares the
  * traces. `--faults-ms T` is the length of the phase with faults, in virtual ms. `--trace` prints every event.
  * `--mutants [name,...]` plants each bug of `mutants.ts` in turn and runs seeds until it is caught; exit code 1 if one is not.
@@ -8,9 +8,9 @@
  * liveness, 13 a seed in which nothing happened; 2 for arguments that are none.
  */
 import { parseArgs } from 'node:util';
-import { mutants } from './mutants.ts';
 import { performAll } from './pool.ts';
 import { describeFailure, Report } from './report.ts';
+import { type Scenario, scenarioOf, scenarios } from './scenarios.ts';
 import type { MutantDone, MutantTask, SeedDone, SeedTask } from './tasks.ts';
 
 const { values, positionals } = parseArgs({
@@ -44,11 +44,12 @@ const workers = values.trace ? 1 : Math.max(1, Number(values.workers));
 const untilMs = Date.now() + Number(values.seconds) * 1_000;
 const from = values.fresh ? Date.now() % 1_000_000_000 : Number(values.from);
 
-if (values.scenario !== 'controllers') {
-  print(`there is no scenario ${values.scenario}: the one that exists is controllers`);
+const scenario = scenarioOf(values.scenario);
+if (scenario === undefined) {
+  print(`there is no scenario ${values.scenario}, but ${scenarios.map(({ name }) => name).join(' and ')}`);
   process.exitCode = 2;
 } else if (values.mutants) {
-  process.exitCode = (await catchMutants()) ? 0 : 1;
+  process.exitCode = (await catchMutants(scenario)) ? 0 : 1;
 } else {
   process.exitCode = await runSeeds();
 }
@@ -81,18 +82,18 @@ async function runSeeds(): Promise<number> {
 function* seedTasks(): Generator<SeedTask> {
   const faultsMs = values['faults-ms'] === undefined ? undefined : Number(values['faults-ms']);
   for (let seed = from; seed < from + Number(values.seeds) && Date.now() < untilMs; seed++) {
-    yield { kind: 'seed', seed, twice: values.twice, faultsMs };
+    yield { kind: 'seed', scenario: values.scenario, seed, twice: values.twice, faultsMs };
   }
 }
 
 /** True when all are caught. */
-async function catchMutants(): Promise<boolean> {
+async function catchMutants({ name: scenario, mutants }: Scenario): Promise<boolean> {
   const names = positionals.flatMap((text) => text.split(','));
-  const unknown = names.filter((name) => !mutants.some((mutant) => mutant.name === name));
+  const unknown = names.filter((name) => !mutants.includes(name));
   if (unknown.length > 0) throw new Error(`there is no mutant ${unknown.join(', ')}`);
-  const chosen = mutants.filter(({ name }) => names.length === 0 || names.includes(name));
+  const chosen = mutants.filter((name) => names.length === 0 || names.includes(name));
   const tasks = chosen.map(
-    ({ name }): MutantTask => ({ kind: 'mutant', name, from, seedsMax: mutantSeedsMax, untilMs }),
+    (name): MutantTask => ({ kind: 'mutant', scenario, name, from, seedsMax: mutantSeedsMax, untilMs }),
   );
   const results: MutantDone[] = [];
   await performAll(tasks, {

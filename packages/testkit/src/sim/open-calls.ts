@@ -30,6 +30,8 @@ export interface OpenCall {
   settle(): boolean;
   /** At the client. */
   fail(error: DomainError): void;
+  /** The caller ends it; the server hears of it, if the news gets through. */
+  giveUp(reason: DomainError): void;
 }
 
 export class OpenCalls {
@@ -77,6 +79,7 @@ export class OpenCalls {
       fail: (error) => {
         if (settle()) onFailure(error);
       },
+      giveUp,
     };
     this.#open.add(open);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -95,6 +98,23 @@ export class OpenCalls {
       } else if (call.server === process && breakMs === undefined) {
         this.#links.send(call.to, call.from, () => call.fail(connectionLost()));
       }
+    }
+  }
+
+  /** Nothing comes from this process any more: whoever waits for it is told. */
+  lostServer(process: SimProcess): void {
+    this.#lost((call) => call.server === process);
+  }
+
+  /** Nothing goes from one address to the other any more, and so no answer the other way either: both ends are told. */
+  lostLink(from: number, to: number): void {
+    this.#lost((call) => (call.from === from && call.to === to) || (call.from === to && call.to === from));
+  }
+
+  #lost(isLost: (call: OpenCall) => boolean): void {
+    for (const call of [...this.#open].filter(isLost)) {
+      call.client.run(() => call.fail(connectionLost()));
+      call.abort(connectionLost());
     }
   }
 }

@@ -88,13 +88,18 @@ export class SimProcess {
     this.#wallSkewMs += byMs;
   }
 
+  /** The wall clock is wrong by this much; what it has jumped before counts no more. */
+  setWallClock(skewMs: number): void {
+    this.#wallSkewMs = skewMs;
+  }
+
   readonly clock: Clock = {
     monotonicMs: () => this.#originMs + this.#time.nowMs * this.#rate,
     wallMs: () => wallStartMs + this.#wallSkewMs + this.#time.nowMs * this.#rate,
   };
 
   readonly timers: Timers = {
-    after: (delayMs: number, callback: () => void): Timer => this.after(delayMs / this.#rate, callback),
+    after: (delayMs: number, callback: () => void): Timer => this.after(atLeast(delayMs) / this.#rate, callback),
     every: (periodMs: number, callback: () => void): Timer => {
       const delayMs = periodMs / this.#rate;
       let next: Scheduled;
@@ -106,4 +111,9 @@ export class SimProcess {
       return { cancel: () => next.cancel() };
     },
   };
+}
+
+/** A rest of a wait that is less than what the clock can show would never be over. */
+function atLeast(delayMs: number): number {
+  return delayMs > 0 ? Math.max(delayMs, 1e-3) : delayMs;
 }

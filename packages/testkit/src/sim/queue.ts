@@ -2,8 +2,14 @@
 
 export class AsyncQueue<Value> implements AsyncIterable<Value> {
   readonly #values: Value[] = [];
+  readonly #onTaken: ((value: Value) => void) | undefined;
   #end: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
+
+  /** `onTaken` is called with each value that its reader takes. */
+  constructor(onTaken?: (value: Value) => void) {
+    this.#onTaken = onTaken;
+  }
 
   push(value: Value): void {
     if (this.#end !== undefined) return;
@@ -22,7 +28,9 @@ export class AsyncQueue<Value> implements AsyncIterable<Value> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Value> {
     for (;;) {
       if (this.#values.length > 0) {
-        yield this.#values.shift() as Value;
+        const value = this.#values.shift() as Value;
+        this.#onTaken?.(value);
+        yield value;
       } else if (this.#end !== undefined) {
         if (this.#end.error !== undefined) throw this.#end.error;
         return;

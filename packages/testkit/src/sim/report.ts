@@ -1,9 +1,10 @@
 /** What runs have covered and found, counted, as lines for people or as one value for programs. */
-import { Counts } from './controllers/world.ts';
+import { Counts } from './counts.ts';
 import { exitCodes, type Failure } from './failure.ts';
 import type { SeedDone } from './tasks.ts';
 
 export interface FailedSeed extends Failure {
+  readonly scenario: string;
   readonly seed: number;
   readonly traceHash: string;
 }
@@ -23,7 +24,7 @@ export class Report {
     this.#virtualMs += virtualMs;
     this.#events += events;
     if (failure === undefined) return undefined;
-    const failed = { seed: task.seed, traceHash, ...failure };
+    const failed = { scenario: task.scenario, seed: task.seed, traceHash, ...failure };
     this.failures.push(failed);
     return failed;
   }
@@ -64,9 +65,9 @@ export class Report {
   }
 }
 
-export function describeFailure({ seed, kind, name, text, atMs, traceHash }: FailedSeed): string {
+export function describeFailure({ scenario, seed, kind, name, text, atMs, traceHash }: FailedSeed): string {
   return (
     `seed ${seed}: ${kind} at ${atMs.toFixed(3)} ms: ${name}\n  ${text}\n` +
-    `  trace ${traceHash}; again: npm run sim -- --scenario controllers --seeds 1 --from ${seed} --trace`
+    `  trace ${traceHash}; again: npm run sim -- --scenario ${scenario} --seeds 1 --from ${seed} --trace`
   );
 }

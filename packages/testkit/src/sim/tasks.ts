@@ -1,11 +1,11 @@
 /** What the simulator does for one seed or one planted bug, in this thread. What goes in and comes out is plain data. */
-import { catchMutant } from './controllers/catch-mutant.ts';
-import { type RunResult, runControllers } from './controllers/run.ts';
 import type { Failure } from './failure.ts';
-import { mutants } from './mutants.ts';
+import type { RunResult } from './run-result.ts';
+import { type Scenario, scenarioOf } from './scenarios.ts';
 
 export interface SeedTask {
   readonly kind: 'seed';
+  readonly scenario: string;
   readonly seed: number;
   /** Runs it again and compares the traces. */
   readonly twice: boolean;
@@ -15,6 +15,7 @@ export interface SeedTask {
 
 export interface MutantTask {
   readonly kind: 'mutant';
+  readonly scenario: string;
   readonly name: string;
   readonly from: number;
   readonly seedsMax: number;
@@ -50,8 +51,8 @@ export function perform(task: Task, print?: (line: string) => void): Promise<Don
 
 async function runSeed(task: SeedTask, print: ((line: string) => void) | undefined): Promise<SeedDone> {
   const { seed, twice, faultsMs } = task;
-  const fixed = faultsMs === undefined ? {} : { faultsMs };
-  const run = (): Promise<RunResult> => runControllers({ seed, fixed, print });
+  const scenario = requireScenario(task.scenario);
+  const run = (): Promise<RunResult> => scenario.run({ seed, faultsMs, print });
   const { traceHash, failure, counts, virtualMs, events } = await run();
   const again = twice && failure === undefined ? (await run()).traceHash : traceHash;
   return {
@@ -69,9 +70,14 @@ function unrepeatable(first: string, second: string): Failure {
 }
 
 async function runMutant(task: MutantTask): Promise<MutantDone> {
-  const mutant = mutants.find(({ name }) => name === task.name);
-  if (mutant === undefined) throw new Error(`there is no mutant ${task.name}`);
+  const scenario = requireScenario(task.scenario);
   const startedMs = performance.now();
-  const caught = await catchMutant(mutant, { ...task, hasTime: () => Date.now() < task.untilMs });
+  const caught = await scenario.catchMutant(task.name, { ...task, hasTime: () => Date.now() < task.untilMs });
   return { task, seed: caught?.seed, failure: caught?.failure, seconds: (performance.now() - startedMs) / 1_000 };
+}
+
+function requireScenario(name: string): Scenario {
+  const scenario = scenarioOf(name);
+  if (scenario === undefined) throw new Error(`there is no scenario ${name}`);
+  return scenario;
 }

@@ -55,6 +55,18 @@ test('a leader of the same epoch takes a new ISR without beginning anew', () => 
   assert.deepEqual(state.leader?.isr.committed, [1, 2]);
 });
 
+test('P7: a watermark that was recorded for a log that is gone is not taken for that of the empty one in its place', () => {
+  const state = new PartitionState(2, 40);
+  state.onLogOpened(0);
+  state.applyAssignment(assignment(), { ...facts, endOffset: 0, durableEndOffset: 0 });
+  assert.equal(state.highWatermark, 0);
+  state.onMatch(15, 40);
+  assert.equal(state.highWatermark, 15);
+  const whole = new PartitionState(2, 40);
+  whole.onLogOpened(100);
+  assert.equal(whole.highWatermark, 40);
+});
+
 test('the watermark survives every change of role', () => {
   const state = new PartitionState(1, 40);
   state.applyAssignment(assignment({ leaderId: 2 }), facts);

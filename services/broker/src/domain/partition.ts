@@ -85,6 +85,11 @@ export class PartitionState {
     return this.#matchedEnd;
   }
 
+  /** The log is there and ends here: a watermark that was recorded for one that has been replaced since says nothing about it. */
+  onLogOpened(endOffset: number): void {
+    this.#followerHighWatermark = Math.min(this.#followerHighWatermark, endOffset);
+  }
+
   /** Applies what the controllers say; undefined when it is not newer than what is known. */
   applyAssignment(assignment: Assignment, facts: ReplicaFacts): RoleChange | undefined {
     const known = this.#assignment;

@@ -33,7 +33,7 @@ export interface ReplicaOptions {
   /** Of the partition, but for replicas that come and go while it moves: some settings depend on it. */
   readonly replicationFactor: number;
   readonly config: TopicConfig;
-  /** As it was recorded in an earlier life; at most the end of the log. */
+  /** As it was recorded in an earlier life. */
   readonly highWatermark: number;
   readonly waitersMax: number;
   /** Bytes of all logs that are not durable yet. */
@@ -111,6 +111,7 @@ export class Replica {
   attach(log: PartitionLog): void {
     assert(this.#log === undefined, `${this.name} has a log already`);
     this.#log = log;
+    this.state.onLogOpened(log.endOffset);
   }
 
   /** NOT_AVAILABLE while the log is not open, STORAGE_FAILED after it has failed. */

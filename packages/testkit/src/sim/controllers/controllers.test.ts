@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Counts } from '../counts.ts';
 import { mutants } from '../mutants.ts';
 import { controllersSeed, faultKinds } from '../seed.ts';
 import { catchMutant } from './catch-mutant.ts';
 import { runControllers } from './run.ts';
-import { Counts } from './world.ts';
 
 describe('simulation of the controllers', () => {
   test('30 seeds keep every invariant, show something, and are the same when they are run again', async () => {

@@ -166,7 +166,7 @@ export class Reference {
     if ('error' in outcome) return;
     this.#checkEntitled(command, before);
     for (const event of outcome.events) {
-      if (event.kind === 'partition-changed') this.#checkPartition(event.partition, before);
+      if (event.kind === 'partition-changed') this.#checkPartition(event.partition, before, command);
     }
     this.#noteResult(command, entry.index, outcome.result);
   }
@@ -225,7 +225,7 @@ export class Reference {
     }
   }
 
-  #checkPartition(after: PartitionImage, before: State): void {
+  #checkPartition(after: PartitionImage, before: State, command: MetadataCommand): void {
     const { leaderId, inSyncReplicas, replicas } = after;
     const name = `partition ${after.topicId}/${after.partition}`;
     if (leaderId !== 0 && !inSyncReplicas.includes(leaderId)) this.#fail('the leader is in the ISR', name);
@@ -239,7 +239,10 @@ export class Reference {
     }
     if (leaderId !== old.leaderId) {
       if (after.leaderEpoch === old.leaderEpoch) this.#fail('one leader per leader epoch', name);
-      const possible = [...old.inSyncReplicas, ...(old.eligibleReplicas ?? [])];
+      // A move may end with the very change of the ISR that completes it: then one of those who joined leads.
+      const joins = command.kind === 'change-isr' && old.move !== undefined ? command.inSyncReplicas : [];
+      const joined = joins.map(({ brokerId }) => brokerId);
+      const possible = [...old.inSyncReplicas, ...(old.eligibleReplicas ?? []), ...joined];
       if (leaderId !== 0 && !possible.includes(leaderId)) this.#fail('leaders have all committed records', name);
     }
     this.#checkEligible(after, old, name);

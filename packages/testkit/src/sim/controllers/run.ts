@@ -5,8 +5,10 @@
 import type { ControllerNode } from '@fleetmq/controller/sim';
 import { type Logger, silentLogger } from '@fleetmq/shared';
 import { nodeChecksum } from '@fleetmq/shared/runtime';
+import { Counts } from '../counts.ts';
 import type { Failure } from '../failure.ts';
 import { SimNetwork } from '../network.ts';
+import type { RunResult } from '../run-result.ts';
 import { Scheduler } from '../scheduler.ts';
 import { controllersSeed, type SeedPart, streamsOf } from '../seed.ts';
 import { Trace } from '../trace.ts';
@@ -20,7 +22,7 @@ import { Invariants } from './invariants.ts';
 import { MemberHistory } from './member-history.ts';
 import { SimOperator } from './operators.ts';
 import { Survival } from './survival.ts';
-import { Counts, type World } from './world.ts';
+import type { World } from './world.ts';
 
 export interface RunOptions {
   readonly seed: number;
@@ -31,15 +33,6 @@ export interface RunOptions {
   readonly twists?: ClusterTwists;
   /** Instead of what the seed draws. */
   readonly fixed?: SeedPart | undefined;
-}
-
-export interface RunResult {
-  readonly seed: number;
-  readonly traceHash: string;
-  readonly failure: Failure | undefined;
-  readonly counts: Counts;
-  readonly virtualMs: number;
-  readonly events: number;
 }
 
 export async function runControllers(options: RunOptions): Promise<RunResult> {

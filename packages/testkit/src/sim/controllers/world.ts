@@ -3,35 +3,13 @@
  * nothing is global.
  */
 import type { Random } from '@fleetmq/shared';
+import type { Counts } from '../counts.ts';
 import type { Failure, FailureKind } from '../failure.ts';
 import type { SimNetwork } from '../network.ts';
 import type { SimProcess } from '../process.ts';
 import type { Scheduler } from '../scheduler.ts';
 import type { ControllersSeed } from '../seed.ts';
 import type { Trace } from '../trace.ts';
-
-/** Counts by name. */
-export class Counts {
-  readonly #counts = new Map<string, number>();
-
-  add(name: string, count = 1): void {
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
-  }
-
-  get(name: string): number {
-    return this.#counts.get(name) ?? 0;
-  }
-
-  /** Takes over another's. */
-  merge(other: Counts): void {
-    for (const [name, count] of other.#counts) this.add(name, count);
-  }
-
-  /** By name. */
-  entries(): readonly (readonly [string, number])[] {
-    return [...this.#counts].sort(([left], [right]) => (left < right ? -1 : 1));
-  }
-}
 
 export interface World {
   readonly seed: ControllersSeed;
