@@ -84,17 +84,12 @@ class Inode {
   }
 }
 
-/** The file at `source`, if any, goes to `target`, if any. */
-interface MovedName {
+/** A change of names: the file at `source`, if any, goes to `target`, if any. */
+interface NameChange {
+  readonly folder: string;
   readonly source: string | undefined;
   readonly target: string | undefined;
   readonly inode: Inode;
-}
-
-/** A change of names in a folder: of a file, or of a folder with all that it holds. It takes place as a whole. */
-interface NameChange {
-  readonly folder: string;
-  readonly moved: readonly MovedName[];
 }
 
 export class MemoryDisk implements Disk {
@@ -129,8 +124,7 @@ export class MemoryDisk implements Disk {
     for (const folder of this.#folders) next.#folders.add(folder);
     const names = new Map(this.#durableNames);
     for (const change of this.#nameChanges) {
-      const { target, source } = change.moved[0] as MovedName;
-      if (survives({ path: target ?? source ?? '', what: 'name' })) applyNames(names, change);
+      if (survives({ path: change.target ?? change.source ?? '', what: 'name' })) applyName(names, change);
     }
     const survivors = new Map<Inode, Inode>();
     for (const [path, inode] of names) {
@@ -193,7 +187,7 @@ export class MemoryDisk implements Disk {
   lose(path: string): void {
     this.#names.delete(path);
     this.#durableNames.delete(path);
-    this.#nameChanges = this.#nameChanges.filter(({ moved }) => moved.every(({ target }) => target !== path));
+    this.#nameChanges = this.#nameChanges.filter(({ target }) => target !== path);
   }
 
   /** Paths of all files, sorted. */
@@ -207,7 +201,7 @@ export class MemoryDisk implements Disk {
     if (inode === undefined) {
       if (mode !== 'create') throw new DomainError('STORAGE_FAILED', `${path} does not exist`);
       inode = new Inode();
-      this.#rename({ folder: folderOf(path), moved: [{ source: undefined, target: path, inode }] });
+      this.#rename({ folder: folderOf(path), source: undefined, target: path, inode });
     }
     return new MemoryFile(this, path, inode, durableWrites && this.hasDurableWrites);
   }
@@ -246,22 +240,20 @@ export class MemoryDisk implements Disk {
 
   async rename(source: string, target: string): Promise<void> {
     this.#begin({ kind: 'rename', path: source, bytes: 0 });
-    const moved: MovedName[] = [];
-    for (const [path, inode] of this.#names) {
-      if (path !== source && !path.startsWith(`${source}/`)) continue;
-      moved.push({ source: path, target: `${target}${path.slice(source.length)}`, inode });
+    if (this.#folders.has(source)) {
+      this.#renameFolder(source, target);
+      return;
     }
-    const isFolder = this.#folders.delete(source);
-    if (isFolder) this.#folders.add(target);
-    if (moved.length > 0) this.#rename({ folder: folderOf(target), moved });
-    else if (!isFolder) throw new DomainError('STORAGE_FAILED', `${source} does not exist`);
+    const inode = this.#names.get(source);
+    if (inode === undefined) throw new DomainError('STORAGE_FAILED', `${source} does not exist`);
+    this.#rename({ folder: folderOf(target), source, target, inode });
   }
 
   async remove(path: string): Promise<void> {
     this.#begin({ kind: 'remove', path, bytes: 0 });
     for (const [name, inode] of [...this.#names]) {
       if (name !== path && !name.startsWith(`${path}/`)) continue;
-      this.#rename({ folder: folderOf(name), moved: [{ source: name, target: undefined, inode }] });
+      this.#rename({ folder: folderOf(name), source: name, target: undefined, inode });
     }
     for (const folder of [...this.#folders]) {
       if (folder === path || folder.startsWith(`${path}/`)) this.#folders.delete(folder);
@@ -270,7 +262,7 @@ export class MemoryDisk implements Disk {
 
   async syncFolder(path: string): Promise<void> {
     this.#begin({ kind: 'sync-folder', path, bytes: 0 });
-    for (const change of this.#nameChanges) if (change.folder === path) applyNames(this.#durableNames, change);
+    for (const change of this.#nameChanges) if (change.folder === path) applyName(this.#durableNames, change);
     this.#nameChanges = this.#nameChanges.filter((change) => change.folder !== path);
   }
 
@@ -295,8 +287,28 @@ export class MemoryDisk implements Disk {
     if (error !== undefined) throw error;
   }
 
+  /** Durable at once, with all that it holds: where it is not, another folder under the old name is another folder still. */
+  #renameFolder(source: string, target: string): void {
+    const moved = <Path extends string | undefined>(path: Path): Path =>
+      path === source || path?.startsWith(`${source}/`) ? (`${target}${path.slice(source.length)}` as Path) : path;
+    for (const names of [this.#names, this.#durableNames]) {
+      const entries = [...names];
+      names.clear();
+      for (const [path, inode] of entries) names.set(moved(path), inode);
+    }
+    const folders = [...this.#folders];
+    this.#folders.clear();
+    for (const folder of folders) this.#folders.add(moved(folder));
+    this.#nameChanges = this.#nameChanges.map((change) => ({
+      ...change,
+      folder: moved(change.folder),
+      source: moved(change.source),
+      target: moved(change.target),
+    }));
+  }
+
   #rename(change: NameChange): void {
-    applyNames(this.#names, change);
+    applyName(this.#names, change);
     this.#nameChanges.push(change);
   }
 
@@ -403,11 +415,9 @@ function piecesOf(write: { readonly position: number; readonly bytes: Uint8Array
   return pieces;
 }
 
-function applyNames(names: Map<string, Inode>, { moved }: NameChange): void {
-  for (const { source, target, inode } of moved) {
-    if (source !== undefined) names.delete(source);
-    if (target !== undefined) names.set(target, inode);
-  }
+function applyName(names: Map<string, Inode>, change: NameChange): void {
+  if (change.source !== undefined) names.delete(change.source);
+  if (change.target !== undefined) names.set(change.target, change.inode);
 }
 
 function folderOf(path: string): string {

@@ -75,7 +75,8 @@ export class Wire {
   ended(process: SimProcess, isSilent: boolean): void {
     const { breakMs, keepaliveMs } = this.#options;
     this.#calls.ended(process, isSilent ? breakMs : undefined);
-    if (isSilent && keepaliveMs !== undefined) this.#later(() => this.#calls.lostServer(process));
+    // The news of a kill may be lost, too.
+    if (keepaliveMs !== undefined) this.#later(() => this.#calls.lostServer(process));
   }
 
   /** A link was cut. Whoever sends PINGs finds out, if it stays so. */
@@ -256,7 +257,9 @@ export class Wire {
   }
 
   #refuse(open: OpenCall): void {
-    this.#options.links.send(open.to, open.from, () => open.client.run(() => open.fail(refused(open.to))));
+    const refuse = (): void => open.client.run(() => open.fail(refused(open.to)));
+    this.#options.links.send(open.to, open.from, refuse);
+    if (this.#options.keepaliveMs !== undefined) this.#later(refuse);
   }
 
   #later(work: () => void): Scheduled {

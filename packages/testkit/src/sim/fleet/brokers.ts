@@ -11,7 +11,7 @@ import {
   createBrokerNode,
   createInlineInflater,
 } from '@fleetmq/broker/sim';
-import { AssertionFailure, isDomainError, type Logger, type Random } from '@fleetmq/shared';
+import { AssertionFailure, DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
 import { MetricsRegistry, nodeChecksum } from '@fleetmq/shared/runtime';
 import { describeError } from '../controllers/cluster.ts';
 import { type CrashKind, type DiskCounters, type DiskState, diskAfterCrash, SimDisk } from '../disk.ts';
@@ -108,6 +108,7 @@ export class SimBrokers {
     if (life?.node === undefined || life.isStopping) return;
     this.#world.trace.note('broker stops', [seat.id]);
     life.isStopping = true;
+    life.ending.abort(new DomainError('SHUTTING_DOWN', 'this broker is stopping'));
     try {
       await life.node.beginStop();
       life.draining.abort();
@@ -162,7 +163,7 @@ export class SimBrokers {
 
   /** The node gave up by itself: another life of it has begun as the controllers see it, or its disk fails. Others are bugs. */
   #ended(seat: BrokerSeat, life: BrokerLife, error: unknown): void {
-    if (seat.life !== life || !life.process.isAlive) return;
+    if (seat.life !== life || !life.process.isAlive || life.isStopping) return;
     const isExpected = isDomainError(error) && (isDiskError(error) || expectedEnds.has(error.code));
     if (!isExpected) {
       const name = error instanceof AssertionFailure ? 'an assertion failed' : 'a broker gave up';

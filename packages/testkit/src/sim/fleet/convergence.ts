@@ -1,7 +1,6 @@
 /**
  * What a fleet owes once all faults are over (P25): each partition takes writes again, then all replicas are in sync and equal,
- * then everything can be read. An operator helps where one is needed: a broker whose log has failed, and is the last that was in
- * sync, is started again. A partition whose last in-sync copy has rotted is lost, and nothing more is asked of it.
+ * then everything can be read. An operator helps: brokers with logs that have failed are started again. A partition whose last in-sync copy has rotted is lost, and nothing more is asked of it.
  */
 import type { PartitionImage } from '@fleetmq/metadata';
 import { isDomainError } from '@fleetmq/shared';
@@ -31,7 +30,7 @@ export interface ConvergenceParts {
 
 const writableWithinMs = 20_000;
 const lookEveryMs = 100;
-const operatorEveryMs = 3_000;
+const operatorEveryMs = 5_000;
 
 export class Convergence {
   readonly #world: FleetWorld;
@@ -100,28 +99,31 @@ export class Convergence {
     }
   }
 
-  /** Starts brokers again whose logs are dead and cannot be rebuilt, since nobody else is in sync. */
+  /** Starts brokers again that have dead logs: they would come back by themselves, but some of them only after a minute. */
   #operate(): void {
-    const { scheduler, counts, trace } = this.#world;
+    const { scheduler, counts, trace, seed } = this.#world;
     scheduler.time.after(operatorEveryMs, () => {
-      for (const image of this.#partitions()) {
-        const [id, ...others] = image.inSyncReplicas;
-        if (id === undefined || others.length > 0) continue;
-        const seat = this.#parts.brokers.seat(id);
-        const failure = seat.life?.node?.partitions.find(image.topicId, image.partition)?.failure;
-        if (failure === undefined) continue;
-        if (failure.code === 'CORRUPT_LOG' && seat.isDamaged) {
-          counts.add('partitions lost with a rotten disk');
-          this.lost.add(image.partition);
-          continue;
+      for (const seat of this.#parts.brokers.seats) {
+        const failed = [...(seat.life?.node?.partitions.all() ?? [])].filter(({ failure }) => failure !== undefined);
+        for (const { partition, failure } of failed) {
+          const isLast = this.#partitions().some(
+            (image) => image.partition === partition && image.inSyncReplicas.every((id) => id === seat.id),
+          );
+          if (isLast && failure?.code === 'CORRUPT_LOG' && seat.isDamaged) this.#lose(partition);
         }
+        if (failed.length === 0) continue;
         counts.add('brokers that an operator started again');
-        trace.note('operator restarts', [id]);
+        trace.note('operator restarts', [seat.id]);
         this.#parts.brokers.crash(seat, 'kill');
         this.#parts.brokers.start(seat);
       }
-      if (this.#world.failure === undefined) this.#operate();
+      if (this.#world.failure === undefined && scheduler.time.nowMs < seed.faultsMs + seed.healMs) this.#operate();
     });
+  }
+
+  #lose(partition: number): void {
+    this.#world.counts.add('partitions lost with a rotten disk');
+    this.lost.add(partition);
   }
 
   #wantsOfReplicas(): string | undefined {
