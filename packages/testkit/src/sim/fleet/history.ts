@@ -136,6 +136,6 @@ function textOf(value: Uint8Array | null): string {
   return text.slice(0, text.indexOf(' '));
 }
 
-export function nameOf(partition: number): string {
+function nameOf(partition: number): string {
   return `${topicName}/${partition}`;
 }

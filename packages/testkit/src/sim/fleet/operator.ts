@@ -10,7 +10,7 @@ import { openClient } from './clients.ts';
 import { clientAddress, type FleetWorld, topicName } from './world.ts';
 
 /** Beside those of the load. */
-export const operatorClient = 40;
+const operatorClient = 40;
 
 export class FleetOperator {
   readonly #world: FleetWorld;

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Entry, emptyConfState, MemoryStorage } from '@fleetmq/raft';
 import type { LogIndex, Term } from '@fleetmq/shared';
-import { Counts, type World } from '../world.ts';
+import { Counts } from '../../counts.ts';
+import type { World } from '../world.ts';
 import { Durability } from './durability.ts';
 import type { Observed, Storage } from './observed.ts';
 

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { ControllerNode } from '@fleetmq/controller/sim';
 import { type ConfChange, type Entry, emptyConfState, MemoryStorage } from '@fleetmq/raft';
 import type { LogIndex, Term } from '@fleetmq/shared';
-import { Counts, type World } from '../world.ts';
+import { Counts } from '../../counts.ts';
+import type { World } from '../world.ts';
 import { Members } from './members.ts';
 import type { Observed, Storage } from './observed.ts';
 
