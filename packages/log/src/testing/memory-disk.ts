@@ -240,7 +240,7 @@ export class MemoryDisk implements Disk {
 
   async rename(source: string, target: string): Promise<void> {
     this.#begin({ kind: 'rename', path: source, bytes: 0 });
-    if (this.#folders.has(source)) {
+    if (this.#folders.has(source) || this.paths().some((path) => path.startsWith(`${source}/`))) {
       this.#renameFolder(source, target);
       return;
     }

@@ -122,7 +122,7 @@ export class Wire {
         });
       };
       if (signal?.aborted) return;
-      links.send(from, to, () => this.#arrive(to, deliver, () => this.#refuse(open)));
+      links.send(from, to, () => this.#arrive(open, deliver));
     });
   }
 
@@ -171,7 +171,7 @@ export class Wire {
       const serve = (endpoint: Endpoint): void => {
         void this.#serveStream(endpoint, open, { call, requests, answerFlow, end: answered });
       };
-      up(() => this.#arrive(to, serve, () => this.#refuse(open)));
+      up(() => this.#arrive(open, serve));
     }
     return {
       ...{ answers, requests: requestFlow },
@@ -250,10 +250,15 @@ export class Wire {
     time.after(breakMs, () => open.abort(connectionLost()));
   }
 
-  #arrive(to: number, deliver: (endpoint: Endpoint) => void, refuse: () => void): void {
-    const endpoint = this.#options.endpointAt(to);
-    if (endpoint === undefined || !endpoint.process.isAlive) refuse();
-    else endpoint.process.run(() => deliver(endpoint));
+  #arrive(open: OpenCall, deliver: (endpoint: Endpoint) => void): void {
+    const endpoint = this.#options.endpointAt(open.to);
+    if (endpoint === undefined || !endpoint.process.isAlive) {
+      this.#refuse(open);
+      return;
+    }
+    // Who answers PINGs, or does not: also a process that stands still, and may die before it takes the call.
+    if (this.#options.keepaliveMs !== undefined) open.server = endpoint.process;
+    endpoint.process.run(() => deliver(endpoint));
   }
 
   #refuse(open: OpenCall): void {

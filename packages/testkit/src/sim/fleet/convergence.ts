@@ -36,6 +36,7 @@ export class Convergence {
   readonly #world: FleetWorld;
   readonly #parts: ConvergenceParts;
   readonly lost: Set<number> = new Set();
+  readonly #restarted = new Set<number>();
 
   constructor(world: FleetWorld, parts: ConvergenceParts) {
     this.#world = world;
@@ -99,7 +100,7 @@ export class Convergence {
     }
   }
 
-  /** Starts brokers again that have dead logs: they would come back by themselves, but some of them only after a minute. */
+  /** Starts brokers again that have dead logs, once: they would come back by themselves, but some of them only after a minute. */
   #operate(): void {
     const { scheduler, counts, trace, seed } = this.#world;
     scheduler.time.after(operatorEveryMs, () => {
@@ -111,7 +112,8 @@ export class Convergence {
           );
           if (isLast && failure?.code === 'CORRUPT_LOG' && seat.isDamaged) this.#lose(partition);
         }
-        if (failed.length === 0) continue;
+        if (failed.length === 0 || this.#restarted.has(seat.id)) continue;
+        this.#restarted.add(seat.id);
         counts.add('brokers that an operator started again');
         trace.note('operator restarts', [seat.id]);
         this.#parts.brokers.crash(seat, 'kill');
