@@ -75,6 +75,7 @@ export class SmallFleet {
       quorum: { peers: '1@controller:1' },
       raft: {},
       broker: {},
+      balance: {},
       limits: {},
     });
     const peers = new Map([[1, { controllerId: 1, host: 'controller', port: 1 }]]);
