@@ -1,8 +1,10 @@
 /** What can be simulated: each scenario runs a seed, and knows the bugs that may be planted in it. */
 import { catchMutant } from './controllers/catch-mutant.ts';
 import { runControllers } from './controllers/run.ts';
+import { catchFleetMutant } from './fleet/catch-mutant.ts';
 import { runFleet } from './fleet/run.ts';
 import type { CatchOptions } from './mutants/catch.ts';
+import { fleetMutants } from './mutants/fleet.ts';
 import { mutants } from './mutants.ts';
 import type { RunResult } from './run-result.ts';
 
@@ -33,8 +35,8 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'fleet',
     run: ({ seed, faultsMs, print }) => runFleet({ seed, fixed: lasting(faultsMs), print }),
-    mutants: [],
-    catchMutant: () => Promise.resolve(undefined),
+    mutants: fleetMutants.map(({ name }) => name),
+    catchMutant: (name, options) => catchFleetMutant(named(fleetMutants, name), options),
   },
 ];
 
