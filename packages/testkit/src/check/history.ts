@@ -97,7 +97,8 @@ function operationOf(invoked: HistoryEvent, { type, timeMs, output }: HistoryEve
 
 const types: readonly unknown[] = ['invoke', 'ok', 'fail', 'info'];
 
-function parseEvent(line: string, number: number): HistoryEvent {
+/** INVALID_REQUEST with the number of the line when it is no event. */
+export function parseEvent(line: string, number: number): HistoryEvent {
   let event: Partial<HistoryEvent> | null;
   try {
     event = JSON.parse(line) as Partial<HistoryEvent> | null;
