@@ -114,7 +114,11 @@ function mountsOf(prefix: string): readonly string[] {
 
 /** `/dev/loop3`: attached to files in the slot's folder. */
 function loopsOf(prefix: string): readonly string[] {
-  const inside = path.join(os.tmpdir(), `${prefix}-`);
+  return loopsOn(path.join(os.tmpdir(), `${prefix}-`));
+}
+
+/** Loop devices of files whose path begins so. */
+export function loopsOn(inside: string): readonly string[] {
   const loops = fs.readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
   return loops.filter((name) => backingFileOf(name).startsWith(inside)).map((name) => `/dev/${name}`);
 }

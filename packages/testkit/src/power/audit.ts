@@ -34,6 +34,11 @@ interface Known {
   readonly lastNumbers: Map<string, number>;
 }
 
+interface Deviation {
+  readonly offset: number;
+  readonly text: string;
+}
+
 export class Audit {
   readonly #options: AuditOptions;
   readonly #known = new Map<string, Known>();
@@ -91,23 +96,13 @@ export class Audit {
     const range = { from: known.values.length, end };
     const log = await this.#whenEqual(logFolder(topic.topicId, partition), replicas, range, `${place} ${where}`);
     for (const frame of log.frames) this.bytes += frame.bytes.length;
-    for (const [offset, value] of readAll(log)) this.#take(known, { place, offset, value, where });
-    for (const [offset, value] of acknowledgments.takeBelow(place, known.values.length)) {
+    const disordered = [...readAll(log)].flatMap(([offset, value]) => takeRecord(known, offset, value));
+    this.records += known.values.length - range.from;
+    const lost = acknowledgments.takeBelow(place, known.values.length).flatMap(([offset, value]) => {
       const stored = known.values[offset];
-      if (stored !== value) this.#found(place, offset, where, `was acknowledged for ${value}, and holds ${stored}`);
-    }
-  }
-
-  #take({ values, lastNumbers }: Known, found: { place: string; offset: number; value: string; where: string }): void {
-    const { place, offset, value, where } = found;
-    const [producer = '', number] = value.split('-');
-    const last = lastNumbers.get(producer) ?? -1;
-    if (!(Number(number) > last)) {
-      this.#found(place, offset, where, `holds ${value} after ${producer}-${last}: twice, or out of order`);
-    }
-    lastNumbers.set(producer, Math.max(last, Number(number)));
-    values[offset] = value;
-    this.records++;
+      return stored === value ? [] : { offset, text: `was acknowledged for ${value}, and holds ${stored}` };
+    });
+    for (const all of [disordered, lost]) this.#foundFirst(place, all, where);
   }
 
   /** The log of one replica, when all are the same; else what that one has, and a finding. */
@@ -138,9 +133,27 @@ export class Audit {
     return known;
   }
 
+  /** The lowest tells enough. */
+  #foundFirst(place: string, all: readonly Deviation[], where: string): void {
+    const [first] = all.toSorted((left, right) => left.offset - right.offset);
+    if (first === undefined) return;
+    const others = all.length === 1 ? '' : ` (and ${all.length - 1} more like this)`;
+    this.#found(place, first.offset, where, first.text + others);
+  }
+
   #found(place: string, offset: number, where: string, what: string): void {
     this.#options.findings.add(`${place} ${where}: offset ${offset} ${what}`);
   }
+}
+
+/** A record that follows what is known. */
+function takeRecord({ values, lastNumbers }: Known, offset: number, value: string): readonly Deviation[] {
+  const [producer = '', number] = value.split('-');
+  const last = lastNumbers.get(producer) ?? -1;
+  lastNumbers.set(producer, Math.max(last, Number(number)));
+  values[offset] = value;
+  if (Number(number) > last) return [];
+  return [{ offset, text: `holds ${value} after ${producer}-${last}: twice, or out of order` }];
 }
 
 function* readAll({ frames }: StoredLog): Generator<readonly [offset: number, value: string]> {

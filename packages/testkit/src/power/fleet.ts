@@ -9,7 +9,7 @@ import { clients, cutBetween, type NodeName } from '../chaos/links.ts';
 import { PrivateNetwork } from '../chaos/network.ts';
 import type { Slot } from '../chaos/slot.ts';
 import { mainOf } from '../processes.ts';
-import { ImageDisk } from './image-disk.ts';
+import { ImageDisk, shareMounts } from './image-disk.ts';
 import { Plug } from './plug.ts';
 import type { PowerCut } from './rounds.ts';
 
@@ -17,7 +17,8 @@ export interface PowerFleetOptions {
   readonly slot: Slot;
   /** An end that nobody asked for. */
   readonly onUnexpectedEnd: (text: string) => void;
-  readonly signal?: AbortSignal | undefined;
+  /** Brokers will be started so often that one start more, to make the others quicker, is worth it. */
+  readonly startsOften: boolean;
 }
 
 export const brokerIds: readonly number[] = [1, 2, 3];
@@ -31,6 +32,8 @@ const nodeOf = (role: FleetRole, id: number): NodeName =>
 const brokerNode = (id: number): NodeName => nodeOf('broker', id);
 
 export class PowerFleet implements AsyncDisposable {
+  /** Longest start of a broker so far. */
+  startMaxMs = 0;
   readonly #processes: FleetProcesses;
   readonly #network: PrivateNetwork;
   readonly #nodes: readonly NodeName[];
@@ -54,12 +57,13 @@ export class PowerFleet implements AsyncDisposable {
     this.#stack = parts.stack;
   }
 
-  static async start({ slot, onUnexpectedEnd, signal }: PowerFleetOptions): Promise<PowerFleet> {
+  static async start({ slot, onUnexpectedEnd, startsOften }: PowerFleetOptions): Promise<PowerFleet> {
     const controllerNodes = Array.from({ length: controllers }, (_, index) => nodeOf('controller', index + 1));
     const nodes = [...controllerNodes, ...brokerIds.map(brokerNode), nodeOf('gateway', 1)];
     const network = await PrivateNetwork.create(slot, nodes);
     await using stack = new AsyncDisposableStack();
     const plug = stack.use(await Plug.start());
+    await shareMounts(slot.folder);
     const disks: ImageDisk[] = [];
     for (const id of brokerIds) disks.push(await ImageDisk.create(path.join(slot.folder, `broker-${id}`), diskMiB));
     const compileCache = path.join(slot.folder, 'compile-cache');
@@ -74,10 +78,9 @@ export class PowerFleet implements AsyncDisposable {
         throughOf: (role, id) => [...network.through(nodeOf(role, id)), 'env', `NODE_COMPILE_CACHE=${compileCache}`],
         onUnexpectedEnd: ({ name }, end) =>
           onUnexpectedEnd(`${name} ended by itself: ${end.signal ?? `code ${end.code}`}`),
-        ...(signal !== undefined && { signal }),
       }),
     );
-    await warm(processes);
+    if (startsOften) await warm(processes);
     return new PowerFleet({ processes, network, nodes, disks, plug, stack: stack.move() });
   }
 
@@ -98,20 +101,24 @@ export class PowerFleet implements AsyncDisposable {
   }
 
   /** The power of these brokers is gone: their disks, their processes and, if nobody shall hear of it, their cables. */
-  async cut({ victims, order, isSilent }: PowerCut): Promise<void> {
-    if (order === 'process-first') for (const id of victims) this.#processes.signal('broker', id, 'SIGSTOP');
-    await Promise.all([
-      this.#plug.pull(victims.map((id) => this.diskFolder(id))),
-      ...(isSilent ? victims.map((id) => this.#unplug(id)) : []),
-    ]);
+  async cut({ victims, isSilent }: PowerCut): Promise<void> {
+    const folders = victims.map((id) => this.diskFolder(id));
+    const pids = victims.map((id) => this.#processes.member('broker', id).pid);
+    await Promise.all([this.#plug.pull({ folders, pids }), ...(isSilent ? victims.map((id) => this.#unplug(id)) : [])]);
     await Promise.all(victims.map((id) => this.#processes.kill('broker', id)));
   }
 
-  /** The power is back. Resolves when the broker is ready. */
-  async restore(id: number): Promise<void> {
+  /** The power is back: disk and cables. */
+  async supply(id: number): Promise<void> {
     await this.#diskOf(id).recover();
     await this.#network.heal(brokerNode(id));
+  }
+
+  /** Resolves when the broker is ready. */
+  async startBroker(id: number): Promise<void> {
+    const startedMs = performance.now();
     await this.#processes.restart('broker', id);
+    this.startMaxMs = Math.max(this.startMaxMs, performance.now() - startedMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, test } from 'node:test';
 import { claimSlot, leftoversOf } from '../chaos/slot.ts';
-import { ImageDisk } from './image-disk.ts';
+import { ImageDisk, shareMounts } from './image-disk.ts';
 import { Plug } from './plug.ts';
 import { missingRequirement } from './requirements.ts';
 
@@ -13,6 +15,7 @@ const missing = await missingRequirement();
 describe('disks that lose their power', { skip: missing ?? false, timeout: 60_000 }, () => {
   test('what was synced is there, what was not is gone, and no other disk is touched', async () => {
     await using slot = await claimSlot();
+    await shareMounts(slot.folder);
     await using plug = await Plug.start();
     const disk = await ImageDisk.create(path.join(slot.folder, 'one'), 16);
     const other = await ImageDisk.create(path.join(slot.folder, 'other'), 16);
@@ -21,7 +24,8 @@ describe('disks that lose their power', { skip: missing ?? false, timeout: 60_00
       writeAs(path.join(folder, 'dsync'), fs.constants.O_CREAT | fs.constants.O_WRONLY | fs.constants.O_DSYNC);
       writeAs(path.join(folder, 'late'), 'w');
     }
-    await plug.pull([disk.folder]);
+    await using _copy = await copyMounts();
+    await plug.pull({ folders: [disk.folder], pids: [] });
     assert.throws(() => writeAs(path.join(disk.folder, 'later'), 'w'), { code: 'EIO' });
     await disk.recover();
     for (const name of ['synced', 'dsync']) assert.equal(readText(disk, name), content, name);
@@ -31,12 +35,28 @@ describe('disks that lose their power', { skip: missing ?? false, timeout: 60_00
 
   test('a run leaves no mount and no loop device behind', async () => {
     const slot = await claimSlot();
+    await shareMounts(slot.folder);
     await ImageDisk.create(path.join(slot.folder, 'one'), 16);
     assert.ok((await leftoversOf(slot)).some((name) => name.startsWith('/dev/loop')));
     await slot[Symbol.asyncDispose]();
     assert.deepEqual(slot.leftovers, []);
   });
 });
+
+/** A process with mounts of its own, as there may be any on the machine. */
+async function copyMounts(): Promise<AsyncDisposable> {
+  const child = spawn('unshare', ['-m', '--propagation', 'slave', 'sh', '-c', 'echo ready; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  const ended = once(child, 'exit');
+  return {
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
 
 function writeAs(name: string, flags: string | number, then: (file: number) => void = () => undefined): void {
   const file = fs.openSync(name, flags);

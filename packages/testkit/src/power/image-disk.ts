@@ -1,7 +1,9 @@
 /** A disk that can lose its power: an ext4 file system of its own in a file, mounted through a loop device. It goes with its slot. */
 import * as fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { DomainError } from '@fleetmq/shared';
 import { run } from '../chaos/command.ts';
+import { loopsOn } from '../chaos/slot.ts';
 
 const busyMaxMs = 10_000;
 
@@ -27,8 +29,18 @@ export class ImageDisk {
   /** After its power was cut and whoever used it is gone: mounted anew, from what had reached the image and by its journal. */
   async recover(): Promise<void> {
     await insist(() => run('umount', [this.folder]));
-    await insist(() => mountImage(this.#image, this.folder));
+    // As long as anybody holds the file system that was cut off, a mount would be of that one.
+    await insist(async () => {
+      if (loopsOn(this.#image).length > 0) throw new DomainError('NOT_AVAILABLE', `${this.#image} is still in use`);
+    });
+    await mountImage(this.#image, this.folder);
   }
+}
+
+/** Whoever gets a copy of this machine's mounts (a new mount namespace does) lets go of those below the folder when they go here. */
+export async function shareMounts(folder: string): Promise<void> {
+  await run('mount', ['--bind', folder, folder]);
+  await run('mount', ['--make-shared', folder]);
 }
 
 /** Sparse: it takes the room that is written. */

@@ -18,7 +18,7 @@ export interface LoadOptions {
 }
 
 /** Records per second and producer. */
-const rate = 80;
+const rate = 40;
 const tickMs = 10;
 /** Of one producer without an answer; it sends no more until some have one. */
 const openMax = 2_000;
@@ -27,7 +27,7 @@ const deliveryTimeoutMs = 90_000;
 /** Bytes behind the value, so that a batch fills more than a sector, and some more than two pages. */
 const paddingBytes = 100;
 const longPaddingBytes = 8_192;
-const longEvery = 16;
+const longEvery = 64;
 
 const nothingHappened: ReadonlySet<ErrorName> = new Set<ErrorName>([
   'LIMIT_EXCEEDED',

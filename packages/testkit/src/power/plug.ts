@@ -1,8 +1,11 @@
 /**
- * Pulls the plug of disks: the shutdown ioctl of ext4 without flushing its journal (EXT4_IOC_SHUTDOWN with
- * EXT4_GOING_FLAGS_NOLOGFLUSH, fs/ext4/ext4.h). From that moment on nothing more reaches the image and every access is EIO; what was
- * not synced is gone after the next mount. Node has no ioctl, so a process of python3 waits with it ready: several disks go
- * within microseconds.
+ * Pulls the plug of machines: their processes stop, and their disks are cut off by the shutdown ioctl of ext4 without flushing its
+ * journal (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, fs/ext4/ext4.h). From that moment on nothing more reaches the image
+ * and every access is EIO; what was not synced is gone after the next mount.
+ *
+ * The processes stop first, by microseconds: a write or sync that is under way during the ioctl may be told that it has
+ * succeeded although it is lost (Linux 6.18, fdatasync and O_DSYNC alike), which after a power loss nobody is there to hear. Node has no
+ * ioctl, so a process of python3 waits with it ready.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,11 +13,14 @@ import { createInterface } from 'node:readline';
 import { DomainError } from '@fleetmq/shared';
 
 const program = `
-import fcntl, json, os, struct, sys
+import fcntl, json, os, signal, struct, sys
 print("ready", flush=True)
 for line in sys.stdin:
     try:
-        files = [os.open(folder, os.O_RDONLY) for folder in json.loads(line)]
+        target = json.loads(line)
+        files = [os.open(folder, os.O_RDONLY) for folder in target["folders"]]
+        for pid in target["pids"]:
+            os.kill(pid, signal.SIGSTOP)
         for file in files:
             fcntl.ioctl(file, 0x8004587D, struct.pack("I", 2))
         for file in files:
@@ -23,6 +29,13 @@ for line in sys.stdin:
     except OSError as error:
         print(error, flush=True)
 `;
+
+export interface PlugTarget {
+  /** That ext4 is mounted on. */
+  readonly folders: readonly string[];
+  /** Processes that use them: they are left stopped. */
+  readonly pids: readonly number[];
+}
 
 export class Plug implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -43,9 +56,9 @@ export class Plug implements AsyncDisposable {
     return plug;
   }
 
-  /** Folders that ext4 is mounted on. Resolves when all are cut off. */
-  async pull(folders: readonly string[]): Promise<void> {
-    this.#child.stdin?.write(`${JSON.stringify(folders)}\n`);
+  /** Resolves when all are cut off. */
+  async pull(target: PlugTarget): Promise<void> {
+    this.#child.stdin?.write(`${JSON.stringify(target)}\n`);
     await this.#expect('done');
   }
 

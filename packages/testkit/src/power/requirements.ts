@@ -24,7 +24,7 @@ async function whyNoPowerLoss(): Promise<string | undefined> {
     await makeImage(image, probeMiB);
     fs.mkdirSync(target);
     await mountImage(image, target);
-    await plug.pull([target]);
+    await plug.pull({ folders: [target], pids: [] });
     return undefined;
   } catch (error) {
     return `the power of an ext4 image on a loop device cannot be cut here: ${(error as Error).message}`;

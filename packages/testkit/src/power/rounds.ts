@@ -5,8 +5,6 @@ import { between } from '../chaos/fault.ts';
 export interface PowerCut {
   /** Ids of brokers; at once. */
   readonly victims: readonly number[];
-  /** The disk goes while the process still writes, or the process stops and its last writes are lost with the disk. */
-  readonly order: 'disk-first' | 'process-first';
   /** Their cables are dead, too, so that nobody is told of a closed connection. */
   readonly isSilent: boolean;
 }
@@ -48,13 +46,11 @@ export function drawRound(brokers: readonly number[], random: Random, kind?: Cut
 
 function drawBlow(targets: readonly number[], random: Random, kind: CutKind): Blow {
   const count = countOf(kind, targets);
-  const order = random.next() < 0.5 ? 'disk-first' : 'process-first';
   const isSilent = random.next() < silentShare;
   // A long outage is seen by the controllers, in a short one they have not missed anybody yet.
   const outageMaxMs = random.next() < longShare ? 4_000 : 400;
   return {
     victims: chooseSome(targets, count, random),
-    order,
     isSilent,
     afterMs: between(random, 100, 900),
     outagesMs: Array.from({ length: count }, () => between(random, 0, outageMaxMs)),
@@ -73,9 +69,9 @@ export function kindOf({ victims }: PowerCut): CutKind {
   return cutKinds[Math.min(victims.length, cutKinds.length) - 1] as CutKind;
 }
 
-export function describeCut({ victims, order, isSilent }: PowerCut): string {
+export function describeCut({ victims, isSilent }: PowerCut): string {
   const who = victims.length === 1 ? `broker ${victims[0]} loses its` : `brokers ${victims.join(', ')} lose their`;
-  return `${who} power, ${order}${isSilent ? ', in silence' : ''}`;
+  return `${who} power${isSilent ? ', in silence' : ''}`;
 }
 
 function chooseSome(all: readonly number[], count: number, random: Random): readonly number[] {

@@ -41,6 +41,7 @@ export interface PowerOptions {
 /** P25. */
 const wholeWithinMs = 60_000;
 const connectTimeoutMs = 30_000;
+const startsOftenRounds = 5;
 
 interface Context {
   readonly options: PowerOptions;
@@ -71,7 +72,7 @@ async function runInSlot(options: PowerOptions, findings: Findings) {
 }
 
 async function runIn(slot: Slot, options: PowerOptions, findings: Findings): Promise<PowerRun> {
-  const { seed, out, print, signal } = options;
+  const { seed, out, print } = options;
   const startedMs = performance.now();
   const announce = (text: string): void =>
     print(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(7)}  ${text}`);
@@ -79,8 +80,10 @@ async function runIn(slot: Slot, options: PowerOptions, findings: Findings): Pro
   await using stack = new AsyncDisposableStack();
   const file = stack.use(new RecordFile(historyFile));
   const onUnexpectedEnd = (text: string): void => findings.add(text);
-  const fleet = stack.use(await PowerFleet.start({ slot, onUnexpectedEnd, signal }));
-  stack.defer(() => keep(fleet, findings, out));
+  const fleet = stack.use(
+    await PowerFleet.start({ slot, onUnexpectedEnd, startsOften: options.rounds >= startsOftenRounds }),
+  );
+  stack.defer(() => keep(fleet, { findings, options }));
   announce('3 controllers, 3 brokers with a disk each, and a gateway run');
   const client = stack.use(await connect({ url: fleet.url, timeoutMs: connectTimeoutMs }));
   const direct = stack.use(await connect({ brokers: fleet.brokerAddresses, timeoutMs: connectTimeoutMs }));
@@ -98,13 +101,24 @@ async function runIn(slot: Slot, options: PowerOptions, findings: Findings): Pro
   await load.stop();
   if (findings.all.length === 0) await audit.check('at the end');
   if (findings.all.length === 0) await audit.checkAll('at the end');
-  await load.readAll();
+  await readAll(load, findings);
   const { records, bytes } = audit;
   return {
     ...{ seed, rounds, findings, historyFile, compared: { records, bytes }, wantedRounds: options.rounds },
     logs: readBrokerLogs(fleet.logFolder),
+    startMaxMs: fleet.startMaxMs,
     tookMs: performance.now() - startedMs,
   };
+}
+
+/** What cannot be read after everything was healed is a finding. */
+async function readAll(load: PowerLoad, findings: Findings): Promise<void> {
+  try {
+    await load.readAll();
+  } catch (error) {
+    if (!isDomainError(error)) throw error;
+    findings.add(`not everything can be read: ${error.message}`);
+  }
 }
 
 async function runRounds(context: Context): Promise<readonly RoundResult[]> {
@@ -156,20 +170,24 @@ async function strike(context: Context, { blows, isOverlapping }: Round, where: 
 /** A broker that does not come back is a finding. */
 async function restoreLater({ fleet, findings }: Context, id: number, outageMs: number, where: string): Promise<void> {
   await delay(outageMs);
+  await fleet.supply(id);
   try {
-    await fleet.restore(id);
+    await fleet.startBroker(id);
   } catch (error) {
     if (!isDomainError(error)) throw error;
     findings.add(`${where}: broker ${id} does not come back: ${error.message}`);
   }
 }
 
-/** Logs and data, when something was found or FLEETMQ_KEEP_DATA is set. */
-function keep(fleet: PowerFleet, findings: Findings, out: string): void {
+/** Logs and data, as far as they can be read, when something was found or FLEETMQ_KEEP_DATA is set. */
+function keep(fleet: PowerFleet, { findings, options }: Pick<Context, 'findings' | 'options'>): void {
   if (findings.all.length === 0 && process.env['FLEETMQ_KEEP_DATA'] === undefined) return;
-  fs.cpSync(fleet.logFolder, path.join(out, 'logs'), { recursive: true });
-  for (const id of brokerIds) {
-    const partitions = path.join(fleet.diskFolder(id), 'partitions');
-    fs.cpSync(partitions, path.join(out, `broker-${id}`), { recursive: true });
+  const folders = brokerIds.map((id) => [`broker-${id}`, path.join(fleet.diskFolder(id), 'partitions')] as const);
+  for (const [name, folder] of [['logs', fleet.logFolder] as const, ...folders]) {
+    try {
+      fs.cpSync(folder, path.join(options.out, name), { recursive: true });
+    } catch (error) {
+      options.print(`${folder} could not be kept: ${(error as Error).message}`);
+    }
   }
 }
