@@ -121,8 +121,17 @@ export class Replica {
     throw new DomainError('NOT_AVAILABLE', `the log of ${this.name} is being opened`, { retryAfterMs: 50 });
   }
 
-  /** Applies what the controllers say. Nothing before the log is open, and nothing any more after it has failed. */
+  /**
+   * Applies what the controllers say. Nothing before the log is open, and nothing any more after it has failed. Who is to lead
+   * waits for the jobs on its log: where it ends, and the new epoch begins, is known after the last cut (P7).
+   */
   assign(assignment: Assignment): void {
+    const beginsToLead = assignment.leaderId === this.#options.localId && this.state.leader === undefined;
+    if (this.isBusy && beginsToLead) void this.runJob(async () => this.#assign(assignment));
+    else this.#assign(assignment);
+  }
+
+  #assign(assignment: Assignment): void {
     const log = this.#log;
     if (log === undefined || this.#failure !== undefined) return;
     const change = this.state.applyAssignment(assignment, {

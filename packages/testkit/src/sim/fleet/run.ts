@@ -102,6 +102,8 @@ class FleetRun {
     for (const seat of this.#cluster.seats) this.#cluster.start(seat);
     for (const seat of this.#brokers.seats) this.#brokers.start(seat);
     this.#gateway.start();
+    const { lossRate, straggleRate } = seed.network;
+    Object.assign(seed.network, { lossRate: 0, straggleRate: 0 });
     let isReady = false;
     void this.#begin().then(() => {
       isReady = true;
@@ -110,6 +112,7 @@ class FleetRun {
       world.fail('liveness', 'a quiet fleet makes a topic', `not within ${topicByMs} ms`);
       return this.result();
     }
+    Object.assign(seed.network, { lossRate, straggleRate });
     this.#faults.start();
     await this.#until(scheduler.time.nowMs + seed.faultsMs, () => false);
     if (world.failure === undefined) await this.#heal();
