@@ -49,9 +49,9 @@ export class PrivateNetwork {
     return `${subnet}.${position + 1}`;
   }
 
-  /** What a process is started through to live on that node. */
+  /** What a process is started through to live on that node. It sees the host's mounts, not a copy that would keep them busy. */
   through(node: NodeName): readonly string[] {
-    return ['ip', 'netns', 'exec', this.#namespaceOf(node)];
+    return ['nsenter', `--net=/var/run/netns/${this.#namespaceOf(node)}`];
   }
 
   /** Resolves when it holds on all nodes. */

@@ -2,23 +2,26 @@
 import { run } from './command.ts';
 import { rulesetOf } from './links.ts';
 
-const packages: Readonly<Record<string, string>> = {
-  ip: 'iproute2',
-  nft: 'nftables',
-  strace: 'strace',
-  mount: 'mount',
-};
+/** By program: the package that brings it. */
+type Packages = Readonly<Record<string, string>>;
+
+const common: Packages = { ip: 'iproute2', nft: 'nftables', mount: 'mount', nsenter: 'util-linux' };
 
 /** What is missing, and how to get it; undefined: nothing. */
 export async function missingRequirement(): Promise<string | undefined> {
+  return (await missingBasics({ strace: 'strace' })) ?? (await whyNoTracing());
+}
+
+/** Of private networks alone, and of more programs. */
+export async function missingBasics(more: Packages): Promise<string | undefined> {
   if (process.platform !== 'linux') return `network namespaces are Linux's own, and this is ${process.platform}`;
-  if (process.getuid?.() !== 0) return 'network namespaces and small disks need root';
+  if (process.getuid?.() !== 0) return 'network namespaces and disks of their own need root';
   const absent: string[] = [];
-  for (const [program, name] of Object.entries(packages)) {
+  for (const [program, name] of Object.entries({ ...common, ...more })) {
     await run('sh', ['-c', `command -v ${program}`]).catch(() => absent.push(name));
   }
   if (absent.length > 0) return `programs are missing: apt-get install ${absent.join(' ')}`;
-  return (await whyNoNamespaces()) ?? (await whyNoTracing());
+  return await whyNoNamespaces();
 }
 
 async function whyNoNamespaces(): Promise<string | undefined> {

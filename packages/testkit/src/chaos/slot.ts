@@ -1,7 +1,7 @@
 /**
  * One place on this machine for a run: names that begin with `fmqN`, a private /24, a temporary folder. There are 16, so
  * that runs do not meet. Everything in a slot can be found by its name alone, whoever made it: processes by their network
- * namespace, mounts by their source.
+ * namespace, mounts by their source or target, loop devices by their file.
  *
  * A slot is always emptied again: at the end; by the reaper (reaper.ts) when the run's process dies in whatever way; and
  * before the next run, should even that not have worked. Whoever empties it holds its lock, an abstract socket, which the
@@ -70,6 +70,7 @@ export async function emptySlot(number: number): Promise<void> {
   const namespaces = await namespacesOf(prefix);
   for (const name of namespaces) await endProcesses(name);
   for (const target of mountsOf(prefix)) await run('umount', ['-l', target]);
+  await detachLoops(prefix);
   for (const name of namespaces) await run('ip', ['netns', 'delete', name]);
   for (const link of await linksOf(prefix)) await run('ip', ['link', 'delete', link]).catch(() => undefined);
   for (const name of fs.readdirSync(os.tmpdir())) {
@@ -80,7 +81,10 @@ export async function emptySlot(number: number): Promise<void> {
 /** What there is of a slot. */
 export async function leftoversOf({ prefix }: Pick<Slot, 'prefix'>): Promise<readonly string[]> {
   const folders = fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith(`${prefix}-`));
-  return [...(await namespacesOf(prefix)), ...(await linksOf(prefix)), ...mountsOf(prefix), ...folders];
+  return [
+    ...[...(await namespacesOf(prefix)), ...(await linksOf(prefix))],
+    ...[...mountsOf(prefix), ...loopsOf(prefix), ...folders],
+  ];
 }
 
 function prefixOf(number: number): string {
@@ -101,8 +105,41 @@ async function linksOf(prefix: string): Promise<readonly string[]> {
 /** Newest first. */
 function mountsOf(prefix: string): readonly string[] {
   const mounts = fs.readFileSync('/proc/mounts', 'utf8').trim().split('\n');
-  const targets = mounts.map((line) => line.split(' ')).filter(([source]) => source?.startsWith(`${prefix}-`));
-  return targets.map(([, target]) => target as string).reverse();
+  const inside = path.join(os.tmpdir(), `${prefix}-`);
+  const own = mounts
+    .map((line) => line.split(' ') as [string, string])
+    .filter(([source, target]) => source.startsWith(`${prefix}-`) || target.startsWith(inside));
+  return own.map(([, target]) => target).reverse();
+}
+
+/** `/dev/loop3`: attached to files in the slot's folder. */
+function loopsOf(prefix: string): readonly string[] {
+  return loopsOn(path.join(os.tmpdir(), `${prefix}-`));
+}
+
+/** Loop devices of files whose path begins so. */
+export function loopsOn(inside: string): readonly string[] {
+  const loops = fs.readdirSync('/sys/block').filter((name) => name.startsWith('loop'));
+  return loops.filter((name) => backingFileOf(name).startsWith(inside)).map((name) => `/dev/${name}`);
+}
+
+/** Empty when it has none, or is gone by now. */
+function backingFileOf(loop: string): string {
+  try {
+    return fs.readFileSync(`/sys/block/${loop}/loop/backing_file`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** The kernel lets them go by itself once their last user has: so one that is gone meanwhile is no failure. */
+async function detachLoops(prefix: string): Promise<void> {
+  const deadlineMs = performance.now() + endsWithinMs;
+  for (let loops = loopsOf(prefix); loops.length > 0; loops = loopsOf(prefix)) {
+    if (performance.now() > deadlineMs) throw new DomainError('TIMEOUT', `${loops.join()} cannot be detached`);
+    for (const loop of loops) await run('losetup', ['-d', loop]).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 async function endProcesses(namespace: string): Promise<void> {
