@@ -101,17 +101,12 @@ export class Convergence {
   }
 
   /** Starts brokers again that have dead logs, once: they would come back by themselves, but some of them only after a minute. */
-  #operate(): void {
+  #operate(looks = 1): void {
     const { scheduler, counts, trace, seed } = this.#world;
     scheduler.time.after(operatorEveryMs, () => {
+      if (looks > 1) this.#giveUpRotten();
       for (const seat of this.#parts.brokers.seats) {
         const failed = [...(seat.life?.node?.partitions.all() ?? [])].filter(({ failure }) => failure !== undefined);
-        for (const { partition, failure } of failed) {
-          const isLast = this.#partitions().some(
-            (image) => image.partition === partition && image.inSyncReplicas.every((id) => id === seat.id),
-          );
-          if (isLast && failure?.code === 'CORRUPT_LOG' && seat.isDamaged) this.#lose(partition);
-        }
         if (failed.length === 0 || this.#restarted.has(seat.id)) continue;
         this.#restarted.add(seat.id);
         counts.add('brokers that an operator started again');
@@ -119,13 +114,18 @@ export class Convergence {
         this.#parts.brokers.crash(seat, 'kill');
         this.#parts.brokers.start(seat);
       }
-      if (this.#world.failure === undefined && scheduler.time.nowMs < seed.faultsMs + seed.healMs) this.#operate();
+      if (this.#world.failure === undefined && scheduler.time.nowMs < seed.faultsMs + seed.healMs)
+        this.#operate(looks + 1);
     });
   }
 
-  #lose(partition: number): void {
-    this.#world.counts.add('partitions lost with a rotten disk');
-    this.lost.add(partition);
+  /** Partitions whose only in-sync copy is still the one that has rotted: nobody can have the rest of it from there. */
+  #giveUpRotten(): void {
+    for (const { partition, inSyncReplicas } of this.#partitions()) {
+      if (!inSyncReplicas.every((id) => this.#parts.brokers.seat(id).isDamaged)) continue;
+      this.#world.counts.add('partitions lost with a rotten disk');
+      this.lost.add(partition);
+    }
   }
 
   #wantsOfReplicas(): string | undefined {
