@@ -43,6 +43,12 @@ export function healthyDisk(): DiskState {
   };
 }
 
+/** No fault of the disk is left. What it is, and the planted bugs in it, stay. */
+export function repairDisk(disk: DiskState): void {
+  const { liesAbout, hasDurableWrites } = disk;
+  Object.assign(disk, healthyDisk(), { liesAbout, hasDurableWrites });
+}
+
 const pieceBytes = 512;
 
 export type CrashKind = 'kill' | 'power-loss';

@@ -1,4 +1,5 @@
 /** How a run can fail, and the exit code of each kind. */
+import type { DomainError } from '@fleetmq/shared';
 
 export type FailureKind = 'crash' | 'safety' | 'liveness' | 'generator';
 
@@ -10,4 +11,10 @@ export interface Failure {
   readonly name: string;
   readonly text: string;
   readonly atMs: number;
+}
+
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = (error as DomainError).cause;
+  return `${error.stack ?? error.message}${cause === undefined ? '' : `\ncaused by: ${describeError(cause)}`}`;
 }

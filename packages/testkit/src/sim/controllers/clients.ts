@@ -10,8 +10,8 @@ import { ControllerRaftService } from '@fleetmq/gen/controller/raft';
 import { apiVersion } from '@fleetmq/metadata';
 import { ControllerCalls } from '@fleetmq/metadata/link';
 import { isDomainError, type Random } from '@fleetmq/shared';
+import { describeError } from '../failure.ts';
 import { SimProcess } from '../process.ts';
-import { describeError } from './cluster.ts';
 import type { History } from './history.ts';
 import { callOptions, clientAddress, type World } from './world.ts';
 

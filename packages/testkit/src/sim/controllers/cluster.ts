@@ -15,6 +15,7 @@ import {
 import { AssertionFailure, DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
 import { nodeChecksum } from '@fleetmq/shared/runtime';
 import { type CrashKind, type DiskCounters, type DiskState, diskAfterCrash, emptyDisk, SimDisk } from '../disk.ts';
+import { describeError } from '../failure.ts';
 import { openSimFolder } from '../folder.ts';
 import { SimProcess } from '../process.ts';
 import type { Invariants } from './invariants.ts';
@@ -275,10 +276,4 @@ function errorsIn(error: unknown): readonly unknown[] {
 
 function isDiskError(error: unknown): boolean {
   return isDomainError(error) && (error.code === 'STORAGE_FAILED' || error.code === 'DISK_FULL');
-}
-
-export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = (error as DomainError).cause;
-  return `${error.stack ?? error.message}${cause === undefined ? '' : `\ncaused by: ${describeError(cause)}`}`;
 }

@@ -5,7 +5,8 @@
  */
 import type { Failpoint } from '@fleetmq/controller/sim';
 import type { Random } from '@fleetmq/shared';
-import { type CrashKind, healthyDisk } from '../disk.ts';
+import { type CrashKind, repairDisk } from '../disk.ts';
+import { FaultTimes } from '../fault-times.ts';
 import type { DamageKind } from '../rot.ts';
 import type { FaultKind } from '../seed.ts';
 import type { SimBroker } from './brokers.ts';
@@ -42,9 +43,9 @@ export class Faults {
   readonly #survival: Survival;
   readonly #damage: DiskDamage;
   readonly #random: Random;
+  readonly #times: FaultTimes;
   /** Waits for a leader to propose a change of the members. */
   #inChange: ((leader: Seat) => void) | undefined;
-  #isOver = false;
 
   constructor(world: World, { cluster, brokers, survival }: FaultParts) {
     this.#world = world;
@@ -53,39 +54,32 @@ export class Faults {
     this.#survival = survival;
     this.#damage = new DiskDamage(world);
     this.#random = world.random('faults');
+    this.#times = new FaultTimes(world, this.#random);
     cluster.onMemberChange = (leader) => this.#changing(leader);
   }
 
   start(): void {
-    this.#later(Math.min(firstFaultByMs, this.#exponential(this.#world.seed.faultEveryMs)));
+    const { faults } = this.#world.seed;
+    this.#times.start(firstFaultByMs, () => {
+      this.#inject(faults[Math.floor(this.#random.next() * faults.length)] as FaultKind);
+    });
   }
 
   /** Everything works from now on, and whoever is down comes back. */
   heal(): void {
     const { network, seed, trace } = this.#world;
     trace.note('heal');
-    this.#isOver = true;
+    this.#times.end();
     this.#inChange = undefined;
     network.healAll();
     Object.assign(seed.network, { lossRate: 0, straggleRate: 0, duplicateRate: 0 });
     for (const seat of this.#cluster.seats) {
-      const { liesAbout } = seat.disk;
-      Object.assign(seat.disk, healthyDisk(), { liesAbout });
+      repairDisk(seat.disk);
       seat.armed = undefined;
       seat.life?.process.resume();
       this.#cluster.start(seat);
     }
     for (const broker of this.#brokers) broker.start();
-  }
-
-  #later(delayMs: number): void {
-    const { seed, scheduler } = this.#world;
-    scheduler.time.after(delayMs, () => {
-      if (this.#isOver) return;
-      const { faults } = seed;
-      this.#inject(faults[Math.floor(this.#random.next() * faults.length)] as FaultKind);
-      this.#later(this.#exponential(seed.faultEveryMs));
-    });
   }
 
   #inject(kind: FaultKind): void {
@@ -118,20 +112,20 @@ export class Faults {
       const other = this.#anySeat().id;
       const { network } = this.#world;
       network.cut(id, other);
-      this.#healLater();
+      this.#times.healLater();
     },
     bridge: ({ id }) => this.#bridge(id),
     'slow-disk': ({ disk }) => {
       Object.assign(disk, { syncMs: 20, syncSpreadMs: 50 + this.#random.next() * 500 });
-      this.#undoLater(() => this.#repair(disk));
+      this.#times.undoLater(() => repairDisk(disk));
     },
     'failing-disk': ({ disk }) => {
       disk.failureRate = 0.05 + this.#random.next() * 0.3;
-      this.#undoLater(() => this.#repair(disk));
+      this.#times.undoLater(() => repairDisk(disk));
     },
     'full-disk': ({ disk }) => {
       disk.freeBytes = this.#random.next() < 0.5 ? 0 : 1_000_000;
-      this.#undoLater(() => this.#repair(disk));
+      this.#times.undoLater(() => repairDisk(disk));
     },
     'wiped-disk': (seat) => this.#wipe(seat),
     'crash-in-change': () => {
@@ -155,12 +149,12 @@ export class Faults {
     'broker-crash': () => {
       const broker = this.#anyBroker();
       broker.crash();
-      this.#undoLater(() => broker.start());
+      this.#times.undoLater(() => broker.start());
     },
     'broker-cut': () => {
       const { address } = this.#anyBroker();
       for (const { id } of this.#cluster.seats) this.#cutBoth(address, id);
-      this.#healLater();
+      this.#times.healLater();
     },
   };
 
@@ -171,20 +165,20 @@ export class Faults {
 
   #restartLater(seat: Seat): void {
     // Also when the faults are over: a stop that was under way ends after that.
-    const delayMs = this.#exponential(this.#world.seed.faultLastsMs);
+    const delayMs = this.#times.lasts();
     this.#world.scheduler.time.after(delayMs, () => this.#cluster.start(seat));
   }
 
   #pause({ life }: Seat): void {
     life?.process.pause();
-    this.#undoLater(() => life?.process.resume());
+    this.#times.undoLater(() => life?.process.resume());
   }
 
   #cutOff(id: number): void {
     for (const other of this.#addresses()) {
       if (other !== id) this.#cutBoth(id, other);
     }
-    this.#healLater();
+    this.#times.healLater();
   }
 
   #split(): void {
@@ -192,7 +186,7 @@ export class Faults {
     for (const [left, side] of sides) {
       for (const [right, other] of sides) if (side !== other) this.#world.network.cut(left, right);
     }
-    this.#healLater();
+    this.#times.healLater();
   }
 
   /** Two halves that see each other through one node alone. */
@@ -204,7 +198,7 @@ export class Faults {
         if (position < half) this.#cutBoth(left.id, right.id);
       }
     }
-    this.#healLater();
+    this.#times.healLater();
   }
 
   #cutBoth(left: number, right: number): void {
@@ -241,9 +235,7 @@ export class Faults {
     this.#inChange = undefined;
     if (inChange === undefined) return;
     this.#world.counts.add('faults in a change of members');
-    this.#world.scheduler.time.after(this.#exponential(inChangeMs), () => {
-      if (!this.#isOver) inChange(leader);
-    });
+    this.#times.after(this.#times.exponential(inChangeMs), () => inChange(leader));
   }
 
   #transfer(): void {
@@ -253,21 +245,6 @@ export class Faults {
       () => this.#world.counts.add('leaderships handed over'),
       () => this.#world.counts.add('leaderships not handed over'),
     );
-  }
-
-  #repair(disk: Seat['disk']): void {
-    const { liesAbout } = disk;
-    Object.assign(disk, healthyDisk(), { liesAbout });
-  }
-
-  #healLater(): void {
-    this.#undoLater(() => this.#world.network.healAll());
-  }
-
-  #undoLater(undo: () => void): void {
-    this.#world.scheduler.time.after(this.#exponential(this.#world.seed.faultLastsMs), () => {
-      if (!this.#isOver) undo();
-    });
   }
 
   #addresses(): readonly number[] {
@@ -291,9 +268,5 @@ export class Faults {
 
   #anyBroker(): SimBroker {
     return this.#brokers[Math.floor(this.#random.next() * this.#brokers.length)] as SimBroker;
-  }
-
-  #exponential(meanMs: number): number {
-    return -Math.log(1 - this.#random.next()) * meanMs;
   }
 }

@@ -7,8 +7,9 @@ import { AdminService, type ControllerStatus } from '@fleetmq/gen/controller/adm
 import { apiVersion } from '@fleetmq/metadata';
 import { ControllerCalls } from '@fleetmq/metadata/link';
 import { isDomainError, type Random } from '@fleetmq/shared';
+import { describeError } from '../failure.ts';
 import { SimProcess } from '../process.ts';
-import { describeError, type SimCluster } from './cluster.ts';
+import type { SimCluster } from './cluster.ts';
 import type { MemberHistory, MemberRequestKind } from './member-history.ts';
 import type { Reference } from './reference.ts';
 import type { Seat } from './seat.ts';

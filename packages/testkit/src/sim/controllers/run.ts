@@ -4,17 +4,12 @@
  */
 import type { ControllerNode } from '@fleetmq/controller/sim';
 import { type Logger, silentLogger } from '@fleetmq/shared';
-import { nodeChecksum } from '@fleetmq/shared/runtime';
-import { Counts } from '../counts.ts';
-import type { Failure } from '../failure.ts';
-import { SimNetwork } from '../network.ts';
 import type { RunResult } from '../run-result.ts';
-import { Scheduler } from '../scheduler.ts';
-import { controllersSeed, type SeedPart, streamsOf } from '../seed.ts';
-import { Trace } from '../trace.ts';
+import { newWorld, resultOf, watchingRejections } from '../run-world.ts';
+import { controllersSeed, type SeedPart } from '../seed.ts';
 import { SimBroker } from './brokers.ts';
 import { SimClient } from './clients.ts';
-import { type ClusterTwists, describeError, SimCluster } from './cluster.ts';
+import { type ClusterTwists, SimCluster } from './cluster.ts';
 import { describeConfState, isMemberOf, membersOf } from './configurations.ts';
 import { Faults } from './faults.ts';
 import { History } from './history.ts';
@@ -37,15 +32,7 @@ export interface RunOptions {
 
 export async function runControllers(options: RunOptions): Promise<RunResult> {
   const run = new Run(options);
-  const onRejection = (error: unknown): void => {
-    run.world.fail('crash', 'a promise was rejected and nobody cared', describeError(error));
-  };
-  process.on('unhandledRejection', onRejection);
-  try {
-    return await run.run();
-  } finally {
-    process.off('unhandledRejection', onRejection);
-  }
+  return watchingRejections(run.world, () => run.run());
 }
 
 class Run {
@@ -62,34 +49,7 @@ class Run {
 
   constructor({ seed: number, print, logger = silentLogger, twists = {}, fixed = {} }: RunOptions) {
     const seed = { ...controllersSeed(number), ...fixed };
-    const scheduler = new Scheduler();
-    const trace = new Trace(() => scheduler.time.nowMs, print);
-    const random = streamsOf(number);
-    let failure: Failure | undefined;
-    const network = new SimNetwork({
-      time: scheduler.time,
-      random: random('network'),
-      conditions: seed.network,
-      observe: (seen) => this.#invariants.observeMessage(seen),
-      onPacket: (from, to, method, bytes) =>
-        trace.note(method.name, [from, to, bytes.length, nodeChecksum.crc32(bytes)]),
-      onBug: (error) => this.world.fail('crash', 'a handler threw', describeError(error)),
-    });
-    const fail: World['fail'] = (kind, name, text) => {
-      failure ??= { kind, name, text, atMs: scheduler.time.nowMs };
-    };
-    this.world = {
-      seed,
-      scheduler,
-      network,
-      trace,
-      counts: new Counts(),
-      random,
-      fail,
-      get failure() {
-        return failure;
-      },
-    };
+    this.world = newWorld(seed, { print, observe: (seen) => this.#invariants.observeMessage(seen) });
     const { world } = this;
     const memberHistory = new MemberHistory(world);
     this.#invariants = new Invariants(world, memberHistory);
@@ -235,32 +195,16 @@ class Run {
   }
 
   #result(): RunResult {
-    const { world } = this;
-    const { seed, scheduler, counts, network } = world;
-    for (const [name, count] of Object.entries(network.counters)) counts.add(`network: ${name}`, count);
+    const { counts } = this.world;
     for (const [name, count] of Object.entries(this.#cluster.diskCounters)) counts.add(`disk: ${name}`, count);
     counts.add('invariants looked at', this.#invariants.checks);
     counts.add('entries committed', this.#invariants.reference.appliedIndex);
-    this.#requireActivity();
-    return {
-      seed: seed.seed,
-      traceHash: world.trace.hash,
-      failure: world.failure,
-      counts,
-      virtualMs: scheduler.time.nowMs,
-      events: scheduler.events,
-    };
-  }
-
-  /** A seed in which nothing happens tests nothing. */
-  #requireActivity(): void {
-    const { counts, failure } = this.world;
-    if (failure !== undefined) return;
-    const hasFault = counts.entries().some(([name, count]) => name.startsWith('fault: ') && count > 0);
-    const needed = ['elections won', 'entries committed', 'linearizable reads', 'changes seen by watchers'];
-    const missing = needed.filter((name) => counts.get(name) === 0);
-    if (!hasFault) missing.push('any fault');
-    if (missing.length > 0) this.world.fail('generator', 'a seed shows something', `without ${missing.join(', ')}`);
+    return resultOf(this.world, [
+      'elections won',
+      'entries committed',
+      'linearizable reads',
+      'changes seen by watchers',
+    ]);
   }
 }
 

@@ -1,27 +1,10 @@
-/**
- * What all parts of one run share: time, chance, network, trace, what was counted, and the first failure. One per run;
- * nothing is global.
- */
+/** What all parts of one run of controllers share, and where everybody is. */
 import type { Random } from '@fleetmq/shared';
-import type { Counts } from '../counts.ts';
-import type { Failure, FailureKind } from '../failure.ts';
-import type { SimNetwork } from '../network.ts';
 import type { SimProcess } from '../process.ts';
-import type { Scheduler } from '../scheduler.ts';
+import type { RunWorld } from '../run-world.ts';
 import type { ControllersSeed } from '../seed.ts';
-import type { Trace } from '../trace.ts';
 
-export interface World {
-  readonly seed: ControllersSeed;
-  readonly scheduler: Scheduler;
-  readonly network: SimNetwork;
-  readonly trace: Trace;
-  readonly counts: Counts;
-  readonly random: (name: string) => Random;
-  /** The first one counts. */
-  fail(kind: FailureKind, name: string, text: string): void;
-  readonly failure: Failure | undefined;
-}
+export interface World extends RunWorld<ControllersSeed> {}
 
 /** Addresses: controllers have their ids, the others begin here. */
 export const brokerAddress = 100;

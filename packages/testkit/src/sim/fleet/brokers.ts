@@ -13,8 +13,8 @@ import {
 } from '@fleetmq/broker/sim';
 import { AssertionFailure, DomainError, isDomainError, type Logger, type Random } from '@fleetmq/shared';
 import { MetricsRegistry, nodeChecksum } from '@fleetmq/shared/runtime';
-import { describeError } from '../controllers/cluster.ts';
 import { type CrashKind, type DiskCounters, type DiskState, diskAfterCrash, SimDisk } from '../disk.ts';
+import { describeError } from '../failure.ts';
 import { openSimFolder } from '../folder.ts';
 import { SimProcess } from '../process.ts';
 import { type BrokerLife, type BrokerSeat, newBrokerSeat } from './broker-seat.ts';

@@ -5,7 +5,8 @@
 import type { Random } from '@fleetmq/shared';
 import type { SimCluster } from '../controllers/cluster.ts';
 import type { Seat } from '../controllers/seat.ts';
-import { type CrashKind, type DiskState, healthyDisk } from '../disk.ts';
+import { type CrashKind, repairDisk } from '../disk.ts';
+import { FaultTimes } from '../fault-times.ts';
 import type { BrokerSeat } from './broker-seat.ts';
 import type { SimBrokers } from './brokers.ts';
 import type { SimGateway } from './gateway.ts';
@@ -33,50 +34,42 @@ export class FleetFaults {
   readonly #world: FleetWorld;
   readonly #parts: FleetFaultParts;
   readonly #random: Random;
+  readonly #times: FaultTimes;
   readonly #damage: LogDamage;
-  #isOver = false;
 
   constructor(world: FleetWorld, parts: FleetFaultParts) {
     this.#world = world;
     this.#parts = parts;
     this.#random = world.random('fleet faults');
+    this.#times = new FaultTimes(world, this.#random);
     this.#damage = new LogDamage(world, parts.invariants);
   }
 
   start(): void {
-    this.#later(Math.min(firstFaultByMs, this.#exponential(this.#world.seed.faultEveryMs)));
+    const { fleetFaults } = this.#world.seed;
+    this.#times.start(firstFaultByMs, () => this.#inject(this.#any(fleetFaults) as FleetFaultKind));
   }
 
   /** Everything works from now on, and whoever is down comes back. */
   heal(): void {
     const { network, seed, trace } = this.#world;
     trace.note('heal');
-    this.#isOver = true;
+    this.#times.end();
     network.healAll();
     Object.assign(seed.network, { lossRate: 0, straggleRate: 0 });
     const { cluster, brokers, gateway } = this.#parts;
     for (const seat of cluster.seats) {
-      repair(seat.disk);
+      repairDisk(seat.disk);
       seat.life?.process.resume();
       cluster.start(seat);
     }
     for (const seat of brokers.seats) {
-      repair(seat.disk);
+      repairDisk(seat.disk);
       seat.life?.process.resume();
       seat.life?.process.setWallClock(0);
       brokers.start(seat);
     }
     gateway.start();
-  }
-
-  #later(delayMs: number): void {
-    const { seed, scheduler } = this.#world;
-    scheduler.time.after(delayMs, () => {
-      if (this.#isOver) return;
-      const { fleetFaults } = seed;
-      this.#inject(fleetFaults[Math.floor(this.#random.next() * fleetFaults.length)] as FleetFaultKind);
-      this.#later(this.#exponential(seed.faultEveryMs));
-    });
   }
 
   #inject(kind: FleetFaultKind): void {
@@ -107,34 +100,34 @@ export class FleetFaults {
     'isolate-leader': (seat) => this.#cutOff(addressesOfBroker((this.#anyLeader() ?? seat).id)),
     'cut-from-controllers': ({ id }) => {
       for (const { id: controller } of this.#parts.cluster.seats) this.#cutBoth(addressesOfBroker(id), [controller]);
-      this.#healLater();
+      this.#times.healLater();
     },
     'cut-pair': ({ id }) => {
       this.#cutBoth(addressesOfBroker(id), addressesOfBroker(this.#anyBroker().id));
-      this.#healLater();
+      this.#times.healLater();
     },
     'one-way': ({ id }) => {
       this.#cut(addressesOfBroker(id), addressesOfBroker(this.#anyBroker().id));
-      this.#healLater();
+      this.#times.healLater();
     },
     split: () => this.#split(),
     'slow-disk': ({ disk }) => {
       Object.assign(disk, { syncMs: 20, syncSpreadMs: 50 + this.#random.next() * 2_000 });
-      this.#undoLater(() => repair(disk));
+      this.#times.undoLater(() => repairDisk(disk));
     },
     'failing-disk': ({ disk }) => {
       disk.failureRate = 0.02 + this.#random.next() * 0.3;
-      this.#undoLater(() => repair(disk));
+      this.#times.undoLater(() => repairDisk(disk));
     },
     'full-disk': ({ disk }) => {
       disk.freeBytes = 0;
-      this.#undoLater(() => repair(disk));
+      this.#times.undoLater(() => repairDisk(disk));
     },
     'bit-rot': () => this.#damage.rot(this.#parts.brokers.seat(this.#damage.target)),
     'misdirected-write': () => this.#damage.misdirect(this.#parts.brokers.seat(this.#damage.target)),
     'clock-jump': ({ life }) => {
       life?.process.setWallClock((2 * this.#random.next() - 1) * clockSkewMaxMs);
-      this.#undoLater(() => life?.process.setWallClock(0));
+      this.#times.undoLater(() => life?.process.setWallClock(0));
     },
     transfer: () => this.#parts.operator.transfer(),
     reassign: () => this.#parts.operator.reassign(),
@@ -144,13 +137,13 @@ export class FleetFaults {
       const { life } = this.#anyController();
       life?.process.pause();
       if (life !== undefined) this.#world.network.paused(life.process);
-      this.#undoLater(() => life?.process.resume());
+      this.#times.undoLater(() => life?.process.resume());
     },
     'controller-isolate': () => this.#cutOff([this.#anyController().id]),
     'gateway-kill': () => {
       const { gateway } = this.#parts;
       gateway.kill();
-      this.#undoLater(() => gateway.start());
+      this.#times.undoLater(() => gateway.start());
     },
     'client-cut': () => {
       const { producers, consumers } = this.#world.seed;
@@ -166,21 +159,21 @@ export class FleetFaults {
 
   #restartLater(seat: BrokerSeat): void {
     // Also when the faults are over: a stop that was under way ends after that.
-    this.#world.scheduler.time.after(this.#lasts(), () => this.#parts.brokers.start(seat));
+    this.#world.scheduler.time.after(this.#times.lasts(), () => this.#parts.brokers.start(seat));
   }
 
   #crashController(kind: CrashKind): void {
     const { cluster } = this.#parts;
     const seat = this.#anyController();
     cluster.crash(seat, kind);
-    this.#world.scheduler.time.after(this.#lasts(), () => cluster.start(seat));
+    this.#world.scheduler.time.after(this.#times.lasts(), () => cluster.start(seat));
   }
 
   #pause({ life }: BrokerSeat): void {
     if (life === undefined) return;
     life.process.pause();
     this.#world.network.paused(life.process);
-    this.#undoLater(() => life.process.resume());
+    this.#times.undoLater(() => life.process.resume());
   }
 
   #cutOff(addresses: readonly number[]): void {
@@ -188,7 +181,7 @@ export class FleetFaults {
       addresses,
       this.#addresses().filter((each) => !addresses.includes(each)),
     );
-    this.#healLater();
+    this.#times.healLater();
   }
 
   #split(): void {
@@ -200,7 +193,7 @@ export class FleetFaults {
     }
     const at = (wanted: boolean) => [...sides].filter(([, side]) => side === wanted).map(([address]) => address);
     this.#cutBoth(at(true), at(false));
-    this.#healLater();
+    this.#times.healLater();
   }
 
   #cutBoth(left: readonly number[], right: readonly number[]): void {
@@ -210,16 +203,6 @@ export class FleetFaults {
 
   #cut(from: readonly number[], to: readonly number[]): void {
     for (const each of from) for (const other of to) if (each !== other) this.#world.network.cut(each, other);
-  }
-
-  #healLater(): void {
-    this.#undoLater(() => this.#world.network.healAll());
-  }
-
-  #undoLater(undo: () => void): void {
-    this.#world.scheduler.time.after(this.#lasts(), () => {
-      if (!this.#isOver) undo();
-    });
   }
 
   #addresses(): readonly number[] {
@@ -251,17 +234,4 @@ export class FleetFaults {
   #any<Value>(values: readonly Value[]): Value | undefined {
     return values[Math.floor(this.#random.next() * values.length)];
   }
-
-  #lasts(): number {
-    return this.#exponential(this.#world.seed.faultLastsMs);
-  }
-
-  #exponential(meanMs: number): number {
-    return -Math.log(1 - this.#random.next()) * meanMs;
-  }
-}
-
-function repair(disk: DiskState): void {
-  const { liesAbout, hasDurableWrites } = disk;
-  Object.assign(disk, healthyDisk(), { liesAbout, hasDurableWrites });
 }

@@ -4,17 +4,12 @@
  * (P25). Everything follows from the seed.
  */
 import { type Logger, silentLogger } from '@fleetmq/shared';
-import { nodeChecksum } from '@fleetmq/shared/runtime';
-import { describeError, SimCluster } from '../controllers/cluster.ts';
+import { SimCluster } from '../controllers/cluster.ts';
 import { Invariants } from '../controllers/invariants.ts';
 import { MemberHistory } from '../controllers/member-history.ts';
-import { Counts } from '../counts.ts';
-import type { Failure } from '../failure.ts';
-import { SimNetwork } from '../network.ts';
+import { describeError } from '../failure.ts';
 import type { RunResult } from '../run-result.ts';
-import { Scheduler } from '../scheduler.ts';
-import { streamsOf } from '../seed.ts';
-import { Trace } from '../trace.ts';
+import { newWorld, resultOf, watchingRejections } from '../run-world.ts';
 import { type FleetTwists, SimBrokers } from './brokers.ts';
 import { SimConsumer, SimProducer } from './clients.ts';
 import { Convergence } from './convergence.ts';
@@ -42,19 +37,15 @@ const topicByMs = 30_000;
 
 export async function runFleet(options: FleetRunOptions): Promise<RunResult> {
   const run = new FleetRun(options);
-  const onRejection = (error: unknown): void => {
-    run.world.fail('crash', 'a promise was rejected and nobody cared', describeError(error));
-  };
-  process.on('unhandledRejection', onRejection);
-  try {
-    return await run.run();
-  } catch (error) {
-    // An assertion in an event: also that time stands still.
-    run.world.fail('crash', 'an assertion failed', describeError(error));
-    return run.result();
-  } finally {
-    process.off('unhandledRejection', onRejection);
-  }
+  return watchingRejections(run.world, async () => {
+    try {
+      return await run.run();
+    } catch (error) {
+      // An assertion in an event: also that time stands still.
+      run.world.fail('crash', 'an assertion failed', describeError(error));
+      return run.result();
+    }
+  });
 }
 
 class FleetRun {
@@ -71,10 +62,14 @@ class FleetRun {
   readonly #consumers: readonly SimConsumer[];
 
   constructor(options: FleetRunOptions) {
-    const { twists = {}, logger = silentLogger } = options;
-    this.world = newWorld(options, (seen) => this.#controllerInvariants.observeMessage(seen));
+    const { print, twists = {}, logger = silentLogger, fixed = {} } = options;
+    const seed = { ...fleetSeed(options.seed), ...fixed };
+    this.world = newWorld(seed, {
+      print,
+      keepaliveMs: seed.keepaliveMs,
+      observe: (seen) => this.#controllerInvariants.observeMessage(seen),
+    });
     const { world } = this;
-    const { seed } = world;
     this.#controllerInvariants = new Invariants(world, new MemberHistory(world));
     this.#cluster = new SimCluster(world, this.#controllerInvariants, { twists: {}, logger });
     this.#invariants = new FleetInvariants(world, this.#controllerInvariants.reference, () => this.#brokers.seats);
@@ -170,59 +165,9 @@ class FleetRun {
   }
 
   result(): RunResult {
-    const { world } = this;
-    const { seed, scheduler, counts, network } = world;
-    for (const [name, count] of Object.entries(network.counters)) counts.add(`network: ${name}`, count);
+    const { counts } = this.world;
     for (const [name, count] of Object.entries(this.#brokers.diskCounters)) counts.add(`broker disk: ${name}`, count);
     counts.add('invariants looked at', this.#controllerInvariants.checks);
-    this.#requireActivity();
-    return {
-      seed: seed.seed,
-      traceHash: world.trace.hash,
-      failure: world.failure,
-      counts,
-      virtualMs: scheduler.time.nowMs,
-      events: scheduler.events,
-    };
+    return resultOf(this.world, ['elections won', 'leaders that began', 'history: acknowledged', 'records read']);
   }
-
-  /** A seed in which nothing happens tests nothing. */
-  #requireActivity(): void {
-    const { counts, failure } = this.world;
-    if (failure !== undefined) return;
-    const hasFault = counts.entries().some(([name, count]) => name.startsWith('fault: ') && count > 0);
-    const needed = ['elections won', 'leaders that began', 'history: acknowledged', 'records read'];
-    const missing = needed.filter((name) => counts.get(name) === 0);
-    if (!hasFault) missing.push('any fault');
-    if (missing.length > 0) this.world.fail('generator', 'a seed shows something', `without ${missing.join(', ')}`);
-  }
-}
-
-type Observe = NonNullable<ConstructorParameters<typeof SimNetwork>[0]['observe']>;
-
-function newWorld({ seed: number, print, fixed = {} }: FleetRunOptions, observe: Observe): FleetWorld {
-  const seed = { ...fleetSeed(number), ...fixed };
-  const scheduler = new Scheduler();
-  const trace = new Trace(() => scheduler.time.nowMs, print);
-  const random = streamsOf(number);
-  let failure: Failure | undefined;
-  const fail: FleetWorld['fail'] = (kind, name, text) => {
-    failure ??= { kind, name, text, atMs: scheduler.time.nowMs };
-  };
-  const network = new SimNetwork({
-    time: scheduler.time,
-    random: random('network'),
-    conditions: seed.network,
-    keepaliveMs: seed.keepaliveMs,
-    observe,
-    onPacket: (from, to, method, bytes) => trace.note(method.name, [from, to, bytes.length, nodeChecksum.crc32(bytes)]),
-    onBug: (error) => fail('crash', 'a handler threw', describeError(error)),
-  });
-  const counts = new Counts();
-  return {
-    ...{ seed, scheduler, network, trace, counts, random, fail },
-    get failure() {
-      return failure;
-    },
-  };
 }
